@@ -1,0 +1,199 @@
+//! Blocks: how a source is cut, and how one block becomes a frame and comes back.
+
+use crate::codec::{self, Block, Codec, Level, Scratch, pattern251};
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+use crate::plan;
+use crate::source::Tensor;
+use twox_hash::XxHash3_64;
+
+/// The most bytes that a block may restore, by the format.
+pub const MAX_BLOCK: usize = 1 << 24;
+
+/// Bytes that this writer puts into a block: large enough for its tables to weigh nothing, small enough to be read for a slice.
+pub const BLOCK: usize = 1 << 20;
+
+/// Blocks up to this size are encoded with every codec: a sample would be no smaller.
+const TINY: usize = 4096;
+
+/// A stretch of the source: a tensor, or opaque bytes between tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Source offset.
+    pub start: u64,
+    /// Bytes, at least 1; `u64::MAX − start` for the last one of a stream whose end is not known.
+    pub len: u64,
+    /// Position of the tensor in the layout, and its dtype.
+    pub tensor: Option<(usize, Dtype)>,
+}
+
+/// The segments of a source of `len` bytes (`None`: not known yet), in order, covering all of it.
+pub fn segments(tensors: &[Tensor], len: Option<u64>) -> Vec<Segment> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    for (i, t) in tensors.iter().enumerate().filter(|(_, t)| t.len > 0) {
+        if t.start > at {
+            all.push(Segment { start: at, len: t.start - at, tensor: None });
+        }
+        all.push(Segment { start: t.start, len: t.len, tensor: Some((i, t.dtype)) });
+        at = t.end();
+    }
+    let end = len.unwrap_or(u64::MAX);
+    if end > at {
+        all.push(Segment { start: at, len: end - at, tensor: None });
+    }
+    all
+}
+
+/// A block that has become a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Codec id.
+    pub codec: u8,
+    /// Bytes that it restores.
+    pub raw: u64,
+    /// As the frame carries it.
+    pub checksum: u64,
+    /// What the frame holds.
+    pub payload: Vec<u8>,
+}
+
+/// How to encode.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Of the codecs.
+    pub level: Level,
+    /// The one codec to use; `None` lets the plan pick.
+    pub codec: Option<&'static dyn Codec>,
+    /// Decode each block again and compare.
+    pub verify: bool,
+}
+
+/// The checksum of a run, which is determined by its payload and its length.
+pub fn run_checksum(payload: &[u8], raw: u64) -> u64 {
+    XxHash3_64::oneshot_with_seed(raw, payload)
+}
+
+/// Encodes a block of 1 to [`MAX_BLOCK`] bytes; `payload` lends its memory. The same block and settings give the same bytes.
+pub fn encode(
+    data: &[u8],
+    declared: Option<Dtype>,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    mut payload: Vec<u8>,
+) -> Result<Encoded> {
+    payload.clear();
+    let codec = match settings.codec {
+        Some(codec) => forced(codec, data, declared, settings.level, scratch, &mut payload)?,
+        None => planned(data, declared, settings.level, scratch, &mut payload)?,
+    };
+    let raw = data.len() as u64;
+    let checksum =
+        if codec::is_run(codec) { run_checksum(&payload, raw) } else { XxHash3_64::oneshot(data) };
+    let encoded = Encoded { codec, raw, checksum, payload };
+    if settings.verify && codec != codec::store::ID {
+        self_check(data, &encoded, scratch)?;
+    }
+    Ok(encoded)
+}
+
+fn self_check(data: &[u8], encoded: &Encoded, scratch: &mut Scratch) -> Result<()> {
+    let mut back = std::mem::take(&mut scratch.check);
+    back.resize(data.len().max(back.len()), 0);
+    let out = &mut back[..data.len()];
+    let result = decode(encoded.codec, &encoded.payload, encoded.checksum, out, true, scratch);
+    let same = *out == *data;
+    scratch.check = back;
+    match result {
+        Ok(()) if same => Ok(()),
+        Ok(()) => Err(Error::SelfCheck(format!("{} gave other bytes", codec::name_of(encoded.codec)))),
+        Err(e) => Err(Error::SelfCheck(e.to_string())),
+    }
+}
+
+/// Encodes with the codec asked for; stores what it cannot make smaller.
+fn forced(
+    codec: &'static dyn Codec,
+    data: &[u8],
+    declared: Option<Dtype>,
+    level: Level,
+    scratch: &mut Scratch,
+    payload: &mut Vec<u8>,
+) -> Result<u8> {
+    // The plan is asked for the element type, which opaque bytes do not declare.
+    let choice = plan::choose(data, declared, level, scratch);
+    let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
+    attempt(codec, &block, scratch, payload)
+}
+
+/// Encodes with the codec that the plan picks.
+fn planned(
+    data: &[u8],
+    declared: Option<Dtype>,
+    level: Level,
+    scratch: &mut Scratch,
+    payload: &mut Vec<u8>,
+) -> Result<u8> {
+    let choice = plan::choose(data, declared, level, scratch);
+    let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
+    if data.len() > TINY || choice.codec.id() == pattern251::ID {
+        return attempt(choice.codec, &block, scratch, payload);
+    }
+    let mut best = codec::store::ID;
+    payload.extend_from_slice(data);
+    let mut candidate = Vec::new();
+    for codec in codec::CODECS {
+        candidate.clear();
+        if codec.encode(&block, scratch, &mut candidate)? && candidate.len() < payload.len() {
+            std::mem::swap(payload, &mut candidate);
+            best = codec.id();
+        }
+    }
+    Ok(best)
+}
+
+fn attempt(codec: &'static dyn Codec, block: &Block<'_>, scratch: &mut Scratch, payload: &mut Vec<u8>) -> Result<u8> {
+    if codec.encode(block, scratch, payload)? && payload.len() < block.data.len() {
+        return Ok(codec.id());
+    }
+    payload.clear();
+    payload.extend_from_slice(block.data);
+    Ok(codec::store::ID)
+}
+
+/// Restores a block, or a run that fits into memory, into all of `out`; compares the checksum if `check`.
+pub fn decode(
+    codec: u8,
+    payload: &[u8],
+    checksum: u64,
+    out: &mut [u8],
+    check: bool,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let known = codec::by_id(codec).ok_or_else(|| {
+        Error::Unsupported(format!("codec {codec}: this version ({}) does not know it", env!("CARGO_PKG_VERSION")))
+    })?;
+    if codec::is_run(codec) && check {
+        check_run(payload, checksum, out.len() as u64)?;
+    }
+    known.decode(payload, out, scratch)?;
+    if check && !codec::is_run(codec) {
+        let found = XxHash3_64::oneshot(out);
+        if found != checksum {
+            return Err(mismatch(checksum, found));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the checksum of a run.
+pub fn check_run(payload: &[u8], checksum: u64, raw: u64) -> Result<()> {
+    match run_checksum(payload, raw) {
+        found if found == checksum => Ok(()),
+        found => Err(mismatch(checksum, found)),
+    }
+}
+
+fn mismatch(expected: u64, found: u64) -> Error {
+    Error::corrupt(format!("block checksum: expected {expected:016x}, found {found:016x}"))
+}

@@ -1,0 +1,111 @@
+//! Codecs: one folder each, behind one trait and one table.
+//!
+//! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
+//! fuzz targets and the benches find it in the table.
+
+use crate::error::{Error, Result};
+use crate::plan::{Bid, Sample};
+
+pub mod lz4;
+pub mod pattern251;
+pub mod store;
+pub mod tensor;
+pub mod zstd;
+
+/// A block to be encoded, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// Its bytes: 1 to [`crate::block::MAX_BLOCK`].
+    pub data: &'a [u8],
+    /// How its elements are laid out, declared or sniffed; `None` for plain bytes.
+    pub element: Option<tensor::Element>,
+    /// 1 (fastest) to 9 (smallest).
+    pub level: Level,
+    /// What the plan has found out about the elements already.
+    pub split: Option<&'a tensor::analyze::Found>,
+}
+
+/// A level from 1 to 9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(u8);
+
+impl Level {
+    /// `fast`.
+    pub const FAST: Level = Level(2);
+    /// `balanced`, the default.
+    pub const BALANCED: Level = Level(5);
+    /// `max`.
+    pub const MAX: Level = Level(8);
+
+    /// 1 to 9.
+    pub fn new(level: u8) -> Result<Level> {
+        match level {
+            1..=9 => Ok(Level(level)),
+            _ => Err(Error::Invalid(format!("level {level}: expected 1 (fastest) to 9 (smallest)"))),
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// One way to store a block.
+pub trait Codec: Sync {
+    /// The number that stands for it in a frame.
+    fn id(&self) -> u8;
+
+    /// Its name on the command line and in reports.
+    fn name(&self) -> &'static str;
+
+    /// What it expects to make of a block, judged by a sample.
+    fn bid(&self, sample: &Sample<'_>) -> Bid;
+
+    /// Appends the payload for the block to `out`. Gives `false`, and leaves in `out` what it likes, when it has nothing smaller than the
+    /// block itself to offer.
+    fn encode(&self, block: &Block<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<bool>;
+
+    /// Restores `out.len()` bytes from the payload; an error of kind `Corrupt` for every payload that the codec's page does not allow.
+    fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()>;
+}
+
+/// The codecs, in order of their ids, which is also the order in which equal bids win.
+pub static CODECS: [&dyn Codec; 5] = [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
+
+/// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
+pub const COPY: u8 = 7;
+
+/// The codec with this id.
+pub fn by_id(id: u8) -> Option<&'static dyn Codec> {
+    CODECS.iter().copied().find(|c| c.id() == id)
+}
+
+/// The codec with this name.
+pub fn by_name(name: &str) -> Option<&'static dyn Codec> {
+    CODECS.iter().copied().find(|c| c.name() == name)
+}
+
+/// The name of a frame's codec.
+pub fn name_of(id: u8) -> &'static str {
+    if id == COPY { "copy" } else { by_id(id).map_or("unknown", |c| c.name()) }
+}
+
+/// Whether frames of this id are runs: any length, determined by their payload.
+pub fn is_run(id: u8) -> bool {
+    id == COPY || id == pattern251::ID
+}
+
+/// Memory that codecs keep from block to block.
+#[derive(Default)]
+pub struct Scratch {
+    /// Of the `tensor` codec.
+    pub tensor: tensor::Scratch,
+    /// Of the `zstd` codec.
+    pub zstd: zstd::Scratch,
+    /// What the self-check decodes into.
+    pub check: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests;

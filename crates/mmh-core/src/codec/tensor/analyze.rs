@@ -1,0 +1,208 @@
+//! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
+
+use super::{Element, GROUP, Scratch, entropy, lend};
+use crate::codec::Level;
+use crate::dtype::Kind;
+use mmh_kernels::fields::{self, FieldSpec};
+use mmh_kernels::{histogram, planes, zeros};
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// How to split; `drop` is still 0.
+    pub spec: FieldSpec,
+    /// Estimated bits of a symbol, times 1000.
+    pub symbol_millibits: u64,
+    /// Estimated bits of an element, times 1000.
+    pub element_millibits: u64,
+    /// Low bits that were zero in all of the sample.
+    pub zero_bits: u32,
+    size: usize,
+}
+
+impl Found {
+    /// Estimated size over size, for a block of `len` bytes.
+    pub fn ratio(&self, len: usize) -> f64 {
+        let elements = (len / self.size) as f64;
+        let tables = 80.0 + 24.0 * (elements / GROUP as f64).ceil();
+        (elements * self.element_millibits as f64 / 8000.0 + tables) / len.max(1) as f64
+    }
+
+    /// In words, for `--why`.
+    pub fn describe(&self) -> String {
+        let zeros = match self.zero_bits {
+            0 => String::new(),
+            n => format!(", low {n} bits zero"),
+        };
+        format!(
+            "symbol of {} bits costs {:.2}, element of {} bits {:.2}{zeros}",
+            self.spec.t,
+            self.symbol_millibits as f64 / 1000.0,
+            self.spec.bits(),
+            self.element_millibits as f64 / 1000.0
+        )
+    }
+}
+
+/// Elements of a contiguous piece of a sample.
+const PIECE: usize = 1024;
+
+/// Pieces of a block that are looked at.
+const PIECES: usize = 8;
+
+/// Where they are, as ranges of elements.
+fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let stride = (n / PIECES).max(PIECE);
+    (0..n).step_by(stride).map(move |at| at..(at + PIECE).min(n))
+}
+
+/// The bits of the mantissa that may join the exponent in a symbol.
+fn extra_bits(exponent: u8, level: Level) -> u8 {
+    match (exponent, level.get()) {
+        // Fewer bits in a symbol: more symbols in a look-up.
+        (0..=5, 1..=3) => 2,
+        (0..=5, _) => 3,
+        (_, 1..=3) => 0,
+        (_, 4..=5) => 1,
+        (11.., _) => 1,
+        _ => 2,
+    }
+}
+
+/// The splits that are compared.
+fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
+    let bits = 8 << element.width;
+    let base = FieldSpec { width: element.width, ..FieldSpec::default() };
+    match element.kind {
+        Kind::Float { exponent: e } => {
+            let most = (e + extra_bits(e, level)).min(bits - 1);
+            let moved = (e..=most).map(|t| FieldSpec { sign_moved: true, t, ..base });
+            // With the sign in the symbol: for numbers that are all positive.
+            moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base })).collect()
+        }
+        Kind::Unsigned => vec![FieldSpec { t: 8, ..base }],
+        Kind::Signed if element.width == 0 => vec![FieldSpec { t: 8, ..base }],
+        Kind::Signed => vec![FieldSpec { t: 8, zigzag: true, ..base }, FieldSpec { t: 8, ..base }],
+    }
+}
+
+/// Bits that an exception costs: its gap, its field.
+const EXCEPTION_BITS: u64 = 32;
+
+/// Estimates every candidate on a sample of the block and gives the cheapest; `None` if there is no whole element.
+pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> Option<Found> {
+    let n = element.count(data.len());
+    let body = &data[data.len().min(element.head as usize)..];
+    if n == 0 {
+        return None;
+    }
+    let candidates = candidates(element, level);
+    let size = element.size();
+    let mut best: Option<Found> = None;
+    // One histogram of the widest field with the sign serves all candidates that are not zigzagged.
+    for zigzag in [false, true] {
+        let Some(widest) = candidates.iter().filter(|c| c.zigzag == zigzag).map(|c| c.t + c.sign_moved as u8).max()
+        else {
+            continue;
+        };
+        let wide = FieldSpec { t: widest, zigzag, ..FieldSpec { width: element.width, ..FieldSpec::default() } };
+        let counts_len = 1usize << widest;
+        let counts = lend(&mut scratch.counts, counts_len);
+        counts.fill(0);
+        let mut seen = 0;
+        for piece in pieces(n) {
+            let fields = lend(&mut scratch.fields, piece.len());
+            fields::top_fields(&wide, &body[piece.start * size..piece.end * size], fields);
+            histogram::fields(fields, counts, &mut scratch.more_counts);
+            seen += piece.len() as u64;
+        }
+        let counts = scratch.counts[..counts_len].to_vec();
+        // The sign joins the symbol only where it is nearly always the same.
+        let (plus, minus) = counts.split_at(counts_len / 2);
+        let (plus, minus) = (plus.iter().sum::<u32>() as u64, minus.iter().sum::<u32>() as u64);
+        let one_sign = plus.min(minus) * 20 < seen;
+        let float = matches!(element.kind, Kind::Float { .. });
+        for candidate in candidates.iter().filter(|c| c.zigzag == zigzag && (!float || c.sign_moved || one_sign)) {
+            let folded = fold(&counts, widest, candidate);
+            let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
+            let spec = FieldSpec { base, ..*candidate };
+            let symbol_millibits = symbol_bits * 1000 / seen;
+            let (rest_millibits, zero_bits) = rest_cost(&spec, body, n, scratch);
+            let found =
+                Found { spec, symbol_millibits, element_millibits: symbol_millibits + rest_millibits, zero_bits, size };
+            // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
+            if best.as_ref().is_none_or(|b| found.element_millibits * 1001 < b.element_millibits * 1000) {
+                best = Some(found);
+            }
+        }
+    }
+    best
+}
+
+/// The histogram of a narrower field out of that of the widest one.
+fn fold(counts: &[u32], widest: u8, candidate: &FieldSpec) -> Vec<u32> {
+    let down = widest - candidate.t - candidate.sign_moved as u8;
+    let mask = (1usize << candidate.t) - 1;
+    let mut folded = vec![0; mask + 1];
+    for (i, c) in counts.iter().enumerate() {
+        folded[(i >> down) & mask] += c;
+    }
+    folded
+}
+
+/// Bits of all symbols of the histogram, exceptions counted, and the base of the best window.
+fn symbol_cost(counts: &[u32], t: u8) -> (u64, u16) {
+    if t <= 8 {
+        return (entropy::bits(counts.iter().copied()), 0);
+    }
+    // The window of 255 fields that holds most; zero has a symbol of its own.
+    let mut inside: u64 = counts[1..].iter().take(255).map(|c| *c as u64).sum();
+    let (mut best, mut base) = (inside, 0usize);
+    for b in 1..counts.len().saturating_sub(255) {
+        inside = inside + counts[b + 255] as u64 - counts[b] as u64;
+        if inside > best {
+            (best, base) = (inside, b);
+        }
+    }
+    let window = &counts[base + 1..(base + 256).min(counts.len())];
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    let outside = total - counts[0] as u64 - best;
+    let zero = counts[0].saturating_add(outside as u32);
+    let bits = entropy::bits(window.iter().copied().chain([zero]));
+    (bits + outside * EXCEPTION_BITS, base as u16)
+}
+
+/// Thousandths of bits that the rest of an element costs, and the low bits that are zero.
+fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32) {
+    let r = spec.rest_bits();
+    if r == 0 {
+        return (0, 0);
+    }
+    let size = spec.size();
+    let width = spec.rest_width();
+    let (mut seen, mut kept, mut all) = (0u64, 0u64, 0u64);
+    let mut coded = vec![[0u32; 256]; (r / 8) as usize];
+    for piece in pieces(n) {
+        let rest = lend(&mut scratch.rest, planes::storage(width, PIECE));
+        fields::rests(spec, &body[piece.start * size..piece.end * size], rest);
+        scratch.ors.clear();
+        zeros::segment_ors(width, rest, piece.len(), 64, &mut scratch.ors);
+        for (i, or) in scratch.ors.iter().enumerate() {
+            all |= or;
+            let m = piece.len().min(64 * (i + 1)) - 64 * i;
+            kept += m as u64 * (r - or.trailing_zeros().min(r)) as u64;
+        }
+        for ((w, shift), counts) in planes::cut(r).filter(|c| c.0 == 8).zip(&mut coded) {
+            let bytes = lend(&mut scratch.bytes, piece.len());
+            debug_assert_eq!(w, 8);
+            planes::pack(width, rest, piece.len(), 8, shift, bytes);
+            histogram::bytes(bytes, counts);
+        }
+        seen += piece.len() as u64;
+    }
+    // Either zero bits are dropped or whole planes are coded; what the encoder does is at least as good as the better.
+    let coded_bits: u64 =
+        coded.iter().map(|c| entropy::bits(c.iter().copied())).sum::<u64>() + seen * (r % 8) as u64;
+    let zero_bits = all.trailing_zeros().min(r);
+    (kept.min(coded_bits) * 1000 / seen, zero_bits)
+}

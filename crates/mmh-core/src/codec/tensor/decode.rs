@@ -1,0 +1,218 @@
+//! A payload to a block.
+
+use super::params::{Cursor, Cut, Mode, Params};
+use super::{GROUP, Scratch, lend};
+use crate::error::{Error, Result};
+use mmh_kernels::fields;
+use mmh_kernels::huffman::{self, DecodeTable};
+use mmh_kernels::planes::{self, Plane};
+
+/// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
+const CHUNK: usize = 2048;
+
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("tensor: {what}"))
+}
+
+/// A plane of the rest, and its decoding table if it is coded.
+struct Described {
+    cut: Cut,
+    mode: Mode,
+    table: Option<usize>,
+}
+
+/// Restores all of `out`.
+pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let mut from = Cursor(payload);
+    let params = Params::read(&mut from)?;
+    let spec = params.spec;
+    let size = spec.size();
+    let head = params.head as usize;
+    if head > out.len() || out.len() - head < size {
+        return Err(bad(format_args!("no whole element in {} bytes after {head}", out.len())));
+    }
+    let n = (out.len() - head) / size;
+    out[..head].copy_from_slice(from.take(head)?);
+    let tail = (out.len() - head) % size;
+    let body_end = out.len() - tail;
+    out[body_end..].copy_from_slice(from.take(tail)?);
+
+    let mut tables = 0;
+    let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
+        let mode = Mode::read(from, cut.0)?;
+        let table = if let Mode::Coded(code) = &mode {
+            if scratch.tables.len() == tables {
+                scratch.tables.push(DecodeTable::new());
+            }
+            scratch.tables[tables].build(code);
+            tables += 1;
+            Some(tables - 1)
+        } else {
+            None
+        };
+        Ok(Described { cut, mode, table })
+    };
+    let symbols = describe((8, 0), &mut from)?;
+    let high = params.high_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
+    let low = params.low_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
+    let presence = read_presence(&params, n, &mut from)?;
+    let exceptions = if spec.t > 8 { read_exceptions(&params, n, &mut from)? } else { Vec::new() };
+    let sizes = from.take(4 * n.div_ceil(GROUP))?;
+
+    let width = spec.rest_width();
+    for (g, (body, size_bytes)) in
+        out[head..body_end].chunks_mut(GROUP * size).zip(sizes.as_chunks::<4>().0).enumerate()
+    {
+        let m = body.len() / size;
+        let mut group = Cursor(from.take(u32::from_le_bytes(*size_bytes) as usize)?);
+        let symbol_bytes = lend(&mut scratch.symbols, m);
+        match (&symbols.mode, symbols.table) {
+            (Mode::Constant(v), _) => symbol_bytes.fill(*v),
+            (_, None) => symbol_bytes.copy_from_slice(group.take(m)?),
+            (_, Some(t)) => coded(&scratch.tables[t], &mut group, symbol_bytes)?,
+        }
+        // Where each plane's bytes are: in the payload, or decoded into scratch memory side by side.
+        let high_coded = high.iter().filter(|p| p.table.is_some()).count();
+        let mut spare = lend(&mut scratch.bytes, high_coded * m);
+        let mut constant = 0u64;
+        let mut parts: Vec<Plane<'_>> = Vec::with_capacity(high.len());
+        for plane in &high {
+            let (bits, shift) = plane.cut;
+            match (&plane.mode, plane.table) {
+                (Mode::Constant(v), _) => constant |= (*v as u64) << shift,
+                (_, None) => parts.push(packed(&mut group, m, plane.cut)?),
+                (_, Some(t)) => {
+                    let (now, later) = std::mem::take(&mut spare).split_at_mut(m);
+                    coded(&scratch.tables[t], &mut group, now)?;
+                    parts.push(Plane { data: now, bits, shift });
+                    spare = later;
+                }
+            }
+        }
+        let fill = repeat(constant, width);
+        let rest = lend(&mut scratch.rest, planes::storage(width, CHUNK));
+        if params.low == 0 {
+            for (c, (body, symbols)) in body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate() {
+                rest.fill(fill);
+                for plane in &parts {
+                    planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
+                }
+                fields::merge(&spec, symbols, rest, body);
+            }
+        } else {
+            // A group's segments of the low part are spread over words for the whole group first.
+            let mut whole = vec![fill; planes::storage(width, m)];
+            for plane in &parts {
+                planes::unpack_or(width, plane, 0, &mut whole, m);
+            }
+            let first = g * GROUP;
+            let present = |at: usize| {
+                let s = at >> params.segment;
+                presence[s / 8] >> (s % 8) & 1 == 1
+            };
+            let segments = || {
+                (first..first + m)
+                    .step_by(1 << params.segment)
+                    .filter(|at| present(*at))
+                    .map(|at| (at - first, (1usize << params.segment).min(first + m - at)))
+            };
+            let count: usize = segments().map(|s| s.1).sum();
+            let words = lend(&mut scratch.low, planes::storage(width, count));
+            words.fill(0);
+            let mut decoded = vec![0; count];
+            for plane in &low {
+                let (bits, shift) = plane.cut;
+                let part = match (&plane.mode, plane.table) {
+                    (Mode::Constant(v), _) => {
+                        let fill = repeat((*v as u64) << shift, width);
+                        words.iter_mut().for_each(|w| *w |= fill);
+                        continue;
+                    }
+                    (_, None) => packed(&mut group, count, plane.cut)?,
+                    (_, Some(t)) => {
+                        coded(&scratch.tables[t], &mut group, &mut decoded)?;
+                        Plane { data: &decoded, bits, shift }
+                    }
+                };
+                planes::unpack_or(width, &part, 0, words, count);
+            }
+            let mut at = 0;
+            for (to, len) in segments() {
+                planes::or_words(width, words, at, &mut whole, to, len);
+                at += len;
+            }
+            fields::merge(&spec, symbol_bytes, &whole, body);
+        }
+        if !group.0.is_empty() {
+            return Err(bad(format_args!("{} bytes left over in group {g}", group.0.len())));
+        }
+    }
+    if !from.0.is_empty() {
+        return Err(bad(format_args!("{} bytes left over after the groups", from.0.len())));
+    }
+    for (at, field) in exceptions {
+        let from = head + at * size;
+        fields::patch(&spec, &mut out[from..from + size], field);
+    }
+    Ok(())
+}
+
+fn packed<'a>(group: &mut Cursor<'a>, m: usize, (bits, shift): Cut) -> Result<Plane<'a>> {
+    let plane = Plane { data: group.take(planes::packed_size(m, bits))?, bits, shift };
+    if !planes::padding_is_zero(&plane, m) {
+        return Err(bad("unused bits of a packed plane are set"));
+    }
+    Ok(plane)
+}
+
+fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
+    let taken = huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
+    group.take(taken)?;
+    Ok(())
+}
+
+/// A word of `8 << width` bits, as often as it fits into 64.
+fn repeat(word: u64, width: u8) -> u64 {
+    match width {
+        0 => word * 0x0101_0101_0101_0101,
+        1 => word * 0x0001_0001_0001_0001,
+        2 => word | word << 32,
+        _ => word,
+    }
+}
+
+fn read_presence<'a>(params: &Params, n: usize, from: &mut Cursor<'a>) -> Result<&'a [u8]> {
+    if params.low == 0 {
+        return Ok(&[]);
+    }
+    let segments = n.div_ceil(1 << params.segment);
+    let map = from.take(segments.div_ceil(8))?;
+    let unused = if segments % 8 == 0 { 0 } else { map[segments / 8] >> (segments % 8) };
+    if unused != 0 {
+        return Err(bad("unused bits of the presence map are set"));
+    }
+    Ok(map)
+}
+
+fn read_exceptions(params: &Params, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(usize, u16)>> {
+    let (base, t) = (params.spec.base as u32, params.spec.t);
+    let count = from.varint()?;
+    // Each takes at least three bytes.
+    if count > (from.0.len() / 3) as u64 {
+        return Err(bad(format_args!("{count} exceptions in {} bytes", from.0.len())));
+    }
+    let mut next = 0u64;
+    (0..count)
+        .map(|_| {
+            let at = from.varint()?.checked_add(next).filter(|at| *at < n as u64);
+            let at = at.ok_or_else(|| bad("an exception lies outside of the block"))?;
+            next = at + 1;
+            let field = from.u16()?;
+            let has_symbol = field == 0 || (base < field as u32 && field as u32 <= base + 255);
+            if has_symbol || field as u32 >= 1 << t {
+                return Err(bad(format_args!("field {field} cannot be an exception")));
+            }
+            Ok((at as usize, field))
+        })
+        .collect()
+}

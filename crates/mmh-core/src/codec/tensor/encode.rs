@@ -1,0 +1,303 @@
+//! A block to a payload.
+
+use super::analyze::Found;
+use super::params::{Cut, Mode, Params};
+use super::{Element, GROUP, Scratch, entropy, lend};
+use crate::codec::Level;
+use crate::container::varint;
+use mmh_kernels::fields::{self, FieldSpec};
+use mmh_kernels::huffman::{self, CodeLengths, EncodeTable};
+use mmh_kernels::{histogram, planes, zeros};
+
+/// Elements of the finest segment.
+const FINEST: u32 = 6;
+
+/// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
+const PAYS: (u64, u64) = (51, 52);
+
+/// Appends the payload; `false` if it would not be smaller than the block.
+pub fn encode(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    found: &Found,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
+    let n = element.count(data.len());
+    let size = element.size();
+    if n == 0 {
+        return false;
+    }
+    let start = out.len();
+    let head = element.head as usize;
+    let body = &data[head..head + n * size];
+    let mut spec = found.spec;
+
+    scratch.misses.clear();
+    fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
+    if scratch.misses.len() > n / 64 {
+        // The sample was not like the rest: a symbol of 8 bits has no exceptions.
+        spec = FieldSpec { t: 8, base: 0, ..spec };
+        scratch.misses.clear();
+        fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
+    }
+    let symbol_mode = byte_mode(&scratch.symbols[..n], level);
+
+    let width = spec.rest_width();
+    let rest = lend(&mut scratch.rest, planes::storage(width, n));
+    fields::rests(&spec, body, rest);
+    let zeros = find_zeros(&spec, width, rest, n, &mut scratch.ors);
+    let params = Params {
+        spec: FieldSpec { drop: zeros.drop, ..spec },
+        head: element.head,
+        low: zeros.low,
+        segment: zeros.segment,
+    };
+    // Shifts within the whole rest, of which nothing has been dropped here.
+    let drop = zeros.drop;
+    let high: Vec<(Cut, Mode)> = params
+        .high_planes()
+        .map(|(w, s)| (w, s + drop))
+        .map(|cut| (cut, plane_mode(cut, width, rest, n, zeros.all, level, &mut scratch.bytes)))
+        .collect();
+    let low: Vec<(Cut, Mode)> = params
+        .low_planes()
+        .map(|(w, s)| (w, s + drop))
+        .map(|cut| (cut, plane_mode(cut, width, rest, n, zeros.all, level, &mut scratch.bytes)))
+        .collect();
+
+    params.write(out);
+    out.extend_from_slice(&data[..head]);
+    out.extend_from_slice(&data[head + n * size..]);
+    symbol_mode.write(out);
+    high.iter().chain(&low).for_each(|(_, mode)| mode.write(out));
+    out.extend_from_slice(&zeros.presence);
+    if spec.t > 8 {
+        write_exceptions(&params.spec, body, &scratch.misses, out);
+    }
+    let sizes = out.len();
+    let groups = n.div_ceil(GROUP);
+    out.resize(sizes + 4 * groups, 0);
+
+    let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
+    let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
+    for g in 0..groups {
+        let group_start = out.len();
+        let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
+        put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out);
+        let rest = &scratch.rest[planes::storage(width, from)..];
+        for ((cut, mode), table) in high.iter().zip(&high_tables) {
+            put_plane(*cut, mode, table, width, rest, to - from, &mut scratch.bytes, out);
+        }
+        if params.low > 0 {
+            let m = gather(&zeros, width, rest, from, to, &mut scratch.low);
+            for ((cut, mode), table) in low.iter().zip(&low_tables) {
+                put_plane(*cut, mode, table, width, &scratch.low, m, &mut scratch.bytes, out);
+            }
+        }
+        let size = (out.len() - group_start) as u32;
+        out[sizes + 4 * g..sizes + 4 * g + 4].copy_from_slice(&size.to_le_bytes());
+        if out.len() - start >= data.len() {
+            return false;
+        }
+    }
+    true
+}
+
+fn table_of(mode: &Mode) -> Option<Box<EncodeTable>> {
+    match mode {
+        Mode::Coded(code) => Some(Box::new(EncodeTable::new(code))),
+        _ => None,
+    }
+}
+
+/// How to store a plane of bytes.
+fn byte_mode(bytes: &[u8], level: Level) -> Mode {
+    // The exact set of values matters, as each needs a code; their frequencies can be estimated.
+    let any_zero = bytes.contains(&0);
+    let lowest = bytes.iter().fold(255u8, |a, &b| a.min(b.wrapping_sub(1))).wrapping_add(1);
+    let highest = bytes.iter().fold(0u8, |a, &b| a.max(b));
+    if highest == 0 || (!any_zero && lowest == highest) {
+        return Mode::Constant(highest);
+    }
+    let mut counts = [0u32; 256];
+    let exact = bytes.len() <= GROUP || level.get() >= 7;
+    if exact {
+        histogram::bytes(bytes, &mut counts);
+    } else {
+        bytes.chunks(4096).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+        counts[lowest as usize..=highest as usize].iter_mut().for_each(|c| *c = (*c).max(1));
+        counts[0] = if any_zero { counts[0].max(1) } else { 0 };
+    }
+    code_if_it_pays(&counts, level)
+}
+
+fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    if entropy::bits(counts.iter().copied()) * PAYS.1 >= total * 8 * PAYS.0 {
+        return Mode::Packed;
+    }
+    match CodeLengths::for_counts(counts, if level.get() >= 7 { 12 } else { 11 }) {
+        Some(code) if huffman::coded_bits(counts, &code) * PAYS.1 < total * 8 * PAYS.0 => Mode::Coded(code),
+        _ => Mode::Packed,
+    }
+}
+
+/// How to store a plane of the rest. `all` is the bitwise or of all rests.
+fn plane_mode(
+    (bits, shift): Cut,
+    width: u8,
+    rest: &[u64],
+    n: usize,
+    all: u64,
+    level: Level,
+    bytes: &mut Vec<u8>,
+) -> Mode {
+    let mask = (1u64 << bits) - 1;
+    if (all >> shift) & mask == 0 {
+        return Mode::Constant(0);
+    }
+    if bits < 8 {
+        return Mode::Packed;
+    }
+    // Noise is told by a part of it; only what promises to pay is looked at in full.
+    let whole = lend(bytes, n);
+    planes::pack(width, rest, n, 8, shift, whole);
+    let mut counts = [0u32; 256];
+    whole.chunks(8192).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    // A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
+    if (entropy::bits(counts.iter().copied()) + 184) * PAYS.1 >= total * 8 * PAYS.0 {
+        return Mode::Packed;
+    }
+    let mut counts = [0u32; 256];
+    histogram::bytes(whole, &mut counts);
+    if let Some(value) = counts.iter().position(|c| *c as usize == n) {
+        return Mode::Constant(value as u8);
+    }
+    code_if_it_pays(&counts, level)
+}
+
+/// Zero bits at the bottom of the rests.
+struct Zeros {
+    drop: u8,
+    low: u8,
+    segment: u8,
+    presence: Vec<u8>,
+    all: u64,
+}
+
+/// Finds what can be dropped everywhere, and what in some segments only.
+fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec<u64>) -> Zeros {
+    let r = spec.rest_bits();
+    ors.clear();
+    if r > 0 {
+        zeros::segment_ors(width, rest, n, 1 << FINEST, ors);
+    }
+    let all = ors.iter().fold(0, |a, b| a | b);
+    let drop = all.trailing_zeros().min(r);
+    let mut zeros = Zeros { drop: drop as u8, low: 0, segment: 0, presence: Vec::new(), all };
+    let mut best = 0;
+    // Coarser segments cost fewer bits of presence and find less.
+    for segment in FINEST..=12 {
+        let group = 1usize << (segment - FINEST);
+        let tz: Vec<u32> = ors
+            .chunks(group)
+            .map(|o| o.iter().fold(0, |a, b| a | b).trailing_zeros().min(r))
+            .collect();
+        // How many segments have at least so many zeros.
+        let mut at_least = [0u64; 66];
+        tz.iter().for_each(|z| at_least[*z as usize] += 1);
+        for z in (0..65).rev() {
+            at_least[z] += at_least[z + 1];
+        }
+        for split in drop + 1..=r {
+            let saved = at_least[split as usize] * ((split - drop) as u64) << segment;
+            let cost = tz.len() as u64 + 64;
+            if saved > cost && saved - cost > best {
+                best = saved - cost;
+                zeros.low = (split - drop) as u8;
+                zeros.segment = segment as u8;
+                zeros.presence = bitmap(tz.iter().map(|z| *z < split));
+            }
+        }
+    }
+    // Not for a ten-thousandth of the size.
+    if best * 10_000 < n as u64 * spec.bits() as u64 {
+        zeros = Zeros { low: 0, segment: 0, presence: Vec::new(), ..zeros };
+    }
+    zeros
+}
+
+fn bitmap(bits: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {
+    let mut map = vec![0; bits.len().div_ceil(8)];
+    for (i, bit) in bits.enumerate() {
+        map[i / 8] |= (bit as u8) << (i % 8);
+    }
+    map
+}
+
+/// Collects the rests of the present segments among elements `from … to`; gives their number.
+fn gather(zeros: &Zeros, width: u8, rest: &[u64], from: usize, to: usize, low: &mut Vec<u64>) -> usize {
+    lend(low, planes::storage(width, to - from));
+    let mut m = 0;
+    for at in (from..to).step_by(1 << zeros.segment) {
+        let s = at >> zeros.segment;
+        if zeros.presence[s / 8] >> (s % 8) & 1 == 1 {
+            let len = (1 << zeros.segment).min(to - at);
+            planes::copy_words(width, rest, at - from, low, m, len);
+            m += len;
+        }
+    }
+    m
+}
+
+fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
+    varint::write(misses.len() as u64, out);
+    let mut next = 0u32;
+    for &at in misses {
+        varint::write((at - next) as u64, out);
+        next = at + 1;
+        let mut field = [0u16];
+        let from = at as usize * spec.size();
+        fields::top_fields(spec, &body[from..from + spec.size()], &mut field);
+        out.extend(field[0].to_le_bytes());
+    }
+}
+
+/// Appends a group's part of a plane of bytes.
+fn put_bytes(mode: &Mode, table: &Option<Box<EncodeTable>>, bytes: &[u8], out: &mut Vec<u8>) {
+    match (mode, table) {
+        (Mode::Packed, _) => out.extend_from_slice(bytes),
+        (Mode::Coded(_), Some(table)) => huffman::encode_group(table, bytes, out),
+        _ => {}
+    }
+}
+
+/// Appends a group's part of a plane of the rest.
+#[allow(clippy::too_many_arguments)]
+fn put_plane(
+    (bits, shift): Cut,
+    mode: &Mode,
+    table: &Option<Box<EncodeTable>>,
+    width: u8,
+    rest: &[u64],
+    m: usize,
+    bytes: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    match mode {
+        Mode::Constant(_) => {}
+        Mode::Packed => {
+            let start = out.len();
+            out.resize(start + planes::packed_size(m, bits), 0);
+            planes::pack(width, rest, m, bits, shift, &mut out[start..]);
+        }
+        Mode::Coded(_) => {
+            let plane = lend(bytes, m);
+            planes::pack(width, rest, m, 8, shift, plane);
+            put_bytes(mode, table, plane, out);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a histogram costs. In integers: a floating-point logarithm may differ from machine to machine in its last bit, and the same
+//! source must give the same file everywhere.
+
+/// Fractional bits of the results.
+const SCALE: u32 = 16;
+
+/// log2(1 + i/256) in units of 2^-16, for i = 0 … 256.
+const LOG: [u32; 257] = log_table();
+
+const fn log_table() -> [u32; 257] {
+    let mut table = [0; 257];
+    let mut i = 0;
+    while i <= 256 {
+        // Bit by bit: squaring a number in [1, 2) doubles its logarithm.
+        let mut x: u64 = (256 + i as u64) << 22;
+        let mut log = 0;
+        let mut bit = 0;
+        if i == 256 {
+            log = 1 << SCALE;
+            bit = SCALE;
+        }
+        while bit < SCALE {
+            x = (x * x) >> 30;
+            log <<= 1;
+            if x >= 1 << 31 {
+                x >>= 1;
+                log |= 1;
+            }
+            bit += 1;
+        }
+        table[i] = log;
+        i += 1;
+    }
+    table
+}
+
+/// log2(x) in units of 2^-16, x ≥ 1; off by less than 2^-15 bits.
+fn log2(x: u32) -> u64 {
+    let whole = 31 - x.leading_zeros();
+    let mantissa = ((x as u64) << 32 >> whole) as u32;
+    let (i, part) = ((mantissa >> 24) as usize, (mantissa >> 8 & 0xffff) as u64);
+    let fraction = LOG[i] as u64 + (((LOG[i + 1] - LOG[i]) as u64 * part) >> 16);
+    ((whole as u64) << SCALE) + fraction
+}
+
+/// Order-0 entropy of the counts, in bits over all of them, rounded down.
+pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
+    let total: u64 = counts.clone().map(u64::from).sum();
+    let Ok(n) = u32::try_from(total) else { return u64::MAX };
+    if n == 0 {
+        return 0;
+    }
+    let all = log2(n);
+    counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_close_to_the_real_logarithm() {
+        for x in (1..100_000).chain([1 << 20, (1 << 20) + 1, u32::MAX - 1, u32::MAX]) {
+            let exact = (x as f64).log2();
+            assert!((log2(x) as f64 / 65536.0 - exact).abs() < 5e-5, "{x}");
+        }
+        assert_eq!(bits([1, 1, 1, 1].into_iter()), 8);
+        assert_eq!(bits([5, 0, 0].into_iter()), 0);
+        assert_eq!(bits([0; 4].into_iter()), 0);
+    }
+}

@@ -1,0 +1,123 @@
+//! Numbers: symbols (exponents) entropy-coded, the rest in bit planes. `spec/codecs/tensor.md` is the definition.
+//!
+//! * `params`: the head of the payload, written and read
+//! * `entropy`: what a histogram costs, in integers, the same on every machine
+//! * `analyze`: which split of the element pays
+//! * `encode`, `decode`: the payload
+
+use super::{Block, Codec};
+use crate::dtype::{Dtype, Kind};
+use crate::error::Result;
+use crate::plan::{Bid, Sample};
+use mmh_kernels::huffman::DecodeTable;
+
+pub mod analyze;
+mod decode;
+mod encode;
+mod entropy;
+mod params;
+
+/// `spec/codecs/tensor.md`
+pub struct Tensor;
+
+/// Its id.
+pub const ID: u8 = 5;
+
+/// Elements of a group.
+const GROUP: usize = 1 << 15;
+
+/// How the elements of a block lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// log2 of the size in bytes.
+    pub width: u8,
+    /// How the bits are read.
+    pub kind: Kind,
+    /// Bytes of the block before the first whole element.
+    pub head: u8,
+}
+
+impl Element {
+    /// The elements of a tensor of this dtype; packed ones as bytes.
+    pub fn of(dtype: Dtype) -> Element {
+        let width = match dtype {
+            Dtype::C64 => 2,
+            d => (d.bits() / 8).max(1).trailing_zeros() as u8,
+        };
+        Element { width, kind: if dtype.bits() % 8 == 0 { dtype.kind() } else { Kind::Unsigned }, head: 0 }
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
+        1 << self.width
+    }
+
+    /// Whole elements in a block of so many bytes.
+    fn count(&self, len: usize) -> usize {
+        len.saturating_sub(self.head as usize) >> self.width
+    }
+}
+
+/// Memory kept from block to block.
+#[derive(Default)]
+pub struct Scratch {
+    symbols: Vec<u8>,
+    rest: Vec<u64>,
+    low: Vec<u64>,
+    bytes: Vec<u8>,
+    misses: Vec<u32>,
+    ors: Vec<u64>,
+    fields: Vec<u16>,
+    counts: Vec<u32>,
+    more_counts: Vec<u32>,
+    tables: Vec<DecodeTable>,
+}
+
+/// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.
+fn lend<T: Clone + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
+    if v.len() < n {
+        v.resize(n, T::default());
+    }
+    &mut v[..n]
+}
+
+impl Codec for Tensor {
+    fn id(&self) -> u8 {
+        ID
+    }
+
+    fn name(&self) -> &'static str {
+        "tensor"
+    }
+
+    fn bid(&self, sample: &Sample<'_>) -> Bid {
+        let Some(element) = sample.element() else {
+            return Bid::none("no element type");
+        };
+        let scratch = &mut sample.scratch().tensor;
+        match analyze::analyze(sample.block(), element, sample.level(), scratch) {
+            Some(found) => {
+                let bid = Bid::of(found.ratio(sample.block().len()), found.describe());
+                sample.note_split(found);
+                bid
+            }
+            None => Bid::none("shorter than one element"),
+        }
+    }
+
+    fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
+        let element = block.element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
+        let scratch = &mut scratch.tensor;
+        match block.split.cloned().or_else(|| analyze::analyze(block.data, element, block.level, scratch)) {
+            Some(found) => Ok(encode::encode(block.data, element, block.level, &found, scratch, out)),
+            None => Ok(false),
+        }
+    }
+
+    fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
+        decode::decode(payload, out, &mut scratch.tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

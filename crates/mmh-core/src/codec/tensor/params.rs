@@ -1,0 +1,151 @@
+//! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
+
+use crate::error::{Error, Result};
+use mmh_kernels::fields::FieldSpec;
+use mmh_kernels::huffman::CodeLengths;
+use mmh_kernels::planes;
+
+/// How a plane is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// Every element has this value.
+    Constant(u8),
+    /// As it is.
+    Packed,
+    /// Entropy-coded.
+    Coded(CodeLengths),
+}
+
+/// The split of a block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// Of the element.
+    pub spec: FieldSpec,
+    /// Bytes before the first element.
+    pub head: u8,
+    /// Bits of the low part.
+    pub low: u8,
+    /// log2 of the elements of a segment, 0 without a low part.
+    pub segment: u8,
+}
+
+/// A plane's place: its width, its shift within its part.
+pub type Cut = (u8, u8);
+
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("tensor: {what}"))
+}
+
+/// Reads forward through a payload.
+pub struct Cursor<'a>(pub &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    /// The next `n` bytes.
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        let (now, later) = self
+            .0
+            .split_at_checked(n)
+            .ok_or_else(|| bad(format_args!("expected {n} more bytes of payload, found {}", self.0.len())))?;
+        self.0 = later;
+        Ok(now)
+    }
+
+    /// The next byte.
+    pub fn byte(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// The next two bytes.
+    pub fn u16(&mut self) -> Result<u16> {
+        let b = self.take(2)?;
+        Ok(u16::from_le_bytes([b[0], b[1]]))
+    }
+
+    /// The next variable-length number.
+    pub fn varint(&mut self) -> Result<u64> {
+        crate::container::varint::read(&mut self.0).ok_or_else(|| bad("malformed number"))
+    }
+}
+
+impl Params {
+    /// Bits of the high part.
+    pub fn high_bits(&self) -> u32 {
+        self.spec.rest_bits() - self.spec.drop as u32 - self.low as u32
+    }
+
+    /// The planes of the high part; shifts are within what is kept of the rest.
+    pub fn high_planes(&self) -> impl Iterator<Item = Cut> {
+        let low = self.low;
+        planes::cut(self.high_bits()).map(move |(w, s)| (w, s + low))
+    }
+
+    /// The planes of the low part.
+    pub fn low_planes(&self) -> impl Iterator<Item = Cut> {
+        planes::cut(self.low as u32)
+    }
+
+    /// Appends the fields before the head and tail bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let s = &self.spec;
+        out.push(s.width | (s.sign_moved as u8) << 2 | (s.zigzag as u8) << 3 | self.head << 4);
+        out.extend([s.t, s.drop, self.low, self.segment]);
+        out.extend(s.base.to_le_bytes());
+    }
+
+    /// Reads and checks them.
+    pub fn read(from: &mut Cursor<'_>) -> Result<Params> {
+        let b0 = from.byte()?;
+        let (t, drop, low, segment) = (from.byte()?, from.byte()?, from.byte()?, from.byte()?);
+        let base = from.u16()?;
+        let spec =
+            FieldSpec { width: b0 & 3, sign_moved: b0 & 4 != 0, zigzag: b0 & 8 != 0, t, drop, base };
+        if b0 & 0x80 != 0 {
+            return Err(bad("reserved bit 7 of the first byte is set"));
+        }
+        if !spec.is_valid() {
+            return Err(bad(format_args!("impossible split {spec:?}")));
+        }
+        if drop as u32 + low as u32 > spec.rest_bits() {
+            return Err(bad(format_args!("{drop} + {low} low bits of a rest of {}", spec.rest_bits())));
+        }
+        let segment_ok = if low == 0 { segment == 0 } else { (4..=15).contains(&segment) };
+        if !segment_ok {
+            return Err(bad(format_args!("segment size 2^{segment} with a low part of {low} bits")));
+        }
+        Ok(Params { spec, head: (b0 >> 4) & 7, low, segment })
+    }
+}
+
+impl Mode {
+    /// Appends a plane's descriptor.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Mode::Constant(v) => out.extend([0, *v]),
+            Mode::Packed => out.push(1),
+            Mode::Coded(code) => {
+                out.push(2);
+                code.write(out);
+            }
+        }
+    }
+
+    /// Reads the descriptor of a plane of so many bits.
+    pub fn read(from: &mut Cursor<'_>, bits: u8) -> Result<Mode> {
+        match from.byte()? {
+            0 => {
+                let value = from.byte()?;
+                if value as u32 >= 1 << bits {
+                    return Err(bad(format_args!("constant {value} in a plane of {bits} bits")));
+                }
+                Ok(Mode::Constant(value))
+            }
+            1 => Ok(Mode::Packed),
+            2 if bits == 8 => {
+                let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
+                from.take(size)?;
+                Ok(Mode::Coded(code))
+            }
+            mode => Err(bad(format_args!("mode {mode} for a plane of {bits} bits"))),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Zstandard frames, through the reference library.
+
+use super::{Block, Codec, Level};
+use crate::error::{Error, Result};
+use crate::plan::{Bid, Sample};
+use zstd_safe::{CCtx, DCtx};
+
+/// `spec/codecs/zstd.md`
+pub struct Zstd;
+
+/// Its id.
+pub const ID: u8 = 3;
+
+/// Contexts, kept from block to block: making one costs more than a small block.
+#[derive(Default)]
+pub struct Scratch {
+    compress: Option<CCtx<'static>>,
+    decompress: Option<DCtx<'static>>,
+}
+
+/// zstd's own level. Small blocks are headers and tables, where time does not matter and every byte does.
+fn level_for(level: Level, len: usize) -> i32 {
+    match (level.get(), len) {
+        (1, _) => 1,
+        (2..=3, _) => 2,
+        (4..=6, 0..=0x3ffff) => 12,
+        (4..=6, _) => 3,
+        (7, _) => 12,
+        (8, _) => 17,
+        _ => 22,
+    }
+}
+
+fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize> {
+    let start = out.len();
+    out.resize(start + zstd_safe::compress_bound(data.len()), 0);
+    let n = scratch
+        .compress
+        .get_or_insert_with(CCtx::create)
+        .compress(&mut out[start..], data, level)
+        .map_err(|e| Error::SelfCheck(format!("zstd: {}", zstd_safe::get_error_name(e))))?;
+    out.truncate(start + n);
+    Ok(n)
+}
+
+/// Size of `data` over its size compressed at level 1, for estimates.
+pub fn quick_ratio(data: &[u8], scratch: &mut Scratch) -> Option<f64> {
+    let mut out = Vec::new();
+    let n = compress(data, 1, scratch, &mut out).ok()?;
+    Some(n as f64 / data.len().max(1) as f64)
+}
+
+impl Codec for Zstd {
+    fn id(&self) -> u8 {
+        ID
+    }
+
+    fn name(&self) -> &'static str {
+        "zstd"
+    }
+
+    fn bid(&self, sample: &Sample<'_>) -> Bid {
+        if !sample.repeats() {
+            return Bid::none("no repeated words");
+        }
+        match quick_ratio(sample.piece(), &mut sample.scratch().zstd) {
+            Some(r) => Bid::of(r, "tried on the sample"),
+            None => Bid::none("zstd failed"),
+        }
+    }
+
+    fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
+        let level = level_for(block.level, block.data.len());
+        let n = compress(block.data, level, &mut scratch.zstd, out)?;
+        Ok(n < block.data.len())
+    }
+
+    fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
+        // The library would go on to further frames; the page allows one.
+        let frame = zstd_safe::find_frame_compressed_size(payload)
+            .map_err(|e| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(e))))?;
+        if frame != payload.len() {
+            return Err(Error::corrupt(format!("zstd: expected one frame of {} bytes, found {frame}", payload.len())));
+        }
+        let context = scratch.zstd.decompress.get_or_insert_with(DCtx::create);
+        match context.decompress(out, payload) {
+            Ok(n) if n == out.len() => Ok(()),
+            Ok(n) => Err(Error::corrupt(format!("zstd: expected {} bytes, found {n}", out.len()))),
+            Err(e) => Err(Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(e)))),
+        }
+    }
+}

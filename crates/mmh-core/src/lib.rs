@@ -1,0 +1,35 @@
+//! The engine of MMH-RS: lossless compression of AI tensors. No Python, no unsafe code.
+//!
+//! Data flows through the modules in this order:
+//!
+//! ```text
+//!   file ─ source ─▶ tensors and opaque bytes ─ block ─▶ blocks ─ plan ─▶ which codec, per block
+//!                                                                  │
+//!   file.mmh ◀─ container ◀─ frames ◀──────────────────────────── codec
+//! ```
+//!
+//! * [`error`], [`dtype`], [`io`]: what the others speak of
+//! * [`source`]: readers that find the tensors of a file
+//! * [`block`]: cutting segments into blocks; turning a block into a frame and back
+//! * [`plan`]: samples a block, hears the codecs' bids, picks one, can explain it
+//! * [`codec`]: one folder per codec behind one trait and one table
+//! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
+//! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod block;
+pub mod codec;
+pub mod container;
+pub mod dtype;
+pub mod error;
+pub mod io;
+pub mod plan;
+pub mod source;
+
+pub use dtype::Dtype;
+pub use error::{Error, Result};
+
+/// Version of the container that this engine writes, and the only one that it reads.
+pub const FORMAT_VERSION: u16 = 0;

@@ -1,0 +1,179 @@
+//! Which codec for a block: every codec bids on a sample, the lowest bid wins, and the bids can be shown.
+//!
+//! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
+//! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
+
+use crate::codec::tensor::{Element, analyze::Found};
+use crate::codec::{self, Codec, Level, Scratch};
+use crate::dtype::Dtype;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell, RefMut};
+
+mod sniff;
+
+/// What a codec expects to make of a block.
+#[derive(Clone, Debug)]
+pub struct Bid {
+    /// Stored over raw; `None`: it does not bid.
+    pub estimate: Option<f64>,
+    /// Known, not estimated: no other bid is heard.
+    pub certain: bool,
+    /// Why, in a few words.
+    pub reason: Cow<'static, str>,
+}
+
+impl Bid {
+    /// An estimate from a sample.
+    pub fn of(estimate: f64, reason: impl Into<Cow<'static, str>>) -> Bid {
+        Bid { estimate: Some(estimate), certain: false, reason: reason.into() }
+    }
+
+    /// A size that is known.
+    pub fn always(estimate: f64, reason: impl Into<Cow<'static, str>>) -> Bid {
+        Bid { estimate: Some(estimate), certain: true, reason: reason.into() }
+    }
+
+    /// No bid.
+    pub fn none(reason: impl Into<Cow<'static, str>>) -> Bid {
+        Bid { estimate: None, certain: false, reason: reason.into() }
+    }
+}
+
+/// Bytes of the piece of a block that general-purpose codecs are tried on.
+const PIECE: usize = 1 << 15;
+
+/// A block as the bidding codecs see it.
+pub struct Sample<'a> {
+    block: &'a [u8],
+    element: Option<Element>,
+    level: Level,
+    scratch: RefCell<&'a mut Scratch>,
+    repeats: Cell<Option<bool>>,
+    split: RefCell<Option<Found>>,
+}
+
+impl<'a> Sample<'a> {
+    fn new(block: &'a [u8], element: Option<Element>, level: Level, scratch: &'a mut Scratch) -> Sample<'a> {
+        Sample {
+            block,
+            element,
+            level,
+            scratch: RefCell::new(scratch),
+            repeats: Cell::new(None),
+            split: RefCell::new(None),
+        }
+    }
+
+    /// All of the block; a codec looks at as little of it as it can.
+    pub fn block(&self) -> &[u8] {
+        self.block
+    }
+
+    /// Up to 32 KiB from the middle of the block.
+    pub fn piece(&self) -> &[u8] {
+        let n = self.block.len().min(PIECE);
+        let at = (self.block.len() - n) / 2 & !63;
+        &self.block[at..at + n]
+    }
+
+    /// The declared or sniffed element.
+    pub fn element(&self) -> Option<Element> {
+        self.element
+    }
+
+    /// The level asked for.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The bid of the block as it is.
+    pub fn size(&self) -> f64 {
+        1.0
+    }
+
+    /// Memory to work in.
+    pub fn scratch(&self) -> RefMut<'_, &'a mut Scratch> {
+        self.scratch.borrow_mut()
+    }
+
+    /// Whether words of eight bytes come again often enough for a codec that looks for matches.
+    pub fn repeats(&self) -> bool {
+        self.repeats.get().unwrap_or_else(|| {
+            let repeats = repeats(self.piece());
+            self.repeats.set(Some(repeats));
+            repeats
+        })
+    }
+
+    /// Keeps what was found about the elements, so that the encoder need not find it again.
+    pub fn note_split(&self, found: Found) {
+        *self.split.borrow_mut() = Some(found);
+    }
+}
+
+/// One word in 32, or one in 8 of a short piece, where chance plays a larger part.
+fn repeats(piece: &[u8]) -> bool {
+    const SLOTS: usize = 4096;
+    let mut last = [0u64; SLOTS];
+    let (mut words, mut again) = (0u32, 0u32);
+    for w in piece.windows(8).step_by(4) {
+        let mut b = [0; 8];
+        b.copy_from_slice(w);
+        let word = u64::from_le_bytes(b);
+        let slot = (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize;
+        again += (last[slot] == word && words > 0) as u32;
+        last[slot] = word;
+        words += 1;
+    }
+    words < 64 || again * 32 > words
+}
+
+/// What the plan chose for a block, and why.
+pub struct Choice {
+    /// The codec.
+    pub codec: &'static dyn Codec,
+    /// The element type that it was chosen with.
+    pub element: Option<Element>,
+    /// What is known about the split of the elements.
+    pub split: Option<Found>,
+    /// Every codec's bid, in the order of the table.
+    pub bids: Vec<(&'static dyn Codec, Bid)>,
+}
+
+/// Estimated savings below this are not worth decoding for.
+const WORTH: f64 = 0.995;
+
+/// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
+pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {
+    let element = match declared {
+        Some(dtype) => Some(Element::of(dtype)),
+        None => sniff::sniff(block, level, &mut scratch.tensor),
+    };
+    let sample = Sample::new(block, element, level, scratch);
+    let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
+    for codec in codec::CODECS {
+        let bid = codec.bid(&sample);
+        let certain = bid.certain;
+        bids.push((codec, bid));
+        if certain {
+            break;
+        }
+    }
+    let mut winner: Option<(&'static dyn Codec, f64)> = None;
+    for (codec, bid) in &bids {
+        let Some(estimate) = bid.estimate else { continue };
+        let better = match winner {
+            None => true,
+            Some((w, e)) => bid.certain || estimate < if w.id() == codec::store::ID { e * WORTH } else { e },
+        };
+        if better {
+            winner = Some((*codec, estimate));
+        }
+    }
+    let codec = winner.map_or(codec::CODECS[0], |w| w.0);
+    let split = sample.split.into_inner();
+    Choice { codec, element, split, bids }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The element type of bytes that nobody declared.
+
+use crate::codec::Level;
+use crate::codec::tensor::{Element, Scratch, analyze::analyze};
+use crate::dtype::Kind;
+
+/// Bytes of each piece that is looked at, and how many pieces.
+const PIECE: usize = 8192;
+const PIECES: usize = 3;
+
+/// A wider type has to beat plain bytes by this much, since chance favours the one with more parameters.
+const MARGIN: f64 = 0.985;
+
+/// The element type that makes the sampled bytes smallest: floats and integers of every width at every offset, or plain bytes.
+/// `None` when the block is too short to tell.
+pub fn sniff(block: &[u8], level: Level, scratch: &mut Scratch) -> Option<Element> {
+    if block.len() < 64 {
+        return None;
+    }
+    let sample = sample(block);
+    let plain = Element { width: 0, kind: Kind::Unsigned, head: 0 };
+    let mut best = (plain, ratio(&sample, plain, level, scratch));
+    for element in candidates(&sample) {
+        let r = ratio(&sample, element, level, scratch);
+        let margin = if best.0 == plain { MARGIN } else { 0.999 };
+        if r < best.1 * margin {
+            best = (element, r);
+        }
+    }
+    Some(best.0)
+}
+
+/// A few pieces of the block, each at a multiple of eight bytes so that the offset of the elements is the same in all.
+fn sample(block: &[u8]) -> Vec<u8> {
+    if block.len() <= PIECE * PIECES {
+        return block[..block.len() & !7].to_vec();
+    }
+    (0..PIECES)
+        .flat_map(|i| {
+            let at = (block.len() - PIECE) / (PIECES - 1) * i & !7;
+            &block[at..at + PIECE]
+        })
+        .copied()
+        .collect()
+}
+
+fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> f64 {
+    analyze(sample, element, level, scratch).map_or(1.0, |f| f.element_millibits as f64 / 1000.0 / (8 << element.width) as f64)
+}
+
+/// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.
+fn candidates(sample: &[u8]) -> Vec<Element> {
+    // The spread of each byte column, for columns of eight: how far the most frequent sixteenth of values reaches.
+    let mut found = Vec::new();
+    for width in 1..=3u8 {
+        let size = 1usize << width;
+        let spreads: Vec<u32> = (0..size).map(|c| concentration(sample, c, size)).collect();
+        let (low, high) = (spreads.iter().min().copied().unwrap_or(0), spreads.iter().max().copied().unwrap_or(0));
+        if high < low + low / 8 {
+            continue;
+        }
+        // The top byte of a little-endian element is the most concentrated one, and the last of its element.
+        let mut columns: Vec<usize> = (0..size).collect();
+        columns.sort_by_key(|c| std::cmp::Reverse(spreads[*c]));
+        for top in columns.into_iter().take(2) {
+            let head = ((top + 1) % size) as u8;
+            let kinds: &[Kind] = match width {
+                1 => &[Kind::Float { exponent: 8 }, Kind::Float { exponent: 5 }, Kind::Signed],
+                2 => &[Kind::Float { exponent: 8 }, Kind::Signed],
+                _ => &[Kind::Float { exponent: 11 }, Kind::Signed],
+            };
+            found.extend(kinds.iter().map(|&kind| Element { width, kind, head }));
+        }
+    }
+    found
+}
+
+/// Sum of squared counts of a byte column, over its length: large where few values are frequent.
+fn concentration(sample: &[u8], column: usize, size: usize) -> u32 {
+    let mut counts = [0u32; 256];
+    let mut n = 0u64;
+    for b in sample[column..].iter().step_by(size) {
+        counts[*b as usize] += 1;
+        n += 1;
+    }
+    let squares: u64 = counts.iter().map(|c| (*c as u64).pow(2)).sum();
+    (squares * 1024 / n.max(1).pow(2).max(1)) as u32
+}

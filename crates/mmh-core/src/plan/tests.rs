@@ -1,0 +1,64 @@
+use super::*;
+
+fn noise(n: usize, mut seed: u64) -> Vec<u8> {
+    (0..n)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        })
+        .collect()
+}
+
+/// Sums of four uniform numbers: bell-shaped, as weights are.
+fn weights(n: usize) -> Vec<f32> {
+    noise(4 * n, 7).chunks(4).map(|c| c.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.05).collect()
+}
+
+fn bf16(w: &[f32]) -> Vec<u8> {
+    w.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
+}
+
+fn chosen(block: &[u8], declared: Option<Dtype>) -> &'static str {
+    choose(block, declared, Level::BALANCED, &mut Scratch::default()).codec.name()
+}
+
+#[test]
+fn each_kind_of_data_gets_its_codec() {
+    let w = weights(40_000);
+    let f32s: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let text = "the weights of the layer of the model and the rest of it; ".repeat(40).into_bytes();
+    let mut text: Vec<u8> = text.iter().zip(noise(text.len(), 3)).map(|(t, r)| if r < 9 { r } else { *t }).collect();
+    text.truncate(2000);
+    assert_eq!(chosen(&noise(100_000, 1), None), "store");
+    assert_eq!(chosen(&noise(100_000, 1), Some(Dtype::U8)), "store");
+    assert_eq!(chosen(&vec![0; 100_000], Some(Dtype::F32)), "pattern251");
+    assert_eq!(chosen(&noise(251, 5).repeat(1000), None), "pattern251");
+    assert_eq!(chosen(&bf16(&w), Some(Dtype::BF16)), "tensor");
+    assert_eq!(chosen(&f32s, Some(Dtype::F32)), "tensor");
+    assert_eq!(chosen(&bf16(&w), None), "tensor");
+    assert_eq!(chosen(&text, None), "zstd");
+}
+
+#[test]
+fn opaque_weights_are_recognized_at_any_offset() {
+    let w = weights(40_000);
+    let f32s: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+    for offset in 0..4 {
+        let choice = choose(&f32s[offset..], None, Level::BALANCED, &mut Scratch::default());
+        let element = choice.element.unwrap();
+        assert_eq!((element.width, element.head as usize), (2, (4 - offset) % 4));
+        let choice = choose(&bf16(&w)[offset..], None, Level::BALANCED, &mut Scratch::default());
+        let element = choice.element.unwrap();
+        assert_eq!((element.width, element.head as usize), (1, offset % 2));
+    }
+}
+
+#[test]
+fn the_same_block_gets_the_same_choice() {
+    let block = bf16(&weights(30_000));
+    let describe = |c: Choice| format!("{} {:?} {:?}", c.codec.name(), c.element, c.bids.iter().map(|b| &b.1).collect::<Vec<_>>());
+    let mut used = Scratch::default();
+    choose(&noise(50_000, 2), None, Level::MAX, &mut used);
+    let first = describe(choose(&block, None, Level::BALANCED, &mut Scratch::default()));
+    assert_eq!(first, describe(choose(&block, None, Level::BALANCED, &mut used)));
+}

@@ -1,0 +1,71 @@
+//! Which instruction set the loops use.
+
+use std::sync::OnceLock;
+
+/// An instruction set that the loops are compiled for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Simd {
+    /// The baseline of the target: SSE2 on x86-64, NEON on aarch64.
+    Scalar,
+    /// AVX2 with BMI1, BMI2 and LZCNT.
+    Avx2,
+    /// AVX-512 F, BW, VL, DQ, VBMI and VBMI2, over `Avx2`.
+    Avx512,
+}
+
+impl Simd {
+    /// Every set, the most capable last.
+    pub const ALL: [Simd; 3] = [Simd::Scalar, Simd::Avx2, Simd::Avx512];
+
+    /// The name that `MMH_SIMD` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Simd::Scalar => "scalar",
+            Simd::Avx2 => "avx2",
+            Simd::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this CPU has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Simd::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => {
+                Simd::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vbmi2")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+}
+
+/// The set in use: the one that `MMH_SIMD` names if the CPU has it, else the best of this CPU.
+///
+/// Decided once per process. `MMH_SIMD` takes `scalar`, `avx2`, `avx512`, and `neon` (the baseline of aarch64).
+pub fn simd() -> Simd {
+    static USED: OnceLock<Simd> = OnceLock::new();
+    *USED.get_or_init(|| {
+        let best = Simd::ALL.into_iter().rev().find(|s| s.is_available()).unwrap_or(Simd::Scalar);
+        match std::env::var("MMH_SIMD").as_deref() {
+            Ok("neon") => Simd::Scalar,
+            Ok(name) => {
+                Simd::ALL.into_iter().find(|s| s.name() == name && s.is_available()).unwrap_or(best)
+            }
+            Err(_) => best,
+        }
+    })
+}

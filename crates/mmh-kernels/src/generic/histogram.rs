@@ -1,0 +1,46 @@
+//! Counting. Four tables side by side, so that equal neighbours do not wait for each other's store.
+
+#[inline(always)]
+pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
+    let mut t = [[0u32; 256]; 4];
+    let (words, tail) = data.as_chunks::<8>();
+    for w in words {
+        let v = u64::from_le_bytes(*w);
+        for (i, t) in t.iter_mut().enumerate() {
+            t[(v >> (16 * i)) as u8 as usize] += 1;
+            t[(v >> (16 * i + 8)) as u8 as usize] += 1;
+        }
+    }
+    for &b in tail {
+        t[0][b as usize] += 1;
+    }
+    for (i, c) in counts.iter_mut().enumerate() {
+        *c += t[0][i] + t[1][i] + t[2][i] + t[3][i];
+    }
+}
+
+#[inline(always)]
+pub fn fields(data: &[u16], counts: &mut [u32], scratch: &mut Vec<u32>) {
+    let n = counts.len();
+    if n == 0 || !n.is_power_of_two() {
+        return;
+    }
+    let mask = n - 1;
+    scratch.clear();
+    scratch.resize(3 * n, 0);
+    let (a, rest) = scratch.split_at_mut(n);
+    let (b, c) = rest.split_at_mut(n);
+    let (quads, tail) = data.as_chunks::<4>();
+    for q in quads {
+        counts[q[0] as usize & mask] += 1;
+        a[q[1] as usize & mask] += 1;
+        b[q[2] as usize & mask] += 1;
+        c[q[3] as usize & mask] += 1;
+    }
+    for &v in tail {
+        counts[v as usize & mask] += 1;
+    }
+    for (i, o) in counts.iter_mut().enumerate() {
+        *o += a[i] + b[i] + c[i];
+    }
+}

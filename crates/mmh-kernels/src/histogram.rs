@@ -1,0 +1,15 @@
+//! How often each value occurs.
+
+use crate::generic;
+
+multiversion! {
+    /// Adds the counts of each byte value in `data` (less than 4 GiB of it) to `counts`.
+    pub fn bytes(data: &[u8], counts: &mut [u32; 256]) = generic::histogram::bytes;
+    on bytes_on
+}
+
+multiversion! {
+    /// Adds the counts of each value in `data` to `counts`, whose length is a power of two; values are taken modulo it.
+    pub fn fields(data: &[u16], counts: &mut [u32], scratch: &mut Vec<u32>) = generic::histogram::fields;
+    on fields_on
+}

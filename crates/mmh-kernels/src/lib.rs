@@ -1,0 +1,27 @@
+//! The loops of MMH-RS: everything that touches every byte.
+//!
+//! ```text
+//!   bytes of a block
+//!     │ period      is all of it one repeated pattern?
+//!     │ histogram   how often does each symbol field occur?
+//!     │ zeros       how many low bits are zero, segment by segment?
+//!     │ fields      element ⇄ symbol + rest
+//!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
+//!     ▼ huffman     symbols ⇄ streams of codes
+//!   streams and planes
+//! ```
+//!
+//! Functions here are pure: they never allocate beyond the vectors handed to them, never panic on any data, and give the
+//! same bytes whatever the CPU. A loop is written once in `generic` and compiled for each instruction set by
+//! `dispatch`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
+
+#[macro_use]
+mod dispatch;
+pub mod cpu;
+pub mod fields;
+mod generic;
+pub mod histogram;
+pub mod huffman;
+pub mod period;
+pub mod planes;
+pub mod zeros;

@@ -1,0 +1,86 @@
+//! The smallest period of a block: is all of it one repeated pattern?
+
+/// Bytes of the start of a block that are searched for its own beginning.
+const NEEDLE: usize = 16;
+
+/// The smallest `p ≤ max` such that `data[i] == data[i + p]` for every `i`, if there is one with `p < data.len()`.
+///
+/// Noise is rejected by one search for its first 16 bytes; the rest takes time linear in `data.len() + max`.
+pub fn smallest(data: &[u8], max: usize) -> Option<usize> {
+    let n = data.len();
+    if n < 2 || max == 0 {
+        return None;
+    }
+    if n <= NEEDLE {
+        return (1..n.min(max + 1)).find(|&p| holds(data, p));
+    }
+    let needle = &data[..NEEDLE];
+    // A period p > n − 16 leaves less than the needle to compare with; the prefix function below covers it.
+    let window = &data[1..n.min(max + NEEDLE)];
+    match memchr::memmem::find(window, needle) {
+        Some(at) if holds(data, at + 1) => return Some(at + 1),
+        None if n > max + NEEDLE => return None,
+        _ => {}
+    }
+    // The first repetition was not it. If p is a period of the data, then the smallest period of a prefix of at least
+    // 2·max bytes divides it (Fine and Wilf) and is one itself.
+    let prefix = &data[..n.min(2 * max)];
+    let p = prefix_period(prefix);
+    (p <= max && p < n && holds(data, p)).then_some(p)
+}
+
+/// Whether `p` is a period of `data`.
+pub fn holds(data: &[u8], p: usize) -> bool {
+    p <= data.len() && data[p..] == data[..data.len() - p]
+}
+
+/// The smallest period of `data` (its length if there is no smaller one), by the prefix function of Knuth, Morris and Pratt.
+fn prefix_period(data: &[u8]) -> usize {
+    let mut border = vec![0u32; data.len()];
+    let mut k = 0usize;
+    for i in 1..data.len() {
+        while k > 0 && data[i] != data[k] {
+            k = border[k - 1] as usize;
+        }
+        if data[i] == data[k] {
+            k += 1;
+        }
+        border[i] = k as u32;
+    }
+    data.len() - k
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive(data: &[u8], max: usize) -> Option<usize> {
+        (1..data.len()).find(|&p| p <= max && holds(data, p))
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_naive_search(unit in prop::collection::vec(0u8..3, 1..60), n in 0usize..400, max in 1usize..80, flip in any::<Option<usize>>()) {
+            let mut data: Vec<u8> = unit.iter().cycle().take(n).copied().collect();
+            if let (Some(i), true) = (flip, n > 0) {
+                data[i % n] ^= 1;
+            }
+            prop_assert_eq!(smallest(&data, max), naive(&data, max));
+        }
+    }
+
+    #[test]
+    fn long_periods_with_ragged_ends() {
+        for p in [1usize, 2, 251, 4096, 65_535, 65_536] {
+            let unit: Vec<u8> = (0..p as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+            let data: Vec<u8> = unit.iter().cycle().take(300_001).copied().collect();
+            let found = smallest(&data, 65_536).unwrap();
+            assert!(holds(&data, found) && found <= p);
+            assert_eq!(p == 1 || found > 1, true);
+        }
+        let noise: Vec<u8> = (0..1u64 << 20).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8).collect();
+        let p = smallest(&noise, 65_536);
+        assert!(p.is_none_or(|p| holds(&noise, p)));
+    }
+}

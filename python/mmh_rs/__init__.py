@@ -1,0 +1,74 @@
+"""MMH-RS: lossless compression of AI tensors.
+
+    import mmh_rs as mmh
+
+    blob = mmh.compress(array)                       # bytes; dtype and shape are taken from the array
+    data = mmh.decompress(blob)                      # the same bytes again
+    mmh.compress_file("model.safetensors")           # writes model.safetensors.mmh
+    with mmh.open("model.safetensors.mmh") as archive:
+        weight = archive.get("model.embed_tokens.weight")
+
+`import mmh_rs` loads the engine and nothing else: NumPy, PyTorch and the rest are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from ._api import compress, compress_file, decompress, decompress_file
+from ._core import CorruptionError, LimitError, MmhError, UnsupportedFormatError, __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._reports import CompressReport, DecompressReport
+    from ._safe_open import safe_open
+    from .archive import Archive, TensorInfo, TensorSlice, Verification, open
+
+__all__ = [
+    "Archive",
+    "CompressReport",
+    "CorruptionError",
+    "DecompressReport",
+    "LimitError",
+    "MmhError",
+    "TensorInfo",
+    "TensorSlice",
+    "UnsupportedFormatError",
+    "Verification",
+    "__version__",
+    "compress",
+    "compress_file",
+    "decompress",
+    "decompress_file",
+    "open",
+    "safe_open",
+]
+
+# Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
+_LAZY = {
+    "Archive": "archive",
+    "CompressReport": "_reports",
+    "DecompressReport": "_reports",
+    "TensorInfo": "archive",
+    "TensorSlice": "archive",
+    "Verification": "archive",
+    "open": "archive",
+    "safe_open": "_safe_open",
+}
+_SUBMODULES = ("archive", "cli", "numpy", "torch")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _SUBMODULES:
+            return import_module(f".{name}", __name__)
+        try:
+            module = _LAZY[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        value = getattr(import_module(f".{module}", __name__), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LAZY, *_SUBMODULES})

@@ -1,0 +1,221 @@
+"""The functions of the package: arguments are checked and named here, the work is the engine's."""
+
+from __future__ import annotations
+
+import os
+
+from . import _core
+from ._buffers import described, readable, writable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias, overload
+
+    from typing_extensions import Buffer
+
+    from ._reports import CompressReport, DecompressReport
+
+    StrPath: TypeAlias = str | os.PathLike[str]
+    Progress: TypeAlias = Callable[[int, int | None, int], None]
+
+__all__ = ["LEVELS", "SUFFIX", "compress", "compress_file", "decompress", "decompress_file", "level_number"]
+
+SUFFIX = ".mmh"
+LEVELS = {"fast": 2, "balanced": 5, "max": 8}
+
+
+def compress(
+    data: Any,
+    dtype: object = None,
+    codec: str = "auto",
+    level: str | int = "balanced",
+    threads: int | None = None,
+) -> bytes:
+    """Compress an array, a tensor or bytes into one `.mmh` in memory.
+
+    Args:
+        data: a NumPy array (C-contiguous; read without a copy), a PyTorch tensor (moved to the CPU and made contiguous
+            if it is not), or any C-contiguous buffer.
+        dtype: the type of the elements. None takes it from the array; plain bytes then have none. Otherwise a name in
+            the spelling of NumPy ("bfloat16"), PyTorch ("torch.bfloat16") or safetensors ("BF16"), or a dtype object:
+            the bytes are then elements of that type along one axis, or in the array's own shape if its elements are of
+            the same width.
+        codec: "auto" (the plan picks) or one of the engine's codecs, see `mmh doctor`.
+        level: "fast", "balanced", "max", or 1 (fastest) to 9 (smallest).
+        threads: how many to use; None, as many as the machine has cores.
+
+    Returns:
+        The compressed bytes: at most 0.1 % and 1 KiB longer than the data. The same data and settings give the same
+        bytes, whatever the number of threads.
+
+    Raises:
+        ValueError: the data is not contiguous, its length is no multiple of the dtype's width, or an argument is not
+            one of the accepted values.
+        TypeError: the data is no buffer, or an argument is of the wrong type.
+    """
+    codec, level, threads = _codec(codec), level_number(level), _threads(threads)
+    view, name, shape = described(data, dtype)
+    return _core.compress(view, name, shape, codec, level, threads, False)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def decompress(blob: Buffer, out: None = None, threads: int | None = None) -> bytes: ...
+    @overload
+    def decompress(blob: Buffer, out: Any, threads: int | None = None) -> int: ...
+
+
+def decompress(blob: Buffer, out: Any = None, threads: int | None = None) -> bytes | int:
+    """Decompress what `compress` made, or the content of a `.mmh` file.
+
+    Args:
+        blob: the compressed bytes.
+        out: a writable C-contiguous buffer to fill: a bytearray, a NumPy array or a CPU tensor of any dtype and shape,
+            at least as large as the data. Decompressing into memory that is used again is faster than into fresh
+            memory.
+        threads: how many to use; None, as many as the machine has cores.
+
+    Returns:
+        The bytes; with `out`, how many bytes were written to it.
+
+    Raises:
+        CorruptionError: the blob is damaged.
+        UnsupportedFormatError: it is not an MMH blob, or one of a newer version.
+        ValueError: `out` is too small, read-only or not contiguous.
+    """
+    count = _threads(threads)
+    view = readable(blob)
+    if out is None:
+        return _core.decompress(view, count, True)
+    return _core.decompress_into(view, writable(out), count, True)
+
+
+def compress_file(
+    source: StrPath,
+    target: StrPath | None = None,
+    *,
+    codec: str = "auto",
+    level: str | int = "balanced",
+    threads: int | None = None,
+    verify: bool = True,
+    sha256: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> CompressReport:
+    """Compress a file. The source is kept.
+
+    Args:
+        source: any file; the tensors of safetensors and NumPy files are told apart.
+        target: the `.mmh` to write; None adds ".mmh" to the source's name. It appears whole or not at all.
+        codec, level, threads: as in `compress`.
+        verify: read the result back and compare it with the source's hash before it gets its name.
+        sha256: store the SHA-256 of the source as well.
+        force: overwrite an existing target.
+        progress: called as progress(source bytes done, source bytes in all or None, stored bytes so far). An exception
+            that it raises stops the work, and nothing is left behind.
+
+    Raises:
+        FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError, OSError: as the file system has it.
+        ValueError, TypeError: an argument is not one of the accepted values.
+        MmhError: the result did not verify.
+    """
+    from ._reports import CompressReport
+
+    path = _path(source, "source")
+    report = _core.compress_file(
+        path,
+        path + SUFFIX if target is None else _path(target, "target"),
+        _codec(codec),
+        level_number(level),
+        _threads(threads),
+        verify,
+        sha256,
+        force,
+        None,
+        progress,
+    )
+    return CompressReport(**report)
+
+
+def decompress_file(
+    source: StrPath,
+    target: StrPath | None = None,
+    *,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> DecompressReport:
+    """Restore a file, byte for byte. The `.mmh` is kept.
+
+    Args:
+        source: the `.mmh`.
+        target: the file to write; None takes ".mmh" off the source's name. It appears whole or not at all.
+        threads, force, progress: as in `compress_file`.
+
+    Raises:
+        CorruptionError: the file is damaged; nothing is written.
+        UnsupportedFormatError: it is not an MMH file, or one of a newer version.
+        ValueError: no target is given and the source's name does not end in ".mmh".
+        FileNotFoundError, FileExistsError, OSError: as the file system has it.
+    """
+    from ._reports import DecompressReport
+
+    path = _path(source, "source")
+    if target is not None:
+        goal = _path(target, "target")
+    elif path.endswith(SUFFIX) and os.path.basename(path) != SUFFIX:
+        goal = path[: -len(SUFFIX)]
+    else:
+        raise ValueError(f"{path!r} does not end in {SUFFIX}; name the target")
+    report = _core.decompress_file(path, goal, _threads(threads), True, force, progress)
+    return DecompressReport(**report)
+
+
+def level_number(level: str | int) -> int:
+    """1 to 9 for a level's name or number.
+
+    Raises:
+        ValueError, TypeError: it is not one.
+    """
+    accepted = "accepted: 'fast', 'balanced', 'max', or 1 to 9"
+    if isinstance(level, str):
+        if level in LEVELS:
+            return LEVELS[level]
+        raise ValueError(f"unknown level {level!r}; {accepted}")
+    if isinstance(level, bool) or not hasattr(level, "__index__"):
+        raise TypeError(f"level must be a name or a number, not {type(level).__name__}; {accepted}")
+    number = level.__index__()
+    if not 1 <= number <= 9:
+        raise ValueError(f"level {number} is out of range; {accepted}")
+    return number
+
+
+def _codec(codec: str) -> str:
+    accepted = "accepted: " + ", ".join(_core.CODECS)
+    if not isinstance(codec, str):
+        raise TypeError(f"codec must be a name, not {type(codec).__name__}; {accepted}")
+    if codec not in _core.CODECS:
+        raise ValueError(f"unknown codec {codec!r}; {accepted}")
+    return codec
+
+
+def _threads(threads: int | None) -> int:
+    """The engine's number of threads: 0 is all cores."""
+    accepted = "accepted: a number of threads, or None for all cores"
+    if threads is None:
+        return 0
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"threads must be a number, not {type(threads).__name__}; {accepted}")
+    number = threads.__index__()
+    if number < 0:
+        raise ValueError(f"threads must not be negative ({number}); {accepted}")
+    return number
+
+
+def _path(path: StrPath, what: str) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"{what} must be a path, not {type(path).__name__}") from None

@@ -1,0 +1,156 @@
+"""The Rust engine. Everything here releases the GIL while it works. Private: use `mmh_rs`."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+from typing_extensions import Buffer
+
+__version__: str
+FORMAT_VERSION: int
+CODECS: list[str]
+"""Names of the codecs that can be asked for, `auto` first."""
+
+class MmhError(Exception): ...
+class CorruptionError(MmhError): ...
+class UnsupportedFormatError(MmhError): ...
+class LimitError(MmhError): ...
+
+Progress = Callable[[int, int | None, int], None]
+"""progress(source bytes done, source bytes in all or None, stored bytes so far); what it raises stops the work."""
+
+class CodecTotal(TypedDict):
+    frames: int
+    raw: int
+    stored: int
+
+class Report(TypedDict):
+    source: str | None  # path, None for a stream
+    target: str | None
+    source_bytes: int  # uncompressed side
+    stored_bytes: int  # .mmh side
+    seconds: float
+    format: str  # "safetensors", "npy", "npz", "array", "opaque"
+    tensors: int
+    codecs: dict[str, CodecTotal]
+    blake3: str | None  # hex, of the uncompressed side
+    sha256: str | None
+
+class Header(TypedDict):
+    version: int
+    name: str
+    format: str
+    source_bytes: int
+    stored_bytes: int
+    frames: int
+    tensors: int
+    blake3: str | None
+    sha256: str | None
+    codecs: dict[str, CodecTotal]
+
+class Tensor(TypedDict):
+    name: str
+    dtype: str  # safetensors' names: "BF16", "F32", ...
+    shape: list[int]
+    fortran: bool
+    start: int  # source offset in bytes
+    bytes: int
+    stored: int  # payload and frame headers
+    codecs: list[str]  # codecs of its frames, most bytes first
+    blake3: str | None
+    frames: int
+    copy_of: str | None  # the earlier tensor that it is a reference to
+
+class Damage(TypedDict):
+    frame: int | None  # None: header, index or footer, or a content hash
+    offset: int  # byte of the .mmh file
+    source_start: int
+    source_bytes: int
+    codec: str
+    tensor: str | None
+    what: str
+
+class Verification(TypedDict):
+    ok: bool
+    source_bytes: int
+    stored_bytes: int
+    frames: int
+    tensors: int
+    seconds: float
+    damaged: list[Damage]
+
+class Bid(TypedDict):
+    codec: str
+    estimate: float | None  # stored over raw, on the sample; None: it did not bid
+    reason: str
+
+class Why(TypedDict):
+    name: str | None  # None: opaque bytes
+    dtype: str | None
+    start: int
+    bytes: int
+    stored: int | None  # None when FILE is a source and nothing is stored yet
+    chosen: str
+    seen: dict[str, Any]  # e.g. {"exponent_bits": 2.61, "period": None, ...}
+    bids: list[Bid]
+
+class Archive:
+    """One open `.mmh`. Thread-safe."""
+
+    @staticmethod
+    def open_path(path: str) -> Archive: ...
+    @staticmethod
+    def open_buffer(data: Buffer) -> Archive: ...
+    @staticmethod
+    def open_object(file: Any) -> Archive:
+        """A binary file object with `seek` and `read`; used under a lock."""
+    def header(self) -> Header: ...
+    def keys(self) -> list[str]:
+        """In the order of their offsets."""
+    def tensors(self) -> list[Tensor]: ...
+    def tensor(self, name: str) -> Tensor:
+        """Raises KeyError."""
+    def read_into(self, start: int, out: Buffer, threads: int = 0, check: bool = True) -> None:
+        """Fills the writable `out` with len(out) source bytes from offset `start`; reads only the frames needed."""
+    def verify(self, threads: int = 0, progress: Progress | None = None) -> Verification: ...
+    def why(self) -> list[Why]:
+        """What the plan sees in each segment, seen again from the restored bytes, beside what is stored."""
+
+def compress(
+    data: Buffer,
+    dtype: str | None,  # safetensors' name, None: bytes
+    shape: list[int] | None,  # None: one axis
+    codec: str,
+    level: int,  # 1..9
+    threads: int,  # 0: all cores
+    hashes: bool,
+) -> bytes: ...
+def decompressed_size(blob: Buffer) -> int: ...
+def decompress(blob: Buffer, threads: int, check: bool) -> bytes: ...
+def decompress_into(blob: Buffer, out: Buffer, threads: int, check: bool) -> int:
+    """Raises ValueError when `out` is too small; returns the number of bytes written."""
+
+def compress_file(
+    source: str | None,  # None: standard input
+    target: str | None,  # None: standard output
+    codec: str,
+    level: int,
+    threads: int,
+    verify: bool,
+    sha256: bool,
+    force: bool,
+    name: str | None = None,  # source name to record for a stream
+    progress: Progress | None = None,
+) -> Report: ...
+def decompress_file(
+    source: str | None,
+    target: str | None,  # a path is written to a temporary file beside it and renamed
+    threads: int,
+    check: bool,
+    force: bool,
+    progress: Progress | None = None,
+) -> Report: ...
+def explain_file(source: str, level: int) -> list[Why]:
+    """The plan of a source file that is not compressed yet."""
+
+def doctor() -> dict[str, Any]:
+    """cpu: str, simd: {name: available}, simd_used: str, threads: int, engine version, os, arch, memcpy_gbps, hash speeds…"""

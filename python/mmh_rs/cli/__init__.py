@@ -1,0 +1,145 @@
+"""The command `mmh`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from .. import _core
+from ._failure import FAILED, INTERRUPTED, USAGE, Failure, failure_of
+from ._run import document, print_failure
+from .cat import cat
+from .compress import compress, decompress
+from .doctor import doctor
+from .show import info, list_
+from .verify import verify
+
+__all__ = ["main"]
+
+_EPILOG = """\b
+Exit codes:
+    0  good
+    1  damaged, but mendable
+    2  damaged beyond mending
+    3  not an MMH file, or of a version or size that this one does not read
+    4  an input or output error (a closed pipe: without a word)
+   64  wrong usage
+  130  interrupted (Ctrl-C, SIGTERM)
+Of several files, all are tried, and the highest code is returned.
+
+\b
+Errors are lines "mmh: <path>: <what> (<what to do>)" on standard error.
+--json prints {"schema", "command", "version", "exit_code", "results", "errors"};
+each error has path, kind, message and exit_code.
+"""
+
+
+class _Group(click.Group):
+    """Errors as one line and an exit code; click by itself answers closed pipes and Ctrl-C with codes of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of use, not of the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except BrokenPipeError:
+            raise click.exceptions.Exit(FAILED) from None
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get("MMH_TRACEBACK"):
+                raise
+            failure = failure_of(error, None)
+            print_failure(failure)
+            raise click.exceptions.Exit(failure.exit_code) from None
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+    invoke_without_command=True,
+)
+@click.version_option(_core.__version__, prog_name="mmh", message="%(prog)s %(version)s")
+@click.pass_context
+def mmh(context: click.Context) -> None:
+    """Make model weights and other AI tensors smaller, without losing a bit."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)
+
+
+for _command in (compress, decompress, list_, info, verify, cat, doctor):
+    mmh.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command `mmh`.
+
+    Args:
+        arguments: the command line after the program's name; None takes `sys.argv`.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with _terminating():
+        try:
+            code = mmh.main(words, prog_name="mmh", standalone_mode=False)
+            return _flushed(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            return _flushed(_wrong_usage(error, words))
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            return INTERRUPTED
+        except SystemExit as ended:
+            # click itself ends so when the pipe is closed while it prints a help text (1), or completes words (0).
+            return FAILED if ended.code else 0
+
+
+def _wrong_usage(error: click.ClickException, words: Sequence[str]) -> int:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "mmh"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    failure = Failure(None, "usage", f"{message} (see {path} --help)", USAGE)
+    print_failure(failure)
+    if "--json" in words:
+        command = context.command.name if context is not None and context.parent is not None else None
+        click.echo(document(command, USAGE, [], [failure]))
+    return USAGE
+
+
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, and what a stream cannot show is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is not threading.main_thread():
+        yield  # whoever calls us there handles signals
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _flushed(code: int) -> int:
+    """What is still buffered is written here, where a closed pipe can be told from other ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it exits; that goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or FAILED
+    return code

@@ -1,0 +1,31 @@
+"""What every command that reads a `.mmh` has in common."""
+
+from __future__ import annotations
+
+import click
+
+from ..archive import Archive
+from ..archive import open as open_archive
+from ._targets import STREAM
+from ._terminal import binary_stdin
+
+__all__ = ["is_source", "opened", "threads_option"]
+
+_MAGIC = b"\x89MMH\r\n\x1a\n"
+
+threads_option = click.option(
+    "-T", "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="0: all cores."
+)
+
+
+def opened(path: str) -> Archive:
+    """A path, a URL, or standard input, which has to be held in memory since it cannot seek."""
+    return open_archive(binary_stdin().read() if path == STREAM else path)
+
+
+def is_source(path: str) -> bool:
+    """Whether it is a file, and no `.mmh`."""
+    if path == STREAM or path.lower().startswith(("http://", "https://")):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_MAGIC)) != _MAGIC

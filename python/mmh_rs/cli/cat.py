@@ -1,0 +1,85 @@
+"""`mmh cat`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ._failure import WrongUsageError
+from ._opening import opened, threads_option
+from ._run import Run, uses_run
+from ._targets import STREAM, refuse_existing
+from ._terminal import binary_stdout
+
+__all__ = ["cat"]
+
+_PIECE = 128 << 20
+"""Bytes held at a time."""
+
+
+@click.command(short_help="Write the bytes of one tensor.")
+@uses_run
+@threads_option
+@click.option("-f", "--force", is_flag=True, help="Overwrite OUT; write to a terminal.")
+@click.option("-o", "--output", metavar="OUT", help="Write to a file.  [default: standard output]")
+@click.argument("file", metavar="FILE")
+@click.argument("tensor", metavar="TENSOR")
+def cat(file: str, tensor: str, output: str | None, force: bool, threads: int, run: Run) -> None:
+    """Write the bytes of one tensor, as they are in the original file.
+
+    FILE is a path, an http(s) URL, or - for standard input; `mmh list FILE` names the tensors.
+
+    The result of --json (which needs -o): path, target, tensor, dtype, shape, fortran, nbytes.
+    """
+    if output == STREAM:
+        output = None
+    if output is None and run.as_json:
+        raise WrongUsageError("--json and the data cannot both go to standard output (name a file with -o)")
+    with run.working_on(file), opened(file) as archive:
+        try:
+            found = archive.info(tensor)
+        except KeyError:
+            raise WrongUsageError(f"has no tensor {tensor!r} (mmh list names them)") from None
+        if output is not None:
+            refuse_existing(output, force)
+        with _sink(output, force) as sink:
+            buffer = memoryview(bytearray(min(_PIECE, found.nbytes)))
+            for start in range(0, found.nbytes, _PIECE):
+                piece = buffer[: min(_PIECE, found.nbytes - start)]
+                archive.read_into(found.start + start, piece, threads)
+                sink.write(piece)
+        run.result(
+            file,
+            target=output,
+            tensor=found.name,
+            dtype=found.dtype,
+            shape=found.shape,
+            fortran=found.fortran,
+            nbytes=found.nbytes,
+        )
+
+
+@contextlib.contextmanager
+def _sink(output: str | None, force: bool) -> Iterator[Any]:
+    """Standard output, or a file that appears whole or not at all."""
+    if output is None:
+        sink = binary_stdout(force)
+        yield sink
+        sink.flush()
+        return
+    handle, temporary = tempfile.mkstemp(prefix=".mmh-", dir=os.path.dirname(output) or ".")
+    try:
+        with open(handle, "wb") as sink:
+            yield sink
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # as any new file; a temporary one is the owner's alone
+        os.replace(temporary, output)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,265 @@
+"""`mmh compress` and `mmh decompress`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import _core
+from .._api import LEVELS, SUFFIX, level_number
+from ..archive import open as open_archive
+from ._failure import WrongUsageError
+from ._run import Run, uses_run
+from ._targets import STREAM, Job, Walk, jobs, refuse_existing, suffix_added, suffix_taken
+from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
+
+if TYPE_CHECKING:
+    from .._core import Report
+
+__all__ = ["compress", "decompress"]
+
+NOT_WORTH = 0.99
+"""Stored over original size from which on compressing was in vain."""
+
+_LEVEL = "mmh_rs.level"
+
+
+def _level_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--level L and -1 … -9; the last one given counts."""
+
+    def named(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            try:
+                context.meta[_LEVEL] = level_number(int(value) if value.isdecimal() else value)
+            except ValueError as error:
+                raise click.BadParameter(str(error), context, parameter) from None
+
+    def digit(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.meta[_LEVEL] = int(parameter.opts[0][1:])
+
+    for number in range(9, 0, -1):
+        function = click.option(
+            f"-{number}", f"level_{number}", is_flag=True, expose_value=False, hidden=True, callback=digit
+        )(function)
+    return click.option(
+        "--level",
+        metavar="LEVEL",
+        expose_value=False,
+        callback=named,
+        help="fast, balanced or max, or 1 (fastest) to 9 (smallest), also as -1 … -9.  [default: balanced]",
+    )(function)
+
+
+def _common(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("-f", "--force", is_flag=True, help="Overwrite files; write to a terminal."),
+        click.option("--rm", "remove", is_flag=True, help="Remove each source after success."),
+        click.option("-T", "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="0: all cores."),
+        click.option("-r", "--recursive", is_flag=True, help="Take the files in directories."),
+        click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output."),
+        click.option("-o", "--output", metavar="OUT", help="Target; a directory for several sources; - for stdout."),
+        click.argument("files", nargs=-1, required=True, metavar="FILE…"),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(short_help="Compress files to FILE.mmh.")
+@uses_run
+@click.option("--sha256", is_flag=True, help="Store the SHA-256 of each source, too.")
+@click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
+@click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
+@_level_options
+@_common
+def compress(
+    files: Sequence[str],
+    output: str | None,
+    to_stdout: bool,
+    recursive: bool,
+    threads: int,
+    remove: bool,
+    force: bool,
+    codec: str,
+    no_verify: bool,
+    sha256: bool,
+    run: Run,
+) -> None:
+    """Compress each FILE to FILE.mmh. - is standard input.
+
+    The source is kept, a file appears whole or not at all, and none is overwritten without -f. With -r, files in
+    directories that have an up-to-date .mmh already are skipped, so that an interrupted run can be repeated.
+
+    A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
+    format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec.
+    """
+    # One line for a wrong name, in place of one for each file.
+    if codec not in _core.CODECS:
+        raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
+    level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
+    walk = Walk(suffix_added, lambda path: not path.endswith(SUFFIX))
+    work = _planned(files, walk, output, to_stdout, recursive, remove, force, run)
+    if len(work) > 1 and any(job.target is None for job in work):
+        raise WrongUsageError("several files cannot be compressed to one standard output (compress them one by one)")
+
+    def one(job: Job) -> None:
+        if job.source is not None and job.source.endswith(SUFFIX) and not force:
+            raise WrongUsageError(f"ends in {SUFFIX} already (use -f to compress it once more)")
+        with run.bars.bar(_name(job.source), _bytes_of(job.source)) as progress:
+            report = _core.compress_file(
+                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress
+            )
+        ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
+        worth_it = ratio < NOT_WORTH
+        _record(run, job, report, ratio=ratio, worth_it=worth_it, level=level, codec=codec)
+        run.summary(
+            "  ".join(
+                [
+                    printable(_name(job.source)),
+                    f"{size(report['source_bytes'])} → {size(report['stored_bytes'])}",
+                    percent(report["stored_bytes"], report["source_bytes"]),
+                    speed(report["source_bytes"], report["seconds"]),
+                    level_name(level),
+                ]
+                + ([] if worth_it else ["(not worth compressing)"])
+            )
+        )
+
+    _each(work, one, force, remove, run)
+
+
+@click.command(short_help="Restore files, byte for byte.")
+@uses_run
+@_common
+def decompress(
+    files: Sequence[str],
+    output: str | None,
+    to_stdout: bool,
+    recursive: bool,
+    threads: int,
+    remove: bool,
+    force: bool,
+    run: Run,
+) -> None:
+    """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
+
+    The .mmh is kept, a file appears whole or not at all, and none is overwritten without -f. Several files to standard
+    output come one after the other.
+
+    A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, seconds, format,
+    tensors, codecs, blake3, sha256.
+    """
+    walk = Walk(suffix_taken, lambda path: path.endswith(SUFFIX))
+    work = _planned(files, walk, output, to_stdout, recursive, remove, force, run)
+
+    def one(job: Job) -> None:
+        with run.bars.bar(_name(job.source), None) as progress:
+            report = _core.decompress_file(job.source, job.target, threads, True, force, progress)
+        ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
+        _record(run, job, report, ratio=ratio)
+        run.summary(
+            "  ".join(
+                [
+                    printable(_name(job.source)),
+                    f"{size(report['stored_bytes'])} → {size(report['source_bytes'])}",
+                    speed(report["source_bytes"], report["seconds"]),
+                ]
+            )
+        )
+
+    _each(work, one, force, remove, run)
+
+
+def _planned(
+    files: Sequence[str],
+    walk: Walk,
+    output: str | None,
+    to_stdout: bool,
+    recursive: bool,
+    remove: bool,
+    force: bool,
+    run: Run,
+) -> list[Job]:
+    if output is not None and to_stdout:
+        raise WrongUsageError("-c and -o exclude each other (use one of them)")
+    if files.count(STREAM) > 1:
+        raise WrongUsageError("standard input can be read once (name - once)")
+    work = jobs(
+        files,
+        walk,
+        output=output,
+        to_stdout=to_stdout,
+        recursive=recursive,
+        failed=lambda error, path: run.fail(_told(error, path, walk), path),
+    )
+    if any(job.target is None for job in work):
+        if run.as_json:
+            raise WrongUsageError("--json and the data cannot both go to standard output (name a file with -o)")
+        if remove:
+            raise WrongUsageError("--rm does not go with standard output (what arrived there cannot be checked)")
+        binary_stdout(force)
+    if remove and any(job.source is None for job in work):
+        raise WrongUsageError("--rm does not go with standard input (there is nothing to remove)")
+    return work
+
+
+def _told(error: Exception, path: str, walk: Walk) -> Exception:
+    """That a file is no `.mmh` says more than that its name does not tell what to call the result."""
+    if walk.rename is suffix_taken and isinstance(error, WrongUsageError) and os.path.isfile(path):
+        try:
+            open_archive(path).close()
+        except (OSError, _core.MmhError) as better:
+            return better
+    return error
+
+
+def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: bool, run: Run) -> None:
+    for job in work:
+        with run.working_on(job.source or STREAM):
+            if job.walked and not force and _up_to_date(job):
+                run.result(job.source or STREAM, target=job.target, skipped=True)
+                run.summary(f"{printable(_name(job.source))}  up to date")
+                continue
+            if job.target is not None:
+                refuse_existing(job.target, force)
+                _make_directory(os.path.dirname(job.target))
+            if job.source is None:
+                binary_stdin()
+            one(job)
+            if remove and job.source is not None:
+                os.unlink(job.source)
+
+
+def _make_directory(path: str) -> None:
+    if path:
+        try:
+            os.makedirs(path, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+
+
+def _up_to_date(job: Job) -> bool:
+    """Whether an earlier run finished this one. Targets appear whole or not at all, so that being there is enough."""
+    if job.source is None or job.target is None:
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(job.target).st_mtime_ns >= os.stat(job.source).st_mtime_ns
+    return False
+
+
+def _record(run: Run, job: Job, report: Report, **more: Any) -> None:
+    fields: dict[str, Any] = {key: value for key, value in report.items() if key not in ("source", "target")}
+    run.result(job.source or STREAM, target=job.target, skipped=False, **fields, **more)
+
+
+def _name(source: str | None) -> str:
+    return "standard input" if source is None else source
+
+
+def _bytes_of(source: str | None) -> int | None:
+    return None if source is None else os.stat(source).st_size

@@ -1,0 +1,774 @@
+"""A small, slow and clear decoder of the `.mmh` container, version 0.
+
+It is written from FORMAT.md and the pages in codecs/ alone and is meant to be read next to them: each function names
+the section that it implements ("FORMAT 2.3", "tensor 3", ...). It holds the whole file in memory and refuses whatever
+the specification calls corrupt. It needs Python 3.11 or newer, and the packages `xxhash` and `blake3` (unless the
+checks are turned off) and `zstandard` (for files with zstd frames).
+
+    python decoder.py FILE.mmh [-o OUT] [--list] [--no-check]
+
+Exit codes: 0 good, 2 damaged, 3 not an MMH file or not supported, 4 input/output error, 64 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import math
+import struct
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NoReturn
+
+MAGIC = b"\x89MMH\r\n\x1a\n"
+END_MAGIC = b"MMHEND\r\n"
+HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
+MAX_BLOCK = 1 << 24
+
+CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 5: "tensor", 7: "copy"}
+RUNS = ("pattern251", "copy")
+FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
+LAYOUTS = ("C", "F")
+# Name and bits; the place in the table is the number in the file.
+# fmt: off
+DTYPES = {
+    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
+    "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64,
+}
+# fmt: on
+
+
+# ---- Errors ----
+
+
+class MmhError(Exception):
+    """What all refusals of this decoder have in common."""
+
+
+class NotMmh(MmhError):
+    """The file does not begin with the magic of an MMH file."""
+
+
+class Corrupt(MmhError):
+    """The file breaks a rule of the specification."""
+
+
+class Unsupported(MmhError):
+    """The file may be good, but this decoder cannot tell: another version, an unknown codec, a missing package."""
+
+
+def corrupt(what: str, expected: object, found: object, at: int) -> NoReturn:
+    raise Corrupt(f"{what}: expected {expected}, found {found} at byte {at}")
+
+
+def expect(good: bool, what: str, expected: object, found: object, at: int) -> None:
+    """Raise `Corrupt` unless `good`; `at` is the place in the `.mmh` file."""
+    if not good:
+        corrupt(what, expected, found, at)
+
+
+def expect_equal(what: str, expected: object, found: object, at: int) -> None:
+    expect(expected == found, what, expected, found, at)
+
+
+# ---- Numbers and hashes (FORMAT 1) ----
+
+
+class Reader:
+    """A cursor over the bytes `at` to `end` of the file. It never passes the end of its part, so that every size in
+    the file is compared with what there is before it is used."""
+
+    def __init__(self, data: bytes, at: int, end: int, part: str) -> None:
+        self.data, self.at, self.end, self.part = data, at, end, part
+
+    @property
+    def left(self) -> int:
+        return self.end - self.at
+
+    def take(self, count: int, what: str) -> bytes:
+        expect(count <= self.left, what, f"{count} bytes", f"{self.left} left in the {self.part}", self.at)
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def literal(self, expected: bytes, what: str) -> None:
+        expect_equal(what, expected.hex(" "), self.take(len(expected), what).hex(" "), self.at - len(expected))
+
+    def section(self, count: int, part: str) -> Reader:
+        """The next `count` bytes as a reader of their own."""
+        expect(count <= self.left, part, f"{count} bytes", f"{self.left} left in the {self.part}", self.at)
+        self.at += count
+        return Reader(self.data, self.at - count, self.at, part)
+
+    def uint(self, size: int, what: str) -> int:
+        return int.from_bytes(self.take(size, what), "little")
+
+    def u8(self, what: str) -> int:
+        return self.uint(1, what)
+
+    def varint(self, what: str) -> int:
+        """Unsigned LEB128 in its shortest form."""
+        start, value = self.at, 0
+        for shift in range(0, 70, 7):
+            byte = self.u8(what)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                expect(byte != 0 or shift == 0, what, "the shortest varint", "a last byte of zero", start)
+                expect(value < 1 << 64, what, "a varint that fits 64 bits", value, start)
+                return value
+        corrupt(what, "a varint of at most 10 bytes", "a longer one", start)
+
+    def string(self, what: str, limit: int) -> str:
+        start = self.at
+        size = self.varint(f"size of {what}")
+        expect(size <= limit, f"size of {what}", f"at most {limit}", size, start)
+        start, text = self.at, self.take(size, what)
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            corrupt(what, "UTF-8", text[error.start : error.end].hex(" "), start + error.start)
+
+    def finish(self) -> None:
+        expect(self.left == 0, f"end of the {self.part}", "no more bytes", f"{self.left} left over", self.at)
+
+
+def needed_package(name: str, purpose: str) -> Any:
+    """Packages are imported when they are needed, so that a file that does without them can be read without them."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise Unsupported(f"{purpose} needs the Python package '{name}', which is not installed") from None
+
+
+def xxh3(data: bytes, seed: int = 0) -> int:
+    return int(needed_package("xxhash", "checking (--no-check turns it off)").xxh3_64_intdigest(data, seed=seed))
+
+
+def blake3(data: bytes) -> bytes:
+    return bytes(needed_package("blake3", "checking (--no-check turns it off)").blake3(data).digest())
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+# ---- The container (FORMAT 2) ----
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame. `start` is a source offset, `at` the place of the frame's header in the `.mmh` file."""
+
+    codec: str
+    start: int
+    raw: int
+    at: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor. `start` is a source offset, `length` counts bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    layout: str
+    start: int
+    length: int
+    blake3: bytes | None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The index and, once all is restored, the source."""
+
+    name: str
+    format: str
+    length: int
+    blake3: bytes | None
+    sha256: bytes | None
+    tensors: list[Tensor]
+    frames: list[Frame]
+    source: bytes = b""
+
+
+def decode(data: bytes, check: bool = True, limit: int = 2**31) -> Decoded:
+    """Decode a whole `.mmh` file. `limit` bounds the bytes restored, since a run of a few bytes may stand for any
+    number of them. Without `check` no hash is compared, but everything else is."""
+    has_copies = read_header(data, check)
+    index = read_index(read_footer(data, check))
+    expect_equal("flag for copy frames", any(frame.codec == "copy" for frame in index.frames), has_copies, 10)
+    check_borders(index)
+    if index.length > limit:
+        raise Unsupported(f"the source has {index.length} bytes, more than the limit of {limit}")
+    restored = bytearray()
+    for number in range(len(index.frames)):
+        restored += restore_frame(data, index, number, restored, check)
+    source = bytes(restored)
+    if check:
+        check_hashes(index, source)
+    return replace(index, source=source)
+
+
+def read_header(data: bytes, check: bool) -> bool:
+    """FORMAT 2.1. Returns whether the file says that it has `copy` frames."""
+    if data[:8] != MAGIC:
+        raise NotMmh(f"magic: expected {MAGIC.hex(' ')}, found {data[:8].hex(' ') or 'nothing'} at byte 0")
+    header = Reader(data, 8, min(len(data), HEADER_SIZE), "header")
+    version, flags, found = header.uint(2, "version"), header.uint(2, "flags"), header.uint(4, "header check")
+    # The check comes before the version: a damaged version must not pass for a newer one.
+    if check:
+        expect_equal("header check", f"{xxh3(data[:12]) & 0xFFFFFFFF:08x}", f"{found:08x}", 12)
+    if version != 0:
+        raise Unsupported(f"version: expected 0, found {version} at byte 8: the file is for another decoder")
+    expect(flags < 2, "reserved flags", 0, flags & ~1, 10)
+    return flags == 1
+
+
+def read_footer(data: bytes, check: bool) -> Reader:
+    """FORMAT 2.4. Returns a reader of the index."""
+    at = len(data) - FOOTER_SIZE
+    expect(at >= HEADER_SIZE, "footer", f"a file of at least {HEADER_SIZE + FOOTER_SIZE} bytes", len(data), len(data))
+    footer = Reader(data, at, len(data), "footer")
+    index_size, index_hash = footer.uint(8, "size of the index"), footer.uint(8, "hash of the index")
+    file_size, footer_hash = footer.uint(8, "size of the file"), footer.uint(8, "hash of the footer")
+    footer.literal(END_MAGIC, "end magic")
+    if check:
+        expected = xxh3(data[:HEADER_SIZE] + data[at : at + 24])
+        expect_equal("hash of header and footer", f"{expected:016x}", f"{footer_hash:016x}", at + 24)
+    expect_equal("size of the file", len(data), file_size, at + 16)
+    expect(index_size <= at - HEADER_SIZE, "size of the index", f"at most {at - HEADER_SIZE}", index_size, at)
+    index_at = at - index_size
+    if check:
+        expect_equal("hash of the index", f"{xxh3(data[index_at:at]):016x}", f"{index_hash:016x}", at + 8)
+    return Reader(data, index_at, at, "index")
+
+
+def read_index(index: Reader) -> Decoded:
+    """FORMAT 2.3."""
+    index_at = index.at
+    index.literal(b"IX", "sync of the index")
+    length = index.varint("source length")
+    hashes = index.u8("content hashes")
+    expect(hashes < 4, "reserved content hashes", 0, hashes & ~3, index.at - 1)
+    source_blake3 = index.take(32, "BLAKE3 of the source") if hashes & 1 else None
+    source_sha256 = index.take(32, "SHA-256 of the source") if hashes & 2 else None
+    source_format = one_of(FORMATS, index, "source format")
+    name = read_source_name(index)
+    frames = read_frame_table(index, index_at)
+    expect_equal("sum of raw", length, sum(frame.raw for frame in frames), index_at)
+    tensors = read_tensor_table(index, length, has_hashes=bool(hashes & 1))
+    index.finish()
+    return Decoded(name, source_format, length, source_blake3, source_sha256, tensors, frames)
+
+
+def one_of(names: tuple[str, ...], index: Reader, what: str) -> str:
+    number = index.u8(what)
+    expect(number < len(names), what, f"at most {len(names) - 1}", number, index.at - 1)
+    return names[number]
+
+
+def read_source_name(index: Reader) -> str:
+    at = index.at
+    name = index.string("source name", limit=1024)
+    bad = name in (".", "..") or any(character in name for character in "/\\\0")
+    expect(not bad, "source name", "a plain file name", ascii(name), at)
+    return name
+
+
+def read_frame_table(index: Reader, index_at: int) -> list[Frame]:
+    at = index.at
+    count = index.varint("number of frames")
+    expect(count <= index.left // 3, "number of frames", f"at most {index.left // 3}", count, at)
+    frames: list[Frame] = []
+    source_offset, file_offset = 0, HEADER_SIZE
+    for _ in range(count):
+        at = index.at
+        codec = index.u8("codec")
+        if codec not in CODECS:
+            raise Unsupported(f"codec: expected one of {', '.join(map(str, CODECS))}, found {codec} at byte {at}")
+        raw, stored = index.varint("raw"), index.varint("stored")
+        check_sizes(CODECS[codec], raw, stored, at)
+        frames.append(Frame(CODECS[codec], source_offset, raw, file_offset, stored))
+        source_offset += raw
+        file_offset += FRAME_HEADER_SIZE + stored
+    expect_equal("end of the frames", index_at, file_offset, index_at)
+    return frames
+
+
+def check_sizes(codec: str, raw: int, stored: int, at: int) -> None:
+    """FORMAT 2.2 and the rules on sizes of the codecs' pages."""
+    expect(raw >= 1, "raw", "at least 1", raw, at)
+    if codec not in RUNS:
+        expect(raw <= MAX_BLOCK, "raw of a block", f"at most {MAX_BLOCK}", raw, at)
+        expect(stored <= raw, "stored of a block", f"at most raw, {raw}", stored, at)
+    if codec == "store":
+        expect_equal("stored of a store frame", raw, stored, at)
+    elif codec == "pattern251":
+        expect(1 <= stored <= min(raw, 65536), "stored of a pattern", f"1 to {min(raw, 65536)}", stored, at)
+    elif codec == "copy":
+        expect_equal("stored of a copy", 8, stored, at)
+
+
+def read_tensor_table(index: Reader, source_length: int, has_hashes: bool) -> list[Tensor]:
+    at = index.at
+    count = index.varint("number of tensors")
+    expect(count <= index.left // 5, "number of tensors", f"at most {index.left // 5}", count, at)
+    tensors: list[Tensor] = []
+    names: set[str] = set()
+    end = 0
+    for _ in range(count):
+        at = index.at
+        start = end + index.varint("gap")
+        name_at = index.at
+        name = index.string("tensor name", limit=65535)
+        expect(name not in names, "tensor name", "one not used before", ascii(name), name_at)
+        names.add(name)
+        dtype = one_of(tuple(DTYPES), index, "dtype")
+        layout = one_of(LAYOUTS, index, "layout")
+        rank = index.u8("rank")
+        expect(rank <= 64, "rank", "at most 64", rank, index.at - 1)
+        shape = tuple(index.varint("shape") for _ in range(rank))
+        bits = math.prod(shape) * DTYPES[dtype]
+        expect(bits % 8 == 0, "bits of a tensor", "a multiple of 8", bits, at)
+        expect(bits < 1 << 63, "bits of a tensor", "a number that fits 63 bits", bits, at)
+        end = start + bits // 8
+        expect(end <= source_length, "end of a tensor", f"at most the source length, {source_length}", end, at)
+        digest = index.take(32, "BLAKE3 of a tensor") if has_hashes else None
+        tensors.append(Tensor(name, dtype, shape, layout, start, bits // 8, digest))
+    return tensors
+
+
+def check_borders(index: Decoded) -> None:
+    """FORMAT 2.3: frames do not straddle the border of a tensor that has at least one byte."""
+    borders = {frame.start for frame in index.frames} | {index.length}
+    for tensor in index.tensors:
+        for border in (tensor.start, tensor.start + tensor.length):
+            if tensor.length > 0 and border not in borders:
+                frame = index.frames[bisect_right(index.frames, border, key=lambda frame: frame.start) - 1]
+                found = f"one over {frame.start} to {frame.start + frame.raw}"
+                corrupt(f"tensor {tensor.name!a}", f"no frame across source offset {border}", found, frame.at)
+
+
+def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray, check: bool) -> bytes:
+    """FORMAT 2.2: compare a frame with its row in the index, then decode and check it."""
+    frame = index.frames[number]
+    header = Reader(data, frame.at, frame.at + FRAME_HEADER_SIZE, "frame header")
+    header.literal(b"FR", "sync of a frame")
+    codec = header.u8("codec")
+    expect_equal("codec of a frame", frame.codec, CODECS.get(codec, codec), frame.at + 2)
+    expect_equal("reserved byte of a frame", 0, header.u8("reserved byte"), frame.at + 3)
+    expect_equal("stored of a frame", frame.stored, header.uint(4, "stored"), frame.at + 4)
+    expect_equal("raw of a frame", frame.raw, header.uint(8, "raw"), frame.at + 8)
+    checksum = header.uint(8, "checksum")
+
+    payload = Reader(data, header.at, header.at + frame.stored, f"{frame.codec} payload")
+    payload_bytes = data[payload.at : payload.end]
+    if frame.codec in RUNS:
+        if check:
+            expect_equal("checksum", f"{xxh3(payload_bytes, frame.raw):016x}", f"{checksum:016x}", frame.at + 16)
+        if frame.codec == "copy":
+            return decode_copy(payload, index.frames, number, restored)
+        return (payload_bytes * (frame.raw // frame.stored + 1))[: frame.raw]
+    block = BLOCK_DECODERS[frame.codec](payload, frame.raw)
+    expect_equal("size of a restored block", frame.raw, len(block), frame.at)
+    if check:
+        expect_equal("checksum", f"{xxh3(block):016x}", f"{checksum:016x}", frame.at + 16)
+    return block
+
+
+def check_hashes(index: Decoded, source: bytes) -> None:
+    """FORMAT 2.3: the hashes of the content."""
+    check_hash("BLAKE3 of the source", index.blake3, blake3, source)
+    check_hash("SHA-256 of the source", index.sha256, sha256, source)
+    for tensor in index.tensors:
+        content = source[tensor.start : tensor.start + tensor.length]
+        check_hash(f"BLAKE3 of tensor {tensor.name!a}", tensor.blake3, blake3, content)
+
+
+def check_hash(what: str, expected: bytes | None, digest: Callable[[bytes], bytes], content: bytes) -> None:
+    if expected is not None and digest(content) != expected:
+        raise Corrupt(f"{what}: expected {expected.hex()}, found {digest(content).hex()}")
+
+
+# ---- Plain codecs (codecs/copy, store, lz4, zstd) ----
+
+
+def decode_copy(payload: Reader, frames: list[Frame], number: int, restored: bytearray) -> bytes:
+    """The page `copy`."""
+    at, frame = payload.at, frames[number]
+    start = payload.uint(8, "offset of a copy")
+    end = start + frame.raw
+    expect(end <= frame.start, "end of a copy's range", f"at most {frame.start}", end, at)
+    first = bisect_right(frames, start, key=lambda other: other.start) - 1
+    last = bisect_left(frames, end, key=lambda other: other.start)
+    chained = any(other.codec == "copy" for other in frames[first:last])
+    expect(not chained, "range of a copy", "bytes restored by frames that are no copies", "bytes of a copy", at)
+    return bytes(restored[start:end])
+
+
+def decode_store(payload: Reader, raw: int) -> bytes:
+    """The page `store`."""
+    return payload.take(raw, "stored bytes")
+
+
+def decode_lz4(payload: Reader, raw: int) -> bytes:
+    """The page `lz4`: sequences of literals and a match; the last sequence has literals alone."""
+    out = bytearray()
+    while True:
+        at = payload.at
+        token = payload.u8("token of an LZ4 sequence")
+        literals = lz4_length(payload, token >> 4)
+        expect(literals <= raw - len(out), "literals in an LZ4 block", f"at most {raw - len(out)}", literals, at)
+        out += payload.take(literals, "literals in an LZ4 block")
+        if payload.left == 0:
+            return bytes(out)
+        distance = payload.uint(2, "offset in an LZ4 block")
+        expect(1 <= distance <= len(out), "offset in an LZ4 block", f"1 to {len(out)}", distance, payload.at - 2)
+        match = lz4_length(payload, token & 15) + 4
+        expect(match <= raw - len(out), "match in an LZ4 block", f"at most {raw - len(out)}", match, at)
+        # A match longer than its distance repeats itself.
+        start = len(out) - distance
+        period = out[start : start + match]
+        out += (period * (match // len(period) + 1))[:match]
+
+
+def lz4_length(payload: Reader, nibble: int) -> int:
+    """A length of 15 goes on in bytes up to the first that is not 255."""
+    total, more = nibble, 255 if nibble == 15 else 0
+    while more == 255:
+        more = payload.u8("length in an LZ4 block")
+        total += more
+    return total
+
+
+def decode_zstd(payload: Reader, raw: int) -> bytes:
+    """The page `zstd`."""
+    zstandard = needed_package("zstandard", "the codec zstd")
+    at = payload.at
+    frame = payload.take(payload.left, "Zstandard frame")
+    try:
+        header = zstandard.get_frame_parameters(frame)
+        # The library allocates by this number, so it is compared first; it is a huge one when the frame has none.
+        if header.content_size != zstandard.CONTENTSIZE_UNKNOWN:
+            expect_equal("content size of a Zstandard frame", raw, header.content_size, at)
+        expect_equal("dictionary of a Zstandard frame", 0, header.dict_id, at)
+        decompressor = zstandard.ZstdDecompressor()
+        return bytes(decompressor.decompress(frame, max_output_size=raw, allow_extra_data=False))
+    except zstandard.ZstdError as error:
+        corrupt("Zstandard frame", f"one frame of {raw} bytes", error, at)
+
+
+# ---- The tensor codec (codecs/tensor) ----
+
+GROUP = 32768
+LONGEST_CODE = 12
+# One entry for each value of the next 12 bits of a stream: the symbol whose code they begin with, and its length.
+CodeTable = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """tensor 1: how an element of E bits is made up of a symbol field T of t bits and a rest R of r bits, and R of a
+    high part of h bits, a low part of q bits, and `drop` zeros."""
+
+    E: int
+    t: int
+    r: int
+    h: int
+    q: int
+    drop: int
+    segment: int
+    base: int
+    sign_moved: bool
+    zigzag: bool
+
+    def field_of_symbol(self) -> list[int]:
+        """T for each symbol; bits outside of T are cut off."""
+        if self.t <= 8:
+            return [symbol % (1 << self.t) for symbol in range(256)]
+        return [0] + [(self.base + symbol) % (1 << self.t) for symbol in range(1, 256)]
+
+    def join(self, fields: list[int], rests: list[int]) -> list[int]:
+        """The elements from their T and R: the inverse of the steps of tensor 1."""
+        if self.sign_moved:
+            top, below = self.E - 1, self.r - 1
+            low = (1 << below) - 1
+            return [(R >> below) << top | T << below | (R & low) for T, R in zip(fields, rests, strict=True)]
+        elements = [T << self.r | R for T, R in zip(fields, rests, strict=True)]
+        if self.zigzag:
+            ones = (1 << self.E) - 1
+            elements = [(x >> 1) ^ (ones if x & 1 else 0) for x in elements]
+        return elements
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane and its descriptor (tensor 2). Without a constant and without a code table it is packed."""
+
+    width: int
+    constant: int | None = None
+    codes: CodeTable | None = None
+
+
+def decode_tensor(payload: Reader, raw: int) -> bytes:
+    """tensor 2: the payload, field by field."""
+    b0 = payload.u8("b0")
+    expect(b0 < 0x80, "reserved bit of b0", 0, 1, payload.at - 1)
+    element_size, head_size = 1 << (b0 & 3), b0 >> 4
+    numbers = read_numbers(payload, 8 * element_size, sign_moved=bool(b0 & 4), zigzag=bool(b0 & 8))
+    expect(head_size <= raw, "head", f"at most {raw}", head_size, payload.at)
+    count, tail_size = divmod(raw - head_size, element_size)
+    expect(count >= 1, "number of elements", "at least 1", count, payload.at)
+    head, tail = payload.take(head_size, "head"), payload.take(tail_size, "tail")
+
+    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1)
+    high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
+    low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
+    presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
+    exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
+    group_count = math.ceil(count / GROUP)
+    expect(4 * group_count <= payload.left, "group sizes", f"{4 * group_count} bytes", payload.left, payload.at)
+    sizes = [payload.uint(4, "size of a group") for _ in range(group_count)]
+    expect_equal("sum of the group sizes", payload.left, sum(sizes), payload.at)
+
+    field_of_symbol = numbers.field_of_symbol()
+    out = bytearray(head)
+    for number, size in enumerate(sizes):
+        group = payload.section(size, f"group {number}")
+        m = min(GROUP, count - number * GROUP)
+        group_symbols = read_plane_data(group, symbols, m)
+        fields = [field_of_symbol[symbol] for symbol in group_symbols]
+        for position, field in exceptions.get(number, []):
+            expect_equal("symbol of an exception", 0, group_symbols[position], group.end - size)
+            fields[position] = field
+        rests = [0] * m
+        for plane in high:
+            rests = append_bits(rests, plane.width, read_plane_data(group, plane, m))
+        if numbers.q:
+            per_group = GROUP // numbers.segment
+            group_presence = presence[number * per_group : (number + 1) * per_group]
+            # Each segment's elements, and how many of them have a low part.
+            segments = [min(numbers.segment, m - start) for start in range(0, m, numbers.segment)]
+            kept = [length * present for length, present in zip(segments, group_presence, strict=True)]
+            for plane in low:
+                dense = read_plane_data(group, plane, sum(kept))
+                rests = append_bits(rests, plane.width, spread(dense, segments, kept))
+        if numbers.drop:
+            rests = [R << numbers.drop for R in rests]
+        group.finish()
+        out += struct.pack(f"<{m}{'BHIQ'[b0 & 3]}", *numbers.join(fields, rests))
+    return bytes(out) + tail
+
+
+def read_numbers(payload: Reader, E: int, sign_moved: bool, zigzag: bool) -> Numbers:
+    """tensor 2: the fixed fields that follow b0."""
+    at = payload.at
+    t, drop, q, log_segment = (payload.u8(what) for what in ("t", "drop", "q", "lambda"))
+    base = payload.uint(2, "base")
+    expect(1 <= t <= min(16, E), "t", f"1 to {min(16, E)}", t, at)
+    r = E - t
+    expect(not (sign_moved and zigzag), "b0", "not both sign moved and zigzag", "both", at - 1)
+    expect(not (sign_moved and r == 0), "b0", "no sign moved where there is no rest", "sign moved", at - 1)
+    expect(drop + q <= r, "drop + q", f"at most {r}", drop + q, at + 1)
+    expect(4 <= log_segment <= 15 if q else log_segment == 0, "lambda", "4 to 15" if q else "0", log_segment, at + 3)
+    expect(base == 0 or t > 8, "base", "0, since t is at most 8", base, at + 4)
+    return Numbers(E, t, r, r - drop - q, q, drop, 1 << log_segment, base, sign_moved, zigzag)
+
+
+def plane_widths(bits: int) -> list[int]:
+    """tensor 1, *Planes*: as many planes of 8 bits as fit, then at most one each of 4, 2 and 1 bits."""
+    return [8] * (bits // 8) + [width for width in (4, 2, 1) if bits & width]
+
+
+def read_plane(payload: Reader, width: int, largest: int | None = None) -> Plane:
+    """tensor 2: a plane descriptor."""
+    mode = payload.u8("mode of a plane")
+    at = payload.at
+    if mode == 0:
+        constant = payload.u8("constant of a plane")
+        largest = (1 << width) - 1 if largest is None else largest
+        expect(constant <= largest, "constant of a plane", f"at most {largest}", constant, at)
+        return Plane(width, constant=constant)
+    expect(mode <= 2, "mode of a plane", "0, 1 or 2", mode, at - 1)
+    expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
+    return Plane(width, codes=read_code_table(payload) if mode == 2 else None)
+
+
+def read_code_table(payload: Reader) -> CodeTable:
+    """tensor 2: a code table. Bits are read least significant first, so each code is turned around and stands at all
+    values of the next 12 bits that begin with it."""
+    at = payload.at
+    first, last = payload.u8("first symbol of a code"), payload.u8("last symbol of a code")
+    expect(first < last, "last symbol of a code", f"more than the first, {first}", last, at + 1)
+    halves = payload.take((last - first + 2) // 2, "lengths of a code")
+    lengths = [half for byte in halves for half in (byte & 15, byte >> 4)]
+    if (last - first + 1) % 2 == 1:
+        expect_equal("unused half of a code's lengths", 0, lengths.pop(), payload.at - 1)
+    expect(max(lengths) <= LONGEST_CODE, "length of a code", f"at most {LONGEST_CODE}", max(lengths), at + 2)
+    space = 1 << LONGEST_CODE
+    used = sum(space >> length for length in lengths if length)
+    expect_equal(f"space of a code, in parts of {space}", space, used, at)
+
+    table: CodeTable = [(0, 0)] * space
+    code = 0
+    for length in range(1, LONGEST_CODE + 1):
+        code <<= 1
+        for symbol, symbol_length in enumerate(lengths, start=first):
+            if symbol_length == length:
+                turned = int(f"{code:0{length}b}"[::-1], 2)
+                step = 1 << length
+                table[turned::step] = [(symbol, length)] * (space // step)
+                code += 1
+    return table
+
+
+def read_presence(payload: Reader, segments: int) -> list[bool]:
+    """tensor 2: one bit for each segment, least significant first."""
+    bitmap = payload.take((segments + 7) // 8, "presence")
+    bits = [bool(byte >> bit & 1) for byte in bitmap for bit in range(8)]
+    expect(not any(bits[segments:]), "unused bits of the presence", 0, "others", payload.at - 1)
+    return bits[:segments]
+
+
+def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, list[tuple[int, int]]]:
+    """tensor 2: the exceptions of each group, as position in the group and T."""
+    at = payload.at
+    total = payload.varint("number of exceptions")
+    expect(total <= payload.left // 3, "number of exceptions", f"at most {payload.left // 3}", total, at)
+    exceptions: dict[int, list[tuple[int, int]]] = {}
+    position = -1
+    for _ in range(total):
+        at = payload.at
+        position += payload.varint("gap of an exception") + 1
+        expect(position < count, "position of an exception", f"at most {count - 1}", position, at)
+        field = payload.uint(2, "T of an exception")
+        expect(1 <= field < 1 << numbers.t, "T of an exception", f"1 to {(1 << numbers.t) - 1}", field, payload.at - 2)
+        has_symbol = 1 <= field - numbers.base <= 255
+        expect(not has_symbol, "T of an exception", "one without a symbol", field, payload.at - 2)
+        exceptions.setdefault(position // GROUP, []).append((position % GROUP, field))
+    return exceptions
+
+
+def spread(dense: bytes, segments: list[int], kept: list[int]) -> bytes:
+    """tensor 1, *Rest*: put zeros where the low part is not present."""
+    ends = accumulate(kept)
+    return b"".join(dense[end - k : end] + bytes(m - k) for m, k, end in zip(segments, kept, ends, strict=True))
+
+
+def append_bits(values: list[int], width: int, plane: bytes) -> list[int]:
+    return [value << width | bits for value, bits in zip(values, plane, strict=True)]
+
+
+def read_plane_data(group: Reader, plane: Plane, m: int) -> bytes:
+    """tensor 3: a plane's values over `m` elements, a byte for each."""
+    if plane.constant is not None:
+        return bytes([plane.constant]) * m
+    if plane.codes is not None:
+        return read_coded(group, plane.codes, m)
+    return read_packed(group, plane.width, m)
+
+
+def read_packed(group: Reader, width: int, m: int) -> bytes:
+    """tensor 3, *Packed*: the c elements of one row have the same bits of c bytes; the rows follow one another."""
+    columns = (m * width + 7) // 8
+    packed = group.take(columns, "packed plane")
+    mask = (1 << width) - 1
+    rows = (packed.translate(bytes(byte >> shift & mask for byte in range(256))) for shift in range(0, 8, width))
+    values = b"".join(rows)
+    expect(not any(values[m:]), "unused bits of a packed plane", 0, "others", group.at - columns)
+    return values[:m]
+
+
+def read_coded(group: Reader, codes: CodeTable, m: int) -> bytes:
+    """tensor 3, *Coded*: the sizes of the streams, then the streams."""
+    if m == 0:
+        return b""
+    streams = 8 if m >= 1024 else 1
+    each = math.ceil(m / streams)
+    sizes = [group.uint(2, "size of a stream") for _ in range(streams)]
+    values = bytearray()
+    for number, size in enumerate(sizes):
+        values += read_stream(group.section(size, "stream"), codes, min(each, m - number * each))
+    return bytes(values)
+
+
+def read_stream(stream: Reader, codes: CodeTable, count: int) -> bytes:
+    """tensor 3, *Coded*: one stream of codes, last element first."""
+    start, data = stream.at, stream.take(stream.left, "stream")
+    values = bytearray()
+    # `window` holds the next `held` bits of the stream; after the end of the stream come zeros, counted like others.
+    window = held = at = 0
+    for _ in range(count):
+        if held < LONGEST_CODE:
+            window |= int.from_bytes(data[at : at + 6], "little") << held
+            at, held = at + 6, held + 48
+        value, length = codes[window & 0xFFF]
+        window >>= length
+        held -= length
+        values.append(value)
+    used = 8 * at - held
+    expect_equal("size of a stream", (used + 7) // 8, len(data), start)
+    expect(window == 0, "unused bits of a stream", 0, "others", stream.end - 1)
+    values.reverse()
+    return bytes(values)
+
+
+BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {
+    "store": decode_store,
+    "lz4": decode_lz4,
+    "zstd": decode_zstd,
+    "tensor": decode_tensor,
+}
+
+
+# ---- Command line ----
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(64, f"{self.prog}: {message}\n")
+
+
+def print_list(decoded: Decoded) -> None:
+    print(f"source {decoded.name!a}, {decoded.format}, {len(decoded.source)} bytes")
+    # Names are shown escaped: they come from the file and may hold what a terminal would obey.
+    for tensor in decoded.tensors:
+        shape = "x".join(map(str, tensor.shape)) or "scalar"
+        place = f"{tensor.start}+{tensor.length}"
+        print(f"tensor {tensor.name!a} {tensor.dtype} {shape} {tensor.layout} {place}")
+    for frame in decoded.frames:
+        print(f"frame {frame.codec} {frame.start}+{frame.raw} stored {frame.at}+{frame.stored}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = ArgumentParser(description="Decode and check an .mmh file.")
+    parser.add_argument("file", type=Path, metavar="FILE.mmh")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write the restored source to OUT")
+    parser.add_argument("--list", action="store_true", help="list the tensors and the frames")
+    parser.add_argument("--no-check", action="store_true", help="do not compare checksums and hashes")
+    options = parser.parse_args(arguments)
+    try:
+        decoded = decode(options.file.read_bytes(), check=not options.no_check)
+        if options.output is not None:
+            options.output.write_bytes(decoded.source)
+        if options.list:
+            print_list(decoded)
+    except MmhError as error:
+        print(f"{options.file}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, Corrupt) else 3
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,571 @@
+"""A builder of `.mmh` files for tests, good ones and hostile ones, written from the specification alone.
+
+It chooses nothing and optimizes nothing: the caller says which frames there are and how each number is cut up. Whatever
+the caller leaves out is made right (sizes, checksums, hashes, index, footer); whatever the caller overrides is written
+as told, with the hashes around it made right again, so that each lie reaches the rule that it is meant for.
+
+    good = build([store(b"abc"), pattern(b"\\0", 1 << 20)], name="zeros.bin")
+    lie = build([store(b"abc")], source_len=4)
+
+A tensor payload is made in two steps. `tensor_parts` cuts a block up and gives its fields, each of which may be changed
+before `to_bytes` puts them together:
+
+    parts = tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=[Coded(lengths), PACKED])
+    parts.q = 99
+    build([tensor_frame(parts.to_bytes(), block)])
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import xxhash
+from blake3 import blake3
+
+MAGIC = b"\x89MMH\r\n\x1a\n"
+END_MAGIC = b"MMHEND\r\n"
+
+STORE, PATTERN251, LZ4, ZSTD, TENSOR, COPY = 0, 1, 2, 3, 5, 7
+
+# Name, number in the file, bits.
+DTYPES: dict[str, tuple[int, int]] = {
+    "BOOL": (0, 8),
+    "U8": (1, 8),
+    "I8": (2, 8),
+    "U16": (3, 16),
+    "I16": (4, 16),
+    "U32": (5, 32),
+    "I32": (6, 32),
+    "U64": (7, 64),
+    "I64": (8, 64),
+    "F16": (9, 16),
+    "BF16": (10, 16),
+    "F32": (11, 32),
+    "F64": (12, 64),
+    "F8_E4M3": (13, 8),
+    "F8_E5M2": (14, 8),
+    "F8_E4M3FNUZ": (15, 8),
+    "F8_E5M2FNUZ": (16, 8),
+    "F8_E8M0": (17, 8),
+    "F4": (18, 4),
+    "F6_E2M3": (19, 6),
+    "F6_E3M2": (20, 6),
+    "C64": (21, 64),
+}
+
+
+def u8(value: int) -> bytes:
+    return value.to_bytes(1, "little")
+
+
+def u16(value: int) -> bytes:
+    return value.to_bytes(2, "little")
+
+
+def u32(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def u64(value: int) -> bytes:
+    return value.to_bytes(8, "little")
+
+
+def varint(value: int, pad_to: int = 0) -> bytes:
+    """Unsigned LEB128; `pad_to` makes it longer than it needs to be."""
+    out = bytearray()
+    while value >= 0x80 or len(out) + 1 < pad_to:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def string(text: str | bytes) -> bytes:
+    data = text.encode("utf-8") if isinstance(text, str) else text
+    return varint(len(data)) + data
+
+
+def xxh3(data: bytes, seed: int = 0) -> int:
+    return xxhash.xxh3_64_intdigest(data, seed=seed)
+
+
+# ---- Frames ----
+
+
+@dataclass
+class Frame:
+    """One frame. `restored` is what it stands for; a copy's may be left out, for `build` knows the bytes before it.
+    The fields that are None are made right."""
+
+    codec: int
+    payload: bytes
+    raw: int
+    restored: bytes | None = None
+    checksum: int | None = None
+    stored: int | None = None
+    sync: bytes = b"FR"
+    reserved: int = 0
+
+    def right_checksum(self) -> int:
+        if self.codec in (PATTERN251, COPY):
+            return xxh3(self.payload, self.raw)
+        return xxh3(self.restored or b"")
+
+    def to_bytes(self) -> bytes:
+        stored = len(self.payload) if self.stored is None else self.stored
+        checksum = self.right_checksum() if self.checksum is None else self.checksum
+        header = self.sync + u8(self.codec) + u8(self.reserved) + u32(stored) + u64(self.raw) + u64(checksum)
+        return header + self.payload
+
+
+def block(codec: int, payload: bytes, restored: bytes) -> Frame:
+    return Frame(codec, payload, len(restored), restored)
+
+
+def store(data: bytes) -> Frame:
+    return block(STORE, data, data)
+
+
+def pattern(period: bytes, raw: int) -> Frame:
+    restored = (period * (raw // max(len(period), 1) + 1))[:raw]
+    return Frame(PATTERN251, period, raw, restored)
+
+
+def lz4(payload: bytes, restored: bytes) -> Frame:
+    return block(LZ4, payload, restored)
+
+
+def zstd(payload: bytes, restored: bytes) -> Frame:
+    return block(ZSTD, payload, restored)
+
+
+def tensor_frame(payload: bytes, restored: bytes) -> Frame:
+    return block(TENSOR, payload, restored)
+
+
+def copy(offset: int, raw: int) -> Frame:
+    return Frame(COPY, u64(offset), raw)
+
+
+# ---- The container ----
+
+
+@dataclass
+class Tensor:
+    """One row of the tensor table. `dtype` is a name of the table or a number, `digest` is made right when None."""
+
+    name: str | bytes
+    dtype: str | int
+    shape: Sequence[int]
+    gap: int = 0
+    layout: int = 0
+    rank: int | None = None
+    digest: bytes | None = None
+
+    def dtype_number(self) -> int:
+        return self.dtype if isinstance(self.dtype, int) else DTYPES[self.dtype][0]
+
+    def length(self) -> int:
+        """Size in bytes; 0 for a dtype that there is not."""
+        bits = dict(DTYPES.values()).get(self.dtype_number(), 0)
+        for axis in self.shape:
+            bits *= axis
+        return bits // 8
+
+
+def build(
+    frames: Sequence[Frame] = (),
+    tensors: Sequence[Tensor] = (),
+    *,
+    source_len: int | None = None,
+    name: str | bytes = "",
+    source_format: int = 0,
+    hashes: bool = True,
+    sha256: bool = False,
+    magic: bytes = MAGIC,
+    version: int = 0,
+    flags: int | None = None,
+    header_check: int | None = None,
+    hash_flags: int | None = None,
+    source_blake3: bytes | None = None,
+    source_sha256: bytes | None = None,
+    index_sync: bytes = b"IX",
+    frame_count: int | None = None,
+    frame_table: Sequence[tuple[int, int, int]] | None = None,
+    tensor_count: int | None = None,
+    index_tail: bytes = b"",
+    index: bytes | None = None,
+    index_size: int | None = None,
+    index_hash: int | None = None,
+    file_size: int | None = None,
+    footer_hash: int | None = None,
+    end_magic: bytes = END_MAGIC,
+    between: bytes = b"",
+    trailing: bytes = b"",
+) -> bytes:
+    """A whole `.mmh` file.
+
+    `hashes` and `sha256` say which content hashes there are. `frame_table` has (codec, raw, stored) rows; `index` is a
+    whole index instead of the one made from the other arguments; `index_tail` is added to it; `between` stands between
+    the frames and the index; `trailing` follows the footer. What is None is made right.
+    """
+    source = restored_source(frames)
+    if flags is None:
+        flags = int(any(frame.codec == COPY for frame in frames))
+    header = magic + u16(version) + u16(flags)
+    header += u32(xxh3(header) & 0xFFFFFFFF if header_check is None else header_check)
+
+    if index is None:
+        index = build_index(
+            source,
+            frames,
+            tensors,
+            source_len=source_len,
+            name=name,
+            source_format=source_format,
+            hash_flags=int(hashes) | int(sha256) << 1 if hash_flags is None else hash_flags,
+            source_blake3=source_blake3,
+            source_sha256=source_sha256,
+            index_sync=index_sync,
+            frame_count=frame_count,
+            frame_table=frame_table,
+            tensor_count=tensor_count,
+        )
+    index += index_tail
+    body = header + b"".join(frame.to_bytes() for frame in frames) + between + index
+    footer = u64(len(index) if index_size is None else index_size)
+    footer += u64(xxh3(index) if index_hash is None else index_hash)
+    footer += u64(len(body) + 40 if file_size is None else file_size)
+    footer += u64(xxh3(header + footer) if footer_hash is None else footer_hash)
+    return body + footer + end_magic + trailing
+
+
+def restored_source(frames: Iterable[Frame]) -> bytes:
+    """The source that the frames stand for. A copy of bytes that are not there yet gives what there is."""
+    source = bytearray()
+    for frame in frames:
+        if frame.restored is None:
+            offset = int.from_bytes(frame.payload[:8], "little")
+            source += source[offset : offset + frame.raw]
+        else:
+            source += frame.restored
+    return bytes(source)
+
+
+def build_index(
+    source: bytes,
+    frames: Sequence[Frame],
+    tensors: Sequence[Tensor],
+    *,
+    source_len: int | None = None,
+    name: str | bytes = "",
+    source_format: int = 0,
+    hash_flags: int = 1,
+    source_blake3: bytes | None = None,
+    source_sha256: bytes | None = None,
+    index_sync: bytes = b"IX",
+    frame_count: int | None = None,
+    frame_table: Sequence[tuple[int, int, int]] | None = None,
+    tensor_count: int | None = None,
+) -> bytes:
+    """The index alone; see `build`."""
+    out = index_sync + varint(sum(frame.raw for frame in frames) if source_len is None else source_len) + u8(hash_flags)
+    if hash_flags & 1:
+        out += blake3(source).digest() if source_blake3 is None else source_blake3
+    if hash_flags & 2:
+        out += hashlib.sha256(source).digest() if source_sha256 is None else source_sha256
+    out += u8(source_format) + string(name)
+    if frame_table is None:
+        frame_table = [(frame.codec, frame.raw, len(frame.payload)) for frame in frames]
+    out += varint(len(frame_table) if frame_count is None else frame_count)
+    for codec, raw, stored in frame_table:
+        out += u8(codec) + varint(raw) + varint(stored)
+    out += varint(len(tensors) if tensor_count is None else tensor_count)
+    end = 0
+    for tensor in tensors:
+        start = end + tensor.gap
+        end = start + tensor.length()
+        rank = len(tensor.shape) if tensor.rank is None else tensor.rank
+        out += varint(tensor.gap) + string(tensor.name) + u8(tensor.dtype_number()) + u8(tensor.layout) + u8(rank)
+        out += b"".join(varint(axis) for axis in tensor.shape)
+        if hash_flags & 1:
+            out += blake3(source[start:end]).digest() if tensor.digest is None else tensor.digest
+    return out
+
+
+# ---- Tensor payloads ----
+
+GROUP = 32768
+
+
+@dataclass(frozen=True)
+class Constant:
+    value: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    pass
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A plane coded with a given length for each value that occurs. `first` and `last` widen the table."""
+
+    lengths: Mapping[int, int]
+    first: int | None = None
+    last: int | None = None
+
+
+PACKED = Packed()
+Mode = Constant | Packed | Coded
+
+
+@dataclass
+class TensorParts:
+    """The fields of a tensor payload, in order. `b0` is put together from the first five unless it is given; each
+    group is a list of the data of its planes that are not constant."""
+
+    log_size: int
+    sign_moved: bool
+    zigzag: bool
+    head_size: int
+    b0: int | None
+    t: int
+    drop: int
+    q: int
+    log_segment: int
+    base: int
+    head: bytes
+    tail: bytes
+    descriptors: list[bytes]
+    presence: bytes
+    exceptions: bytes
+    groups: list[list[bytes]]
+    group_sizes: list[int] | None = None
+    after: bytes = field(default=b"")
+
+    def to_bytes(self) -> bytes:
+        b0 = self.log_size | self.sign_moved << 2 | self.zigzag << 3 | self.head_size << 4
+        out = u8(b0 if self.b0 is None else self.b0)
+        out += u8(self.t) + u8(self.drop) + u8(self.q) + u8(self.log_segment) + u16(self.base)
+        out += self.head + self.tail + b"".join(self.descriptors) + self.presence + self.exceptions
+        groups = [b"".join(group) for group in self.groups]
+        sizes = [len(group) for group in groups] if self.group_sizes is None else self.group_sizes
+        return out + b"".join(u32(size) for size in sizes) + b"".join(groups) + self.after
+
+
+def tensor_parts(
+    block: bytes,
+    *,
+    element_bits: int,
+    t: int,
+    sign_moved: bool = False,
+    zigzag: bool = False,
+    drop: int = 0,
+    q: int = 0,
+    log_segment: int | None = None,
+    base: int = 0,
+    head_size: int = 0,
+    modes: Sequence[Mode] | None = None,
+    present: Sequence[bool] | None = None,
+) -> TensorParts:
+    """Cut a block up as section 1 of the tensor codec says.
+
+    `modes` has one entry for each plane, in the order of the planes (all packed when None). `present` says in which
+    segments the low part is stored (when None: where it is not zero). Elements that do not fit (low bits that are to
+    be dropped and are not zero, ...) are an error of the caller's.
+    """
+    size = element_bits // 8
+    count = (len(block) - head_size) // size
+    end = head_size + count * size
+    elements = [int.from_bytes(block[at : at + size], "little") for at in range(head_size, end, size)]
+    r = element_bits - t
+    h = r - drop - q
+    split = [split_element(x, element_bits, t, sign_moved, zigzag) for x in elements]
+
+    symbols: list[int] = []
+    exceptions: list[tuple[int, int]] = []
+    for position, (T, _) in enumerate(split):
+        if t <= 8 or T == 0:
+            symbols.append(T)
+        elif 1 <= T - base <= 255:
+            symbols.append(T - base)
+        else:
+            symbols.append(0)
+            exceptions.append((position, T))
+
+    assert all(R % (1 << drop) == 0 for _, R in split), "bits that are to be dropped are not zero"
+    high = [R >> (drop + q) for _, R in split]
+    low = [(R >> drop) % (1 << q) for _, R in split]
+    if log_segment is None:
+        log_segment = 4 if q else 0
+    if q == 0:
+        present = []
+    elif present is None:
+        segment = 1 << log_segment
+        present = [any(low[start : start + segment]) for start in range(0, count, segment)]
+
+    widths = [8, *plane_widths(h), *plane_widths(q)]
+    modes = [PACKED] * len(widths) if modes is None else modes
+    assert len(modes) == len(widths), f"there are {len(widths)} planes of the widths {widths}"
+    groups: list[list[bytes]] = []
+    for start in range(0, count, GROUP):
+        stop = min(start + GROUP, count)
+        kept = [low[i] for i in range(start, stop) if q and present[i >> log_segment]]
+        planes = [symbols[start:stop], *cut_planes(high[start:stop], h), *cut_planes(kept, q)]
+        groups.append(
+            [
+                plane_data(values, width, mode)
+                for values, width, mode in zip(planes, widths, modes, strict=True)
+                if not isinstance(mode, Constant)
+            ]
+        )
+    return TensorParts(
+        log_size=size.bit_length() - 1,
+        sign_moved=sign_moved,
+        zigzag=zigzag,
+        head_size=head_size,
+        b0=None,
+        t=t,
+        drop=drop,
+        q=q,
+        log_segment=log_segment,
+        base=base,
+        head=block[:head_size],
+        tail=block[end:],
+        descriptors=[descriptor(mode) for mode in modes],
+        presence=presence_bitmap(present),
+        exceptions=exception_list(exceptions) if t > 8 else b"",
+        groups=groups,
+    )
+
+
+def split_element(x: int, element_bits: int, t: int, sign_moved: bool = False, zigzag: bool = False) -> tuple[int, int]:
+    """An element's T and R."""
+    r = element_bits - t
+    mask = (1 << element_bits) - 1
+    if zigzag:
+        x = (x << 1 ^ (mask if x >> (element_bits - 1) else 0)) & mask
+    if sign_moved:
+        return (x >> (r - 1)) % (1 << t), (x >> (element_bits - 1) << (r - 1)) + x % (1 << (r - 1))
+    return x >> r, x % (1 << r)
+
+
+def join_element(T: int, R: int, element_bits: int, t: int, sign_moved: bool = False, zigzag: bool = False) -> int:
+    """The element with a given T and R."""
+    r = element_bits - t
+    if sign_moved:
+        return (R >> (r - 1) << (element_bits - 1)) + (T << (r - 1)) + R % (1 << (r - 1))
+    x = (T << r) + R
+    return (x >> 1 ^ -(x & 1)) % (1 << element_bits) if zigzag else x
+
+
+def plane_widths(bits: int) -> list[int]:
+    widths: list[int] = []
+    for width in (8, 4, 2, 1):
+        while bits >= width:
+            widths.append(width)
+            bits -= width
+    return widths
+
+
+def cut_planes(values: Sequence[int], bits: int) -> list[list[int]]:
+    """Values of `bits` bits, cut into planes from the top bit down."""
+    planes: list[list[int]] = []
+    for width in plane_widths(bits):
+        bits -= width
+        planes.append([value >> bits & ((1 << width) - 1) for value in values])
+    return planes
+
+
+def plane_data(values: Sequence[int], width: int, mode: Mode) -> bytes:
+    """A plane's data in one group."""
+    if isinstance(mode, Constant):
+        return b""
+    return coded_plane(values, mode.lengths) if isinstance(mode, Coded) else packed_plane(values, width)
+
+
+def packed_plane(values: Sequence[int], width: int) -> bytes:
+    columns = (len(values) * width + 7) // 8
+    out = bytearray(columns)
+    for i, value in enumerate(values):
+        out[i % columns] |= value << width * (i // columns)
+    return bytes(out)
+
+
+def coded_plane(values: Sequence[int], lengths: Mapping[int, int]) -> bytes:
+    """The sizes of the streams and the streams."""
+    if not values:
+        return b""
+    count = 8 if len(values) >= 1024 else 1
+    each = (len(values) + count - 1) // count
+    streams = [coded_stream(values[k * each : (k + 1) * each], lengths) for k in range(count)]
+    return b"".join(u16(len(stream)) for stream in streams) + b"".join(streams)
+
+
+def coded_stream(values: Sequence[int], lengths: Mapping[int, int]) -> bytes:
+    codes = canonical_codes(lengths)
+    bits = "".join(codes[value] for value in reversed(values))
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+
+def canonical_codes(lengths: Mapping[int, int]) -> dict[int, str]:
+    """The codes as strings of 0 and 1, as in RFC 1951, 3.2.2."""
+    codes: dict[int, str] = {}
+    code = previous = 0
+    for length, symbol in sorted((length, symbol) for symbol, length in lengths.items() if length):
+        code <<= length - previous
+        codes[symbol] = f"{code:0{length}b}"
+        code += 1
+        previous = length
+    return codes
+
+
+def flat_lengths(symbols: Iterable[int]) -> dict[int, int]:
+    """A complete code for two or more symbols, with lengths that differ by at most one."""
+    ordered = sorted(set(symbols))
+    long = (len(ordered) - 1).bit_length()
+    short_count = (1 << long) - len(ordered)
+    return {symbol: long - (place < short_count) for place, symbol in enumerate(ordered)}
+
+
+def skewed_lengths(symbols: Iterable[int]) -> dict[int, int]:
+    """A complete code with the lengths 1, 2, 3, ... for two to 13 symbols, in the order given."""
+    ordered = list(symbols)
+    return {symbol: min(place + 1, len(ordered) - 1) for place, symbol in enumerate(ordered)}
+
+
+def descriptor(mode: Mode) -> bytes:
+    if isinstance(mode, Constant):
+        return u8(0) + u8(mode.value)
+    return u8(2) + code_table(mode) if isinstance(mode, Coded) else u8(1)
+
+
+def code_table(mode: Coded) -> bytes:
+    first = min(mode.lengths) if mode.first is None else mode.first
+    last = max(mode.lengths) if mode.last is None else mode.last
+    lengths = [mode.lengths.get(symbol, 0) for symbol in range(first, last + 1)]
+    lengths += [0] * (len(lengths) % 2)
+    pairs = zip(lengths[::2], lengths[1::2], strict=True)
+    return u8(first) + u8(last) + bytes(even | odd << 4 for even, odd in pairs)
+
+
+def presence_bitmap(present: Sequence[bool]) -> bytes:
+    out = bytearray((len(present) + 7) // 8)
+    for i, bit in enumerate(present):
+        out[i // 8] |= bit << i % 8
+    return bytes(out)
+
+
+def exception_list(exceptions: Sequence[tuple[int, int]], count: int | None = None) -> bytes:
+    """Exceptions as (position, T); `count` overrides their number."""
+    out = varint(len(exceptions) if count is None else count)
+    before = -1
+    for position, T in exceptions:
+        out += varint(position - before - 1) + u16(T)
+        before = position
+    return out

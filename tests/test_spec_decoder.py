@@ -1,0 +1,1000 @@
+"""Every rule of the specification, tried on the decoder that stands next to it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import zstandard
+from blake3 import blake3
+from mmh_builder import (
+    COPY,
+    DTYPES,
+    GROUP,
+    LZ4,
+    PACKED,
+    PATTERN251,
+    STORE,
+    TENSOR,
+    Coded,
+    Constant,
+    Frame,
+    Mode,
+    Tensor,
+    TensorParts,
+    build,
+    coded_stream,
+    copy,
+    exception_list,
+    flat_lengths,
+    join_element,
+    lz4,
+    packed_plane,
+    pattern,
+    plane_widths,
+    skewed_lengths,
+    split_element,
+    store,
+    string,
+    tensor_frame,
+    tensor_parts,
+    u8,
+    u16,
+    u32,
+    u64,
+    varint,
+    xxh3,
+    zstd,
+)
+
+SCRIPT = Path(__file__).resolve().parent.parent / "spec" / "decoder.py"
+
+
+def load_decoder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mmh_spec_decoder", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+decoder: Any = load_decoder()
+
+
+def refuse(data: bytes, message: str, error: Any = None, **options: Any) -> None:
+    """The decoder refuses `data` with a message that holds the regular expression `message`."""
+    with pytest.raises(decoder.Corrupt if error is None else error, match=message):
+        decoder.decode(data, **options)
+
+
+# ---- The container ----
+
+
+def test_empty_source() -> None:
+    decoded = decoder.decode(build())
+    assert (decoded.source, decoded.name, decoded.format) == (b"", "", "unknown")
+    assert (decoded.tensors, decoded.frames) == ([], [])
+
+
+def test_bytes_of_a_small_file() -> None:
+    """A file written out by hand, so that the builder is tested too."""
+    header = bytes.fromhex("894d4d480d0a1a0a 0000 0000")
+    header += (xxh3(header) % 2**32).to_bytes(4, "little")
+    frame = bytes.fromhex("4652 00 00 03000000 0300000000000000") + xxh3(b"abc").to_bytes(8, "little") + b"abc"
+    index = b"IX\x03\x01" + blake3(b"abc").digest() + b"\x01\x05x.bin" + bytes.fromhex("01 00 03 03") + b"\x01"
+    index += b"\x01\x02t0" + bytes.fromhex("01 00 01 02") + blake3(b"bc").digest()
+    footer = len(index).to_bytes(8, "little") + xxh3(index).to_bytes(8, "little")
+    footer += (16 + 27 + len(index) + 40).to_bytes(8, "little")
+    footer += xxh3(header + footer).to_bytes(8, "little") + b"MMHEND\r\n"
+    data = header + frame + index + footer
+    assert data == build([store(b"abc")], [Tensor("t0", "U8", [2], gap=1)], name="x.bin", source_format=1)
+    # A frame over 0 to 3 straddles the tensor that begins at 1.
+    refuse(data, r"no frame across source offset 1, found one over 0 to 3 at byte 16")
+
+
+def test_tensors_and_frames() -> None:
+    frames = [store(b"head"), pattern(b"\x01\x02", 7), store(b"12345678"), store(b"xy"), copy(4, 6)]
+    tensors = [
+        Tensor("empty", "F32", [3, 0], gap=2),
+        Tensor("a", "U8", [7], gap=2, layout=1),
+        Tensor("nothing", "C64", [0, 2**60]),
+        Tensor("ф", "BF16", [2, 2]),
+        Tensor("scalar", "U16", []),
+        Tensor("", "F64", [0], gap=6),
+    ]
+    data = build(frames, tensors, name="m", sha256=True)
+    decoded = decoder.decode(data)
+    assert decoded.source == b"head" + b"\x01\x02\x01\x02\x01\x02\x01" + b"12345678" + b"xy" + b"\x01\x02" * 3
+    assert [(t.name, t.dtype, t.shape, t.layout, t.start, t.length) for t in decoded.tensors] == [
+        ("empty", "F32", (3, 0), "C", 2, 0),
+        ("a", "U8", (7,), "F", 4, 7),
+        ("nothing", "C64", (0, 2**60), "C", 11, 0),
+        ("ф", "BF16", (2, 2), "C", 11, 8),
+        ("scalar", "U16", (), "C", 19, 2),
+        ("", "F64", (0,), "C", 27, 0),
+    ]
+    assert [(f.codec, f.start, f.raw, f.at, f.stored) for f in decoded.frames] == [
+        ("store", 0, 4, 16, 4),
+        ("pattern251", 4, 7, 44, 2),
+        ("store", 11, 8, 70, 8),
+        ("store", 19, 2, 102, 2),
+        ("copy", 21, 6, 128, 8),
+    ]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(dtype: str) -> None:
+    number, bits = DTYPES[dtype]
+    decoded = decoder.decode(build([store(bytes(3 * bits))], [Tensor("t", dtype, [6, 4])]))
+    assert (decoded.tensors[0].dtype, decoded.tensors[0].length) == (dtype, 3 * bits)
+    assert list(decoder.DTYPES)[number] == dtype
+    if bits % 8:
+        data = build([store(b"\0")], [Tensor("t", dtype, [1])])
+        refuse(data, f"bits of a tensor: expected a multiple of 8, found {bits}")
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "unknown"), (1, "safetensors"), (2, "npy"), (3, "npz"), (4, "array")])
+def test_source_formats(number: int, name: str) -> None:
+    assert decoder.decode(build(source_format=number)).format == name
+
+
+@pytest.mark.parametrize(("hashes", "sha256"), [(False, False), (False, True), (True, False), (True, True)])
+def test_content_hashes(hashes: bool, sha256: bool) -> None:
+    data = build([store(b"abcd")], [Tensor("t", "U8", [4])], hashes=hashes, sha256=sha256)
+    assert decoder.decode(data).source == b"abcd"
+
+
+GOOD = build([store(b"abcd"), pattern(b"x", 9)], [Tensor("t", "U8", [4])], name="n")
+
+
+@pytest.mark.parametrize("data", [b"", b"MM", b"\x89MMH\r\n\x1a", b"\x89PNG\r\n\x1a\n" + GOOD[8:], b"x" + GOOD])
+def test_not_mmh(data: bytes) -> None:
+    refuse(data, r"magic: expected 89 4d 4d 48 0d 0a 1a 0a, found .* at byte 0", decoder.NotMmh)
+
+
+def test_header() -> None:
+    refuse(build(header_check=1), r"header check: expected [0-9a-f]{8}, found 00000001 at byte 12")
+    refuse(build(header_check=1, version=7), r"header check")
+    refuse(build(version=1), r"version: expected 0, found 1 at byte 8", decoder.Unsupported)
+    # The rest of a file of another version is not looked at.
+    refuse(build(version=256, flags=0xFFFE)[:16], r"found 256 at byte 8", decoder.Unsupported)
+    refuse(build(version=1, header_check=1), r"found 1 at byte 8", decoder.Unsupported, check=False)
+    refuse(build(flags=2), r"reserved flags: expected 0, found 2 at byte 10")
+    refuse(build(flags=0x8001), r"reserved flags: expected 0, found 32768")
+    refuse(build(flags=1), r"flag for copy frames: expected False, found True at byte 10")
+    refuse(build([store(b"a"), copy(0, 1)], flags=0), r"flag for copy frames: expected True, found False")
+
+
+def test_footer() -> None:
+    refuse(build(footer_hash=5), r"hash of header and footer: expected [0-9a-f]{16}, found 0000000000000005 at byte")
+    refuse(build(index_hash=5), r"hash of the index: .* found 0000000000000005")
+    refuse(build(file_size=5), r"size of the file: expected \d+, found 5")
+    refuse(build(index_size=1 << 60), r"size of the index: expected at most \d+, found 1152921504606846976")
+    refuse(build(index_size=0, index_hash=xxh3(b"")), r"sync of the index: expected 2 bytes, found 0 left in the index")
+    refuse(build(end_magic=b"MMHEND\n\r"), r"end magic: expected 4d 4d 48 45 4e 44 0d 0a, found 4d .* 0a 0d")
+    refuse(GOOD + b"\0", r"end magic")
+    refuse(GOOD + GOOD, r"hash of header and footer|size of the file")
+    refuse(build(trailing=b"x" * 40), r"end magic")
+    refuse(GOOD[:30], r"footer: expected a file of at least 56 bytes, found 30 at byte 30")
+
+
+def test_parts_are_adjacent() -> None:
+    refuse(build([store(b"a")], between=b"?"), r"end of the frames: expected \d+, found \d+")
+    refuse(build([store(b"a")], frame_table=[]), r"end of the frames")
+    refuse(build(index_tail=b"\0"), r"end of the index: expected no more bytes, found 1 left over")
+
+
+def test_every_truncation() -> None:
+    for size in range(len(GOOD)):
+        with pytest.raises((decoder.Corrupt, decoder.NotMmh)):
+            decoder.decode(GOOD[:size])
+        with pytest.raises((decoder.Corrupt, decoder.NotMmh)):
+            decoder.decode(GOOD[:size], check=False)
+
+
+def test_varints() -> None:
+    largest = varint(2**64 - 1)
+    assert len(largest) == 10
+
+    def index(source_length: bytes) -> bytes:
+        return build(index=b"IX" + source_length + b"\0\0\0\0\0")
+
+    assert decoder.decode(index(b"\0")).source == b""
+    refuse(index(varint(0, pad_to=2)), r"source length: expected the shortest varint, found a last byte of zero")
+    refuse(index(varint(5, pad_to=10)), r"source length: expected the shortest varint")
+    refuse(index(b"\xff" * 9 + b"\x02"), r"source length: expected a varint that fits 64 bits")
+    refuse(index(b"\xff" * 10 + b"\x00"), r"source length: expected a varint of at most 10 bytes")
+    refuse(index(largest), r"sum of raw: expected 18446744073709551615, found 0")
+    refuse(build(index=b"IX\x80"), r"source length: expected 1 bytes, found 0 left in the index")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"index_sync": b"XI"}, r"sync of the index: expected 49 58, found 58 49"),
+        ({"hash_flags": 4}, r"reserved content hashes: expected 0, found 4"),
+        ({"hash_flags": 0x81}, r"reserved content hashes: expected 0, found 128"),
+        ({"source_format": 5}, r"source format: expected at most 4, found 5"),
+        ({"name": "a/b"}, r"source name: expected a plain file name, found 'a/b'"),
+        ({"name": "a\\b"}, r"source name"),
+        ({"name": "a\0b"}, r"source name"),
+        ({"name": "."}, r"source name"),
+        ({"name": ".."}, r"source name"),
+        ({"name": "x" * 1025}, r"size of source name: expected at most 1024, found 1025"),
+        ({"name": b"a\xff"}, r"source name: expected UTF-8, found ff"),
+        ({"name": b"\xed\xa0\x80"}, r"source name: expected UTF-8"),
+        ({"source_len": 3}, r"sum of raw: expected 3, found 4"),
+        ({"source_blake3": bytes(32)}, r"BLAKE3 of the source: expected 0{64}, found [0-9a-f]{64}"),
+        ({"sha256": True, "source_sha256": bytes(32)}, r"SHA-256 of the source: expected 0{64}, found"),
+        ({"frame_count": 2**40}, r"number of frames: expected at most \d+, found 1099511627776"),
+        ({"tensor_count": 2**64 - 1}, r"number of tensors: expected at most \d+, found 18446744073709551615"),
+        ({"tensor_count": 1}, r"number of tensors: expected at most 0, found 1"),
+        ({"frame_count": 0}, r"end of the frames|sum of raw"),
+    ],
+)
+def test_lies_of_the_index(changes: dict[str, Any], message: str) -> None:
+    refuse(build([store(b"abcd")], **changes), message)
+
+
+@pytest.mark.parametrize("name", ["...", "x" * 1024, "é" * 512, " a b.safetensors"])
+def test_good_names(name: str) -> None:
+    assert decoder.decode(build(name=name)).name == name
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ([Tensor("t", "U8", [2]), Tensor("t", "U8", [2])], r"tensor name: expected one not used before, found 't'"),
+        ([Tensor(b"\xc3", "U8", [4])], r"tensor name: expected UTF-8, found c3"),
+        ([Tensor("x" * 65536, "U8", [4])], r"size of tensor name: expected at most 65535, found 65536"),
+        ([Tensor("t", 22, [4])], r"dtype: expected at most 21, found 22"),
+        ([Tensor("t", "U8", [4], layout=2)], r"layout: expected at most 1, found 2"),
+        ([Tensor("t", "U8", [1] * 65)], r"rank: expected at most 64, found 65"),
+        ([Tensor("t", "F4", [3])], r"bits of a tensor: expected a multiple of 8, found 12"),
+        (
+            [Tensor("t", "U8", [2**60])],
+            r"bits of a tensor: expected a number that fits 63 bits, found 9223372036854775808",
+        ),
+        ([Tensor("t", "U8", [2**63] * 64)], r"bits of a tensor: expected a number that fits 63 bits"),
+        ([Tensor("t", "U8", [2**60 - 1])], r"end of a tensor: expected at most the source length, 4"),
+        ([Tensor("t", "U8", [5])], r"end of a tensor: expected at most the source length, 4, found 5"),
+        ([Tensor("t", "U8", [0], gap=5)], r"end of a tensor: .* found 5"),
+        ([Tensor("a", "U8", [2]), Tensor("t", "U8", [3])], r"end of a tensor: .* found 5"),
+        ([Tensor("t", "U8", [4], gap=2**64 - 1)], r"end of a tensor: .* found 18446744073709551619"),
+        ([Tensor("t", "U8", [4], digest=bytes(32))], r"BLAKE3 of tensor 't': expected 0{64}, found"),
+        ([Tensor("t", "U8", [1], rank=40)], r"expected \d+ bytes, found \d+ left in the index"),
+    ],
+)
+def test_lies_of_the_tensor_table(tensors: list[Tensor], message: str) -> None:
+    refuse(build([store(b"ab"), store(b"cd")], tensors), message)
+
+
+def test_good_tensor_names() -> None:
+    names = ["", "x" * 65535, "../..", "a\nb"]
+    decoded = decoder.decode(build(tensors=[Tensor(name, "U8", [0]) for name in names]))
+    assert [tensor.name for tensor in decoded.tensors] == names
+
+
+def test_rank_64() -> None:
+    assert decoder.decode(build([store(b"ab")], [Tensor("t", "U8", [1] * 63 + [2])])).tensors[0].length == 2
+
+
+def test_borders() -> None:
+    frames = [store(b"ab"), store(b"cdef"), store(b"gh")]
+    assert decoder.decode(build(frames, [Tensor("t", "U8", [4], gap=2)])).source == b"abcdefgh"
+    assert decoder.decode(build(frames, [Tensor("t", "U8", [6])])).source == b"abcdefgh"
+    assert decoder.decode(build(frames, [Tensor("t", "U8", [0], gap=3)])).source == b"abcdefgh"
+    refuse(build(frames, [Tensor("t", "U8", [3], gap=3)]), r"tensor 't': expected no frame across source offset 3")
+    refuse(build(frames, [Tensor("t", "U8", [3], gap=2)]), r"across source offset 5, found one over 2 to 6 at byte 42")
+    refuse(build(frames, [Tensor("t", "U8", [1], gap=7)]), r"across source offset 7, found one over 6 to 8")
+
+
+# ---- Frames ----
+
+
+def test_frame_headers() -> None:
+    table = [(STORE, 4, 4)]
+    good = store(b"abcd")
+
+    def changed(**changes: Any) -> bytes:
+        return build([Frame(**{**vars(good), **changes})], frame_table=table, source_len=4)
+
+    refuse(changed(sync=b"RF"), r"sync of a frame: expected 46 52, found 52 46 at byte 16")
+    refuse(changed(codec=LZ4), r"codec of a frame: expected store, found lz4 at byte 18")
+    refuse(changed(codec=4), r"codec of a frame: expected store, found 4 at byte 18")
+    refuse(changed(reserved=1), r"reserved byte of a frame: expected 0, found 1 at byte 19")
+    refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
+    refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
+    refuse(changed(checksum=0), r"checksum: expected [0-9a-f]{16}, found 0000000000000000 at byte 32")
+    assert decoder.decode(changed(checksum=0), check=False).source == b"abcd"
+
+
+@pytest.mark.parametrize("codec", [4, 6, 8, 255])
+def test_unsupported_codecs(codec: int) -> None:
+    refuse(build([Frame(codec, b"a", 1, b"a")]), f"codec: expected .*, found {codec} at byte", decoder.Unsupported)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((STORE, 0, 0), r"raw: expected at least 1, found 0"),
+        ((COPY, 0, 8), r"raw: expected at least 1, found 0"),
+        ((LZ4, 2**24 + 1, 4), r"raw of a block: expected at most 16777216, found 16777217"),
+        ((TENSOR, 2**60, 4), r"raw of a block: expected at most 16777216"),
+        ((LZ4, 3, 4), r"stored of a block: expected at most raw, 3, found 4"),
+        ((STORE, 5, 4), r"stored of a store frame: expected 5, found 4"),
+        ((PATTERN251, 5, 0), r"stored of a pattern: expected 1 to 5, found 0"),
+        ((PATTERN251, 5, 6), r"stored of a pattern: expected 1 to 5, found 6"),
+        ((PATTERN251, 2**20, 65537), r"stored of a pattern: expected 1 to 65536, found 65537"),
+        ((COPY, 5, 7), r"stored of a copy: expected 8, found 7"),
+        ((STORE, 4, 4), r"end of the frames: expected \d+, found 44"),
+    ],
+)
+def test_lies_of_the_frame_table(row: tuple[int, int, int], message: str) -> None:
+    refuse(build(between=bytes(30), frame_table=[row], source_len=row[1], flags=int(row[0] == COPY)), message)
+
+
+def test_sums_do_not_wrap() -> None:
+    rows = [(PATTERN251, 2**63, 1)] * 2
+    refuse(
+        build(between=bytes(50), frame_table=rows, source_len=0), r"sum of raw: expected 0, found 18446744073709551616"
+    )
+    rows = [(PATTERN251, 2**64 - 1, 2**16)]
+    refuse(build(frame_table=rows, source_len=2**64 - 1), r"end of the frames")
+
+
+@pytest.mark.parametrize(("period", "raw"), [(b"a", 1), (b"abc", 3), (b"abc", 10), (bytes(range(251)), 1000)])
+def test_pattern(period: bytes, raw: int) -> None:
+    decoded = decoder.decode(build([pattern(period, raw)]))
+    assert decoded.source == bytes(period[i % len(period)] for i in range(raw))
+
+
+def test_runs() -> None:
+    longest = pattern(bytes(65536), 2**25)
+    assert decoder.decode(build([longest])).source == bytes(2**25)
+    wrong = pattern(b"ab", 9)
+    wrong.checksum = xxh3(b"ab")
+    refuse(build([wrong]), r"checksum")
+
+
+def test_limit() -> None:
+    data = build([pattern(b"x", 1000)])
+    assert len(decoder.decode(data, limit=1000).source) == 1000
+    refuse(data, r"1000 bytes, more than the limit of 999", decoder.Unsupported, limit=999)
+    huge = Frame(PATTERN251, b"\0", 2**63 - 1, b"")
+    refuse(build([huge], source_len=2**63 - 1), r"more than the limit of 2147483648", decoder.Unsupported)
+
+
+def test_copy() -> None:
+    frames = [store(b"abc"), pattern(b"de", 5), store(b"fgh")]
+    assert decoder.decode(build([*frames, copy(1, 9)])).source == b"abcdededfgh" + b"bcdededfg"
+    assert decoder.decode(build([*frames, copy(0, 11)])).source == b"abcdededfgh" * 2
+    assert decoder.decode(build([store(b"abc"), copy(0, 3), store(b"d"), copy(6, 1)])).source == b"abcabcdd"
+    refuse(build([*frames, copy(1, 11)]), r"end of a copy's range: expected at most 11, found 12 at byte")
+    refuse(build([*frames, copy(11, 1)]), r"end of a copy's range")
+    refuse(build([*frames, copy(2**64 - 1, 1)]), r"end of a copy's range: .* found 18446744073709551616")
+    refuse(build([copy(0, 1)], source_len=1), r"end of a copy's range")
+    message = r"range of a copy: expected bytes restored by frames that are no copies"
+    refuse(build([*frames, copy(0, 2), copy(11, 2)]), message)
+    refuse(build([*frames, copy(0, 2), store(b"x"), copy(10, 2)]), message)
+    refuse(build([*frames, copy(0, 2), store(b"x"), copy(12, 2)]), message)
+    refuse(build([*frames, copy(0, 2), store(b"x"), copy(9, 5)]), message)
+    assert decoder.decode(build([*frames, copy(0, 2), store(b"x"), copy(13, 1)])).source == b"abcdededfghabxx"
+    wrong = copy(0, 3)
+    wrong.checksum = 0
+    refuse(build([*frames, wrong]), r"checksum")
+
+
+# ---- LZ4 and Zstandard ----
+
+
+def lz4_sequence(literals: bytes, distance: int = 0, match: int = 0) -> bytes:
+    """One sequence; without a distance the last one of a block."""
+
+    def more(length: int) -> bytes:
+        return b"" if length < 15 else b"\xff" * ((length - 15) // 255) + u8((length - 15) % 255)
+
+    token = min(len(literals), 15) << 4
+    if not distance:
+        return u8(token) + more(len(literals)) + literals
+    return u8(token | min(match - 4, 15)) + more(len(literals)) + literals + u16(distance) + more(match - 4)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "restored"),
+    [
+        ([(b"ab", 2, 10), (b"cdefg",)], b"ab" * 6 + b"cdefg"),
+        ([(b"a", 1, 300), (b"cdefg",)], b"a" * 301 + b"cdefg"),
+        ([(b"abcdef", 6, 4), (b"", 3, 5), (b"vwxyz",)], b"abcdefabcd" + b"bcdbc" + b"vwxyz"),
+        ([(b"x" * 15, 15, 19), (b"y" * 270,)], b"x" * 34 + b"y" * 270),
+        ([(b"x" * 14, 5, 18), (b"y" * 269,)], b"x" * 32 + b"y" * 269),
+        ([(bytes(range(256)) * 256, 65535, 65535), (b"12345",)], None),
+        ([(b"abcd", 4, 4), (b"",)], b"abcdabcd"),
+    ],
+)
+def test_lz4(sequences: list[tuple[bytes, int, int]], restored: bytes | None) -> None:
+    payload = b"".join(lz4_sequence(*sequence) for sequence in sequences)
+    if restored is None:
+        restored = bytes(range(256)) * 256
+        restored += restored[1:] + b"12345"
+    assert decoder.decode(build([lz4(payload, restored)])).source == restored
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"", r"token of an LZ4 sequence: expected 1 bytes, found 0 left in the lz4 payload at byte 40"),
+        (b"\x50abc", r"literals in an LZ4 block: expected 5 bytes, found 3 left"),
+        (b"\xf0", r"length in an LZ4 block: expected 1 bytes"),
+        (b"\xf0\xff\xff", r"length in an LZ4 block: expected 1 bytes"),
+        (b"\xf0\xff\xff\xff\x00", r"literals in an LZ4 block: expected at most 300, found 780"),
+        (b"\x10a\x01", r"offset in an LZ4 block: expected 2 bytes, found 1 left"),
+        (b"\x10a\x00\x00\x00", r"offset in an LZ4 block: expected 1 to 1, found 0"),
+        (b"\x10a\x02\x00\x00", r"offset in an LZ4 block: expected 1 to 1, found 2"),
+        (b"\x00\x01\x00\x00", r"offset in an LZ4 block: expected 1 to 0, found 1"),
+        (b"\x1fa\x01\x00\xff\xff\x00\x00", r"match in an LZ4 block: expected at most 299, found 529"),
+        (lz4_sequence(b"a", 1, 299), r"token of an LZ4 sequence: expected 1 bytes, found 0 left"),
+        (lz4_sequence(b"a", 1, 290) + lz4_sequence(b"12345"), r"restored block: expected 300, found 296 at byte 16"),
+    ],
+)
+def test_lies_of_lz4(payload: bytes, message: str) -> None:
+    refuse(build([lz4(payload, bytes(300))]), message)
+    refuse(build([lz4(payload, bytes(300))]), message, check=False)
+
+
+DATA = bytes(random.Random(1).choices(range(20), k=5000))
+
+
+@pytest.mark.parametrize("content_size", [False, True])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_zstd(content_size: bool, checksum: bool) -> None:
+    compressor = zstandard.ZstdCompressor(write_content_size=content_size, write_checksum=checksum)
+    data = build([zstd(compressor.compress(DATA), DATA)])
+    assert decoder.decode(data).source == DATA
+
+
+def test_lies_of_zstd() -> None:
+    sized = zstandard.ZstdCompressor().compress(DATA)
+    unsized = zstandard.ZstdCompressor(write_content_size=False).compress(DATA)
+    bomb = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(2**27))
+    huge = b"\x28\xb5\x2f\xfd" + b"\xc0\x58" + u64(2**62) + b"\x01\x00\x00"
+    dictionary = zstandard.ZstdCompressionDict(DATA[:1000], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    trained = zstandard.train_dictionary(2000, [DATA[i : i + 50] for i in range(0, 5000, 50)])
+    skippable = b"\x50\x2a\x4d\x18" + u32(4) + b"skip"
+    size = r"content size of a Zstandard frame: expected 4999, found 5000 at byte 40"
+    refuse(build([zstd(sized, DATA[:-1])]), size)
+    refuse(build([zstd(sized, DATA + b"x")]), r"content size of a Zstandard frame: expected 5001, found 5000")
+    refuse(build([zstd(huge, bytes(100))]), r"content size .* found 4611686018427387904")
+    refuse(build([zstd(unsized, DATA[:-1])]), r"Zstandard frame: expected one frame of 4999 bytes, found")
+    refuse(build([zstd(unsized, DATA + b"x")]), r"size of a restored block: expected 5001, found 5000")
+    refuse(build([zstd(bomb, bytes(20000))]), r"Zstandard frame: expected one frame of 20000 bytes")
+    refuse(build([zstd(sized + b"x", DATA)]), r"Zstandard frame: expected one frame of 5000 bytes, found")
+    refuse(build([zstd(sized + sized, DATA)]), r"stored of a block|Zstandard frame: expected one frame")
+    refuse(build([zstd(sized + skippable, DATA)]), r"Zstandard frame: expected one frame")
+    refuse(build([zstd(skippable + sized, DATA)]), r"Zstandard frame")
+    refuse(build([zstd(unsized[:-1], DATA)]), r"Zstandard frame")
+    refuse(build([zstd(b"", DATA)]), r"Zstandard frame: expected one frame of 5000 bytes, found")
+    refuse(build([zstd(b"nothing", DATA)]), r"Zstandard frame")
+    with_id = zstandard.ZstdCompressor(dict_data=trained).compress(DATA)
+    refuse(build([zstd(with_id, DATA)]), r"dictionary of a Zstandard frame: expected 0, found \d+")
+    without_id = zstandard.ZstdCompressor(dict_data=dictionary).compress(DATA)
+    refuse(build([zstd(without_id, DATA)]), r"Zstandard frame|checksum")
+
+
+# ---- The tensor codec ----
+
+
+def block_of(elements: Sequence[int], element_bits: int) -> bytes:
+    return b"".join(x.to_bytes(element_bits // 8, "little") for x in elements)
+
+
+def decode_parts(parts: TensorParts, block: bytes) -> None:
+    """The block comes back, even from a payload that is longer than a writer would let it be."""
+    payload = parts.to_bytes()
+    reader = decoder.Reader(payload, 0, len(payload), "tensor payload")
+    assert decoder.decode_tensor(reader, len(block)) == block
+    if len(payload) <= len(block):
+        assert decoder.decode(build([tensor_frame(payload, block)])).source == block
+
+
+def test_split_and_join() -> None:
+    """The steps of section 1 on numbers worked out by hand."""
+    # BF16 -1.5: sign 1, exponent 0x7f, mantissa 0x40.
+    assert split_element(0xBFC0, 16, 8, sign_moved=True) == (0x7F, 0xC0)
+    assert split_element(0xBFC0, 16, 8) == (0xBF, 0xC0)
+    assert split_element(0xFFFE, 16, 8, zigzag=True) == (0, 3)
+    assert split_element(2, 16, 8, zigzag=True) == (0, 4)
+    for E in (8, 16, 32, 64):
+        for t in range(1, min(16, E) + 1):
+            for moved, zigzag in ((False, False), (False, True), (True, False)):
+                if moved and t == E:
+                    continue
+                for x in (0, 1, 2**E - 1, 1 << (E - 1), 0x5A5A5A5A5A5A5A5A % 2**E):
+                    T, R = split_element(x, E, t, moved, zigzag)
+                    assert T >> t == 0
+                    assert R >> (E - t) == 0
+                    assert join_element(T, R, E, t, moved, zigzag) == x
+
+
+def test_packed_by_hand() -> None:
+    assert packed_plane([1, 2, 3], 4) == b"\x31\x02"
+    assert packed_plane([1, 0, 1, 1, 0, 0, 0, 0, 1], 1) == bytes([0b00010011, 0b00000010])
+    assert packed_plane([7, 8], 8) == b"\x07\x08"
+    assert packed_plane([], 1) == b""
+
+
+def test_coded_by_hand() -> None:
+    # The codes are 0, 10 and 11; the bits, from the first, are 11 10 0.
+    assert coded_stream([0, 1, 2], {0: 1, 1: 2, 2: 2}) == bytes([0b00000111])
+
+
+def test_payload_by_hand() -> None:
+    """Five BF16 elements: exponents coded, signs and mantissas packed."""
+    block = bytes.fromhex("803f 80bf 8040 803f c03f")
+    payload = bytes.fromhex("05 08 00 00 00 0000")
+    # Symbols 7f, 7f, 81, 7f, 7f: a table from 7f to 81 with the lengths 1, 0, 1.
+    payload += bytes.fromhex("02 7f81 01 01") + b"\x01"
+    # One group: a stream of one byte with the codes 0, 0, 1, 0, 0, then sign and mantissa.
+    payload += u32(8) + u16(1) + bytes([0b00000100]) + bytes.fromhex("00 80 00 00 40")
+    parts = tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=[Coded({0x7F: 1, 0x81: 1}), PACKED])
+    assert parts.to_bytes() == payload
+    decode_parts(parts, block)
+
+
+def random_block(
+    rng: random.Random, E: int, t: int, moved: bool, zigzag: bool, drop: int, q: int, fields: Sequence[int], count: int
+) -> bytes:
+    """Elements with T out of `fields`, and with rests whose low parts are zero in most segments of 16."""
+    r = E - t
+    elements: list[int] = []
+    for i in range(count):
+        R = rng.getrandbits(r) >> drop << drop if r else 0
+        if i // 16 % 3:
+            R = R >> (drop + q) << (drop + q)
+        elements.append(join_element(rng.choice(fields), R, E, t, moved, zigzag))
+    return block_of(elements, E)
+
+
+@pytest.mark.parametrize("E", [8, 16, 32, 64])
+@pytest.mark.parametrize("how", ["plain", "moved", "zigzag"])
+def test_all_cuts(E: int, how: str) -> None:
+    """All t, many pairs of drop and q, all modes of planes, odd sizes."""
+    rng = random.Random(f"{E} {how}")
+    for t in range(1, min(16, E) + 1):
+        r = E - t
+        if how == "moved" and r == 0:
+            continue
+        for drop, q in {(0, 0), (0, r), (r, 0), (r // 2, r - r // 2), (r // 3, r // 3), (rng.randint(0, r), 0)}:
+            base = rng.randrange(2**t - 1) if t > 8 else 0
+            fields = rng.sample(range(2**t), min(5, 2**t))
+            head = rng.randrange(8)
+            count = rng.choice([1, 17, 33, 100, 1023, 1025])
+            elements = random_block(rng, E, t, how == "moved", how == "zigzag", drop, q, fields, count)
+            block = rng.randbytes(head) + elements + rng.randbytes(rng.randrange(E // 8))
+            options: dict[str, Any] = {
+                "element_bits": E,
+                "t": t,
+                "sign_moved": how == "moved",
+                "zigzag": how == "zigzag",
+                "drop": drop,
+                "q": q,
+                "base": base,
+                "head_size": head,
+            }
+            decode_parts(tensor_parts(block, **options), block)
+            modes: list[Mode] = [PACKED, *(PACKED for _ in plane_widths(r - drop - q) + plane_widths(q))]
+            modes[0] = Coded(flat_lengths(range(256)))
+            for i, width in enumerate(plane_widths(r - drop - q) + plane_widths(q), start=1):
+                if width == 8:
+                    modes[i] = Coded(flat_lengths(range(256)))
+            decode_parts(tensor_parts(block, modes=modes, **options), block)
+
+
+def test_bases_and_exceptions() -> None:
+    fields = [0, 1, 99, 100, 101, 355, 356, 1023]
+    block = block_of([T << 6 | 5 for T in fields * 3], 16)
+    parts = tensor_parts(block, element_bits=16, t=10, base=100)
+    # 0 has the symbol 0; 101 to 355 have symbols of their own.
+    positions = [i for i, T in enumerate(fields * 3) if T and not 101 <= T <= 355]
+    assert parts.exceptions == exception_list([(i, (fields * 3)[i]) for i in positions])
+    decode_parts(parts, block)
+
+
+@pytest.mark.parametrize("count", [1, 7, 1023, 1024, 1031, 8 * 1024 + 1, GROUP - 1, GROUP, GROUP + 1, 2 * GROUP + 1500])
+def test_groups_and_streams(count: int) -> None:
+    rng = random.Random(count)
+    symbols = list(range(100, 113))
+    block = block_of(rng.choices([s << 7 for s in symbols], weights=[2**-i for i in range(13)], k=count), 16)
+    modes: list[Mode] = [Coded(skewed_lengths(symbols)), Constant(0)]
+    decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=modes), block)
+    wide: list[Mode] = [Coded(skewed_lengths(symbols), first=0, last=255), PACKED]
+    decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=wide), block)
+
+
+@pytest.mark.parametrize("log_segment", range(4, 16))
+def test_segments(log_segment: int) -> None:
+    rng = random.Random(log_segment)
+    count, segment = GROUP + 3000, 1 << log_segment
+    present = [rng.random() < 0.5 for _ in range((count + segment - 1) // segment)]
+    low = [rng.getrandbits(8) if present[i >> log_segment] else 0 for i in range(count)]
+    block = block_of([rng.choice([3, 4]) << 12 | value << 4 for value in low], 16)
+    options: dict[str, Any] = {"element_bits": 16, "t": 4, "drop": 4, "q": 8, "log_segment": log_segment}
+    decode_parts(tensor_parts(block, present=present, **options), block)
+    decode_parts(
+        tensor_parts(block, present=present, modes=[PACKED, Coded(flat_lengths(range(256)))], **options), block
+    )
+    nowhere = block_of([3 << 12] * count, 16)
+    for mode in (PACKED, Coded({0: 1, 1: 1}), Constant(9)):
+        decode_parts(tensor_parts(nowhere, modes=[Constant(3), mode], **options), nowhere)
+
+
+def test_constants() -> None:
+    block = block_of([0x12345678] * 40000, 32)
+    modes = [Constant(0x12), Constant(0x34), Constant(0x56), Constant(0x78)]
+    parts = tensor_parts(block, element_bits=32, t=8, modes=modes)
+    assert len(parts.to_bytes()) == 7 + 8 + 8
+    decode_parts(parts, block)
+
+
+def test_head_and_tail() -> None:
+    block = b"1234567" + block_of([5, 6, 7], 64) + b"abcdefg"
+    parts = tensor_parts(block, element_bits=64, t=3, head_size=7)
+    assert (parts.head, parts.tail) == (b"1234567", b"abcdefg")
+    decode_parts(parts, block)
+
+
+BF16 = block_of([0x3F80 + i for i in range(2000)], 16)
+
+
+def bf16(**options: Any) -> TensorParts:
+    return tensor_parts(BF16, element_bits=16, **{"t": 8, **options})
+
+
+def codes(lengths: dict[int, int], first: int | None = None, last: int | None = None) -> list[Mode]:
+    return [Coded(lengths, first, last), PACKED]
+
+
+def edit(**changes: Any) -> Callable[[TensorParts], None]:
+    return lambda parts: vars(parts).update(changes)
+
+
+def last_byte(part: int, value: int) -> Callable[[TensorParts], None]:
+    """Set bits in the last byte of a plane's data."""
+
+    def change(parts: TensorParts) -> None:
+        data = parts.groups[0][part]
+        parts.groups[0][part] = data[:-1] + u8(data[-1] | value)
+
+    return change
+
+
+def replace_plane(part: int, change: Callable[[bytes], bytes]) -> Callable[[TensorParts], None]:
+    def apply(parts: TensorParts) -> None:
+        parts.groups[0][part] = change(parts.groups[0][part])
+
+    return apply
+
+
+def replace_descriptor(part: int, value: bytes) -> Callable[[TensorParts], None]:
+    def apply(parts: TensorParts) -> None:
+        parts.descriptors[part] = value
+
+    return apply
+
+
+def refuse_parts(parts: TensorParts, raw: int, message: str) -> None:
+    """Like `refuse`, for payloads that are longer than their blocks."""
+    payload = parts.to_bytes()
+    with pytest.raises(decoder.Corrupt, match=message):
+        decoder.decode_tensor(decoder.Reader(payload, 0, len(payload), "tensor payload"), raw)
+
+
+CODED = codes(flat_lengths(range(256)))
+TWO = {7: 1, 8: 1}
+WITH_Q: dict[str, Any] = {"t": 4, "q": 8, "log_segment": 4}
+TEN: dict[str, Any] = {"t": 10, "base": 200}
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        ({}, edit(b0=0x81), r"reserved bit of b0: expected 0, found 1 at byte 0"),
+        ({}, edit(b0=0x0D), r"b0: expected not both sign moved and zigzag"),
+        ({"t": 16, "base": 16000}, edit(sign_moved=True), r"b0: expected no sign moved where there is no rest"),
+        ({}, edit(t=0), r"t: expected 1 to 16, found 0 at byte 1"),
+        ({}, edit(t=17), r"t: expected 1 to 16, found 17"),
+        ({}, edit(log_size=0, t=9), r"t: expected 1 to 8, found 9"),
+        ({}, edit(drop=9), r"drop \+ q: expected at most 8, found 9 at byte 2"),
+        (WITH_Q, edit(drop=200, q=100), r"drop \+ q: expected at most 12, found 300"),
+        (WITH_Q, edit(log_segment=3), r"lambda: expected 4 to 15, found 3 at byte 4"),
+        (WITH_Q, edit(log_segment=16), r"lambda: expected 4 to 15, found 16"),
+        ({}, edit(log_segment=4), r"lambda: expected 0, found 4"),
+        ({}, edit(base=1), r"base: expected 0, since t is at most 8, found 1 at byte 5"),
+        ({}, replace_descriptor(0, b"\x03"), r"mode of a plane: expected 0, 1 or 2, found 3 at byte 7"),
+        ({"t": 4}, replace_descriptor(2, b"\x02"), r"mode of a plane: expected 0 or 1, since it has 4 bits, found 2"),
+        ({"t": 4}, replace_descriptor(2, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),
+        ({"t": 4}, replace_descriptor(0, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),
+        (
+            {},
+            replace_descriptor(0, b"\x02\x05\x05\x01"),
+            r"last symbol of a code: expected more than the first, 5, found 5",
+        ),
+        (
+            {},
+            replace_descriptor(0, b"\x02\x05\x04\x01"),
+            r"last symbol of a code: expected more than the first, 5, found 4",
+        ),
+        ({}, replace_descriptor(0, b"\x02\x05\x06\xd1"), r"length of a code: expected at most 12, found 13"),
+        ({}, replace_descriptor(0, b"\x02\x05\x07\x11\x10"), r"unused half of a code's lengths: expected 0, found 1"),
+        ({}, replace_descriptor(0, b"\x02\x05\x06\x00"), r"space of a code, in parts of 4096: expected 4096, found 0"),
+        ({}, replace_descriptor(0, b"\x02\x05\x06\x01"), r"space of a code, .*: expected 4096, found 2048"),
+        ({}, replace_descriptor(0, b"\x02\x05\x06\x21"), r"space of a code, .*: expected 4096, found 3072"),
+        ({}, replace_descriptor(0, b"\x02\x05\x07\x11\x0c"), r"space of a code, .*: expected 4096, found 4097"),
+        (WITH_Q, edit(presence=b"\xff" * 15 + b"\x3f"), r"unused bits of the presence: expected 0|left in the group"),
+        (TEN, edit(exceptions=varint(2**40)), r"number of exceptions: expected at most \d+, found 1099511627776"),
+        (
+            TEN,
+            edit(exceptions=exception_list([(0, 1), (2000, 1)])),
+            r"position of an exception: .* at most 1999, found 2000",
+        ),
+        (TEN, edit(exceptions=exception_list([(2**63, 1)])), r"position of an exception: expected at most 1999"),
+        (TEN, edit(exceptions=exception_list([(0, 0)])), r"T of an exception: expected 1 to 1023, found 0"),
+        (TEN, edit(exceptions=exception_list([(0, 1024)])), r"T of an exception: expected 1 to 1023, found 1024"),
+        (
+            TEN,
+            edit(exceptions=exception_list([(0, 201)])),
+            r"T of an exception: expected one without a symbol, found 201",
+        ),
+        (
+            TEN,
+            edit(exceptions=exception_list([(0, 455)])),
+            r"T of an exception: expected one without a symbol, found 455",
+        ),
+        (TEN, edit(exceptions=exception_list([(0, 456)])), r"symbol of an exception: expected 0, found 54"),
+        ({}, edit(group_sizes=[3999]), r"sum of the group sizes: expected 4000, found 3999"),
+        ({}, edit(group_sizes=[2**32 - 1]), r"sum of the group sizes: expected 4000, found 4294967295"),
+        ({}, edit(group_sizes=[], groups=[]), r"group sizes: expected 4 bytes, found 0"),
+        ({}, edit(after=b"\0"), r"sum of the group sizes: expected 4001, found 4000"),
+        (
+            {},
+            replace_plane(1, lambda data: data[:-1]),
+            r"packed plane: expected 2000 bytes, found 1999 left in the group 0",
+        ),
+        (
+            {},
+            replace_plane(1, lambda data: data + b"\0"),
+            r"end of the group 0: expected no more bytes, found 1 left over",
+        ),
+        ({"modes": CODED}, replace_plane(0, lambda data: b"\xff\xff" + data[2:]), r"stream: expected 65535 bytes"),
+        (
+            {"modes": CODED},
+            replace_plane(0, lambda data: u16(249) + data[2:16] + data[17:]),
+            r"size of a stream: expected 250, found 249",
+        ),
+        (
+            {"modes": CODED},
+            replace_plane(0, lambda data: data[:14] + u16(251) + data[16:] + b"\0"),
+            r"size of a stream: expected 250, found 251",
+        ),
+    ],
+)
+def test_lies_of_the_tensor_codec(options: dict[str, Any], change: Callable[[TensorParts], None], message: str) -> None:
+    parts = bf16(**options)
+    change(parts)
+    refuse_parts(parts, len(BF16), message)
+
+
+def tiny(values: Sequence[int], **options: Any) -> tuple[TensorParts, int]:
+    """The parts of a block of bytes, and its size."""
+    return tensor_parts(bytes(values), element_bits=8, **options), len(values)
+
+
+def test_unused_bits() -> None:
+    for width, t in ((4, 4), (2, 6), (1, 7)):
+        columns = (9 * width + 7) // 8
+        for unused in range(9 * width, columns * 8):
+            # Element `unused // width` does not exist; it would be at this place.
+            element, bit = divmod(unused, width)
+            parts, raw = tiny([1] * 9, t=t)
+            data = bytearray(parts.groups[0][1])
+            data[element % columns] |= 1 << (width * (element // columns) + bit)
+            parts.groups[0][1] = bytes(data)
+            refuse_parts(parts, raw, r"unused bits of a packed plane: expected 0, found others")
+    for bit in range(3, 8):
+        parts, raw = tiny([7, 8, 7], t=8, modes=[Coded(TWO)])
+        last_byte(0, 1 << bit)(parts)
+        refuse_parts(parts, raw, r"unused bits of a stream: expected 0, found others")
+    for bit in range(3, 8):
+        parts, raw = tiny([0] * 16 * 3, t=4, q=4)
+        parts.presence = u8(1 << bit)
+        refuse_parts(parts, raw, r"unused bits of the presence: expected 0, found others")
+
+
+def test_streams_of_a_wrong_size() -> None:
+    parts, raw = tiny([7] * 16, t=8, modes=[Coded(TWO)])
+    parts.groups[0][0] = u16(3) + bytes(3)
+    refuse_parts(parts, raw, r"size of a stream: expected 2, found 3")
+    parts.groups[0][0] = u16(1) + bytes(1)
+    refuse_parts(parts, raw, r"size of a stream: expected 2, found 1")
+    parts.groups[0][0] = u16(0)
+    refuse_parts(parts, raw, r"size of a stream: expected 2, found 0")
+    parts.groups[0][0] = u16(2) + bytes(2)
+    decode_parts(parts, b"\x07" * 16)
+
+
+def test_head_and_numbers_that_do_not_fit() -> None:
+    parts, _ = tiny([1, 2, 3], t=8)
+    parts.head_size = 7
+    refuse_parts(parts, 6, r"head: expected at most 6, found 7")
+    refuse_parts(parts, 7, r"number of elements: expected at least 1, found 0")
+    parts.log_size, parts.head_size = 3, 0
+    refuse_parts(parts, 7, r"number of elements: expected at least 1, found 0")
+
+
+def test_symbols_are_cut_to_t_bits() -> None:
+    parts, raw = tiny([1, 2, 3], t=7)
+    parts.groups[0][0] = b"\xff\x80\x00"
+    payload = parts.to_bytes()
+    reader = decoder.Reader(payload, 0, len(payload), "tensor payload")
+    assert decoder.decode_tensor(reader, raw) == bytes([0xFF, 0, 1])
+    # 1000 + 25 is over 10 bits.
+    parts = tensor_parts(block_of([1001 << 6], 16), element_bits=16, t=10, base=1000)
+    parts.groups[0][0] = u8(25)
+    payload = parts.to_bytes()
+    reader = decoder.Reader(payload, 0, len(payload), "tensor payload")
+    assert decoder.decode_tensor(reader, 2) == u16(1 << 6)
+
+
+def test_a_tensor_frame_with_a_wrong_checksum() -> None:
+    frame = tensor_frame(bf16(modes=[Constant(0x3F), PACKED]).to_bytes(), BF16)
+    refuse(build([frame]), r"checksum: expected [0-9a-f]{16}, found [0-9a-f]{16} at byte 32")
+
+
+# ---- Everything at once ----
+
+
+def rich_file() -> tuple[bytes, bytes]:
+    floats = block_of([0x3F80 + i % 90 for i in range(700)], 16)
+    modes: list[Mode] = [Coded(flat_lengths(range(0x7F, 0x82))), *[PACKED] * 4]
+    parts = tensor_parts(floats, element_bits=16, t=8, sign_moved=True, q=3, modes=modes)
+    text = b"abcabcabcabcabcabc" * 3 + b"12345"
+    frames = [
+        store(b"head"),
+        tensor_frame(parts.to_bytes(), floats),
+        lz4(lz4_sequence(b"abc", 3, 51) + lz4_sequence(b"12345"), text),
+        zstd(zstandard.ZstdCompressor(write_checksum=False).compress(DATA), DATA),
+        pattern(b"xyz", 100),
+        copy(4, 1400),
+    ]
+    tensors = [Tensor("f", "BF16", [70, 10], gap=4), Tensor("z", "U8", [0]), Tensor("c", "BF16", [700], gap=5159)]
+    data = build(frames, tensors, name="rich.bin", source_format=1, sha256=True)
+    return data, decoder.decode(data).source
+
+
+def test_all_codecs_together() -> None:
+    data, source = rich_file()
+    assert len(source) == 4 + 1400 + 59 + 5000 + 100 + 1400
+    names = ["store", "tensor", "lz4", "zstd", "pattern251", "copy"]
+    assert [frame.codec for frame in decoder.decode(data).frames] == names
+
+
+def test_damage_is_found() -> None:
+    """No change of a byte makes the decoder restore something else, nor fail in another way."""
+    data, source = rich_file()
+    rng = random.Random(2)
+    for at in range(len(data)):
+        if 900 < at < len(data) - 600 and at % 7:
+            continue
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << rng.randrange(8)
+        with suppress(decoder.MmhError):
+            assert decoder.decode(bytes(damaged)).source == source
+
+
+def test_hostile_bytes_without_checks() -> None:
+    """Whatever the bytes are, the decoder refuses them in its own words or restores as many as it was told."""
+    data, _ = rich_file()
+    rng = random.Random(3)
+    for _ in range(1500):
+        damaged = bytearray(data)
+        for _ in range(rng.randint(1, 3)):
+            damaged[rng.randrange(16, len(data))] = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
+        try:
+            decoded = decoder.decode(bytes(damaged), check=False, limit=2**20)
+        except decoder.MmhError:
+            continue
+        assert len(decoded.source) == sum(frame.raw for frame in decoded.frames)
+
+
+def test_hostile_tensor_payloads() -> None:
+    rng = random.Random(4)
+    block = block_of([rng.choice([3, 500, 1000]) << 22 | rng.getrandbits(20) << 2 for _ in range(300)], 32)
+    modes: list[Mode] = [Coded(flat_lengths(range(40))), Coded(flat_lengths(range(256))), *[PACKED] * 4]
+    options: dict[str, Any] = {"element_bits": 32, "t": 10, "base": 480, "drop": 2, "q": 11}
+    payload = tensor_parts(block, modes=modes, **options).to_bytes()
+    for _ in range(3000):
+        damaged = bytearray(payload)
+        for _ in range(rng.randint(1, 2)):
+            damaged[rng.randrange(min(len(payload), rng.choice([8, 200, 5000])))] = rng.randrange(256)
+        reader = decoder.Reader(bytes(damaged), 0, len(damaged), "tensor payload")
+        with suppress(decoder.Corrupt):
+            assert len(decoder.decode_tensor(reader, len(block))) == len(block)
+
+
+# ---- Missing packages and the command line ----
+
+
+@pytest.mark.parametrize("package", ["xxhash", "blake3", "zstandard"])
+def test_missing_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compressed = zstandard.ZstdCompressor().compress(DATA)
+    data = build([zstd(compressed, DATA)])
+    monkeypatch.setitem(sys.modules, package, None)
+    refuse(data, f"needs the Python package '{package}'", decoder.Unsupported)
+    if package == "zstandard":
+        refuse(data, "the codec zstd needs the Python package", decoder.Unsupported, check=False)
+    else:
+        assert decoder.decode(data, check=False).source == DATA
+    if package == "blake3":
+        assert decoder.decode(build([store(b"a")], hashes=False)).source == b"a"
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    data, source = rich_file()
+    file, out = tmp_path / "rich.mmh", tmp_path / "out"
+    file.write_bytes(data)
+    done = run(file, "-o", out)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert hashlib.sha256(out.read_bytes()).digest() == hashlib.sha256(source).digest()
+
+    listed = run(file, "--list")
+    assert listed.returncode == 0
+    assert listed.stdout.splitlines()[:4] == [
+        f"source 'rich.bin', safetensors, {len(source)} bytes",
+        "tensor 'f' BF16 70x10 C 4+1400",
+        "tensor 'z' U8 0 C 1404+0",
+        "tensor 'c' BF16 700 C 6563+1400",
+    ]
+
+    file.write_bytes(data[:-1])
+    done = run(file)
+    assert done.returncode == 2
+    assert "end magic: expected 4d 4d 48" in done.stderr
+    file.write_bytes(build([store(b"x")], source_blake3=bytes(32)))
+    assert run(file).returncode == 2
+    assert run(file, "--no-check").returncode == 0
+    file.write_bytes(b"nothing of the kind")
+    assert run(file).returncode == 3
+    file.write_bytes(build(version=9))
+    assert run(file).returncode == 3
+    assert run(tmp_path / "missing.mmh").returncode == 4
+    file.write_bytes(data)
+    assert run(file, "-o", tmp_path / "no" / "folder").returncode == 4
+    assert run().returncode == 64
+    assert run(file, "--what").returncode == 64
+    assert run("--help").returncode == 0
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    file = tmp_path / "a.mmh"
+    file.write_bytes(build(tensors=[Tensor("\x1b[2J\n", "U8", [0])], name="é\x07"))
+    assert run(file, "--list").stdout == "source '\\xe9\\x07', unknown, 0 bytes\ntensor '\\x1b[2J\\n' U8 0 C 0+0\n"
+
+
+def test_builder_strings() -> None:
+    assert string("é") == b"\x02\xc3\xa9"
+    assert varint(300) == b"\xac\x02" and varint(300, pad_to=4) == b"\xac\x82\x80\x00"
