@@ -95,6 +95,11 @@ impl FileAt {
         Ok(FileAt { file, len })
     }
 
+    /// A file whose length is known.
+    pub fn with_len(file: File, len: u64) -> FileAt {
+        FileAt { file, len }
+    }
+
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file

@@ -1,1 +1,35 @@
+//! The Python module `mmh_rs._core`: conversions, errors, and the GIL released around every piece of work. Nothing else.
+//!
+//! `python/mmh_rs/_core.pyi` holds the signatures and their documentation.
 
+mod archive;
+mod buffer;
+mod convert;
+mod error;
+mod file_object;
+mod functions;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("FORMAT_VERSION", mmh_core::FORMAT_VERSION)?;
+    let names = std::iter::once("auto").chain(mmh_core::codec::CODECS.iter().map(|c| c.name()));
+    m.add("CODECS", names.collect::<Vec<_>>())?;
+    m.add("MmhError", py.get_type::<error::MmhError>())?;
+    m.add("CorruptionError", py.get_type::<error::CorruptionError>())?;
+    m.add("UnsupportedFormatError", py.get_type::<error::UnsupportedFormatError>())?;
+    m.add("LimitError", py.get_type::<error::LimitError>())?;
+    m.add_class::<archive::Archive>()?;
+    m.add_function(wrap_pyfunction!(functions::compress, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::decompressed_size, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::decompress, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::decompress_into, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::compress_file, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::decompress_file, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::doctor, m)?)?;
+    Ok(())
+}

@@ -118,7 +118,7 @@ impl Input<'_> {
 /// Asks the readers in turn; the first that understands the file wins.
 pub fn find(input: Input<'_>) -> Layout {
     let readers: [fn(Input<'_>) -> Option<Layout>; 3] = [safetensors::read, npy::read, npz::read];
-    readers.iter().find_map(|read| read(input)).filter(|l| is_sound(l)).unwrap_or_else(Layout::opaque)
+    readers.iter().find_map(|read| read(input)).filter(is_sound).unwrap_or_else(Layout::opaque)
 }
 
 /// What the container asks of a layout; a reader that breaks it is not believed.

@@ -1,0 +1,375 @@
+//! To `.mmh`.
+
+use super::pipeline::{self, Feed, Work};
+use super::target::Output;
+use super::{Progress, Report, Step, Workers, totals};
+use crate::block::{self, Segment, Settings};
+use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
+use crate::container::writer::{Facts, Writer};
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+use crate::io::{FileAt, ReadAt};
+use crate::source::{self, Format, Input, Layout, Tensor};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// How to compress.
+#[derive(Clone)]
+pub struct CompressOptions {
+    /// Codec, level, self-check.
+    pub settings: Settings,
+    /// 0 for as many as the machine has.
+    pub threads: usize,
+    /// BLAKE3 of the source and of its tensors.
+    pub blake3: bool,
+    /// SHA-256 of the source.
+    pub sha256: bool,
+    /// Write over an existing target.
+    pub force: bool,
+    /// The source's name, for streams and arrays.
+    pub name: Option<String>,
+}
+
+/// First bytes of a stream that readers see.
+const HEAD: usize = 8 << 20;
+
+/// Tensors shorter than this are not worth a copy frame.
+const SHORTEST_COPY: u64 = 64;
+
+/// What the format promises for any source: 0.1 % and 1 KiB.
+fn allowance(len: u64) -> u64 {
+    len + len / 1000 + 1024
+}
+
+/// Compresses bytes, or an array of the given dtype and shape.
+pub fn compress_bytes(data: &[u8], array: Option<(Dtype, Vec<u64>)>, options: &CompressOptions) -> Result<Vec<u8>> {
+    let layout = match array {
+        None => Layout::opaque(),
+        Some((dtype, shape)) => {
+            let len = data.len() as u64;
+            if dtype.size_of(&shape) != Some(len) {
+                return Err(Error::Invalid(format!(
+                    "shape {shape:?} of {} does not make {len} bytes",
+                    dtype.name()
+                )));
+            }
+            let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
+            Layout { format: Format::Array, tensors: vec![tensor] }
+        }
+    };
+    let workers = Workers::new(options.threads);
+    let mut quiet = |_: Step| Ok(());
+    let capacity = data.len() / 4 * 3 + 4096;
+    let (out, _) = compress_at(&data, layout, Vec::with_capacity(capacity), options, &workers, &mut quiet)?;
+    Ok(out)
+}
+
+/// Compresses what can be read at any offset.
+fn compress_at<W: Write + Send>(
+    source: &dyn ReadAt,
+    layout: Layout,
+    out: W,
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<(W, Report)> {
+    let len = source.len();
+    let segments = block::segments(&layout.tensors, Some(len));
+    let copies = find_copies(source, &segments)?;
+    let mut writer = Writer::new(out, !copies.is_empty())?;
+    let work = Work {
+        segments: &segments,
+        copies: &copies,
+        settings: options.settings,
+        blake3: options.blake3,
+        sha256: options.sha256,
+        total: Some(len),
+    };
+    let seen = pipeline::run(&work, Feed::At(source), &mut writer, workers, progress)?;
+    finish(writer, layout, seen, options)
+}
+
+fn finish<W: Write>(
+    writer: Writer<W>,
+    layout: Layout,
+    seen: pipeline::Seen,
+    options: &CompressOptions,
+) -> Result<(W, Report)> {
+    let empty = *blake3::hash(&[]).as_bytes();
+    let hash = |i: usize| seen.blake3.map(|_| seen.tensors.get(&i).copied().unwrap_or(empty));
+    let tensors: Vec<TensorRow> = layout
+        .tensors
+        .into_iter()
+        .enumerate()
+        // Of a stream that ended early, only the tensors that came whole.
+        .filter(|(_, t)| t.end() <= seen.len)
+        .map(|(i, tensor)| TensorRow { blake3: hash(i), tensor })
+        .collect();
+    let count = tensors.len();
+    let name = options.name.clone().filter(|n| is_file_name(n) && n.len() <= MAX_NAME).unwrap_or_default();
+    let facts = Facts { blake3: seen.blake3, sha256: seen.sha256, format: layout.format, name, tensors };
+    let (out, stored_bytes, frames) = writer.finish(facts)?;
+    let report = Report {
+        source_bytes: seen.len,
+        stored_bytes,
+        format: layout.format.name(),
+        tensors: count,
+        codecs: totals(&frames),
+        blake3: seen.blake3,
+        sha256: seen.sha256,
+    };
+    Ok((out, report))
+}
+
+/// Segments that equal an earlier one: those of the same length whose samples agree are compared in full.
+fn find_copies(source: &dyn ReadAt, segments: &[Segment]) -> Result<HashMap<usize, u64>> {
+    let mut lengths: HashMap<u64, u32> = HashMap::new();
+    let eligible = |s: &&Segment| s.tensor.is_some() && s.len >= SHORTEST_COPY;
+    segments.iter().filter(eligible).for_each(|s| *lengths.entry(s.len).or_default() += 1);
+    let mut firsts: HashMap<(u64, [u8; 32]), Vec<u64>> = HashMap::new();
+    let mut copies = HashMap::new();
+    for (i, s) in segments.iter().enumerate() {
+        if s.tensor.is_none() || lengths.get(&s.len).is_none_or(|n| *n < 2) {
+            continue;
+        }
+        let candidates = firsts.entry((s.len, sample(source, s)?)).or_default();
+        match candidates.iter().find_map(|&from| equal(source, from, s.start, s.len).map(|e| e.then_some(from)).transpose()) {
+            Some(from) => {
+                copies.insert(i, from?);
+            }
+            None => candidates.push(s.start),
+        }
+    }
+    Ok(copies)
+}
+
+/// A hash of pieces of the segment's start, middle and end.
+fn sample(source: &dyn ReadAt, s: &Segment) -> Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = [0u8; 1024];
+    let n = s.len.min(1024);
+    for at in [0, (s.len - n) / 2, s.len - n] {
+        source.read_exact_at(s.start + at, &mut piece[..n as usize])?;
+        hasher.update(&piece[..n as usize]);
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
+fn equal(source: &dyn ReadAt, a: u64, b: u64, len: u64) -> Result<bool> {
+    let mut pieces = (vec![0; 1 << 18], vec![0; 1 << 18]);
+    let mut at = 0;
+    while at < len {
+        let n = (len - at).min(1 << 18) as usize;
+        source.read_exact_at(a + at, &mut pieces.0[..n])?;
+        source.read_exact_at(b + at, &mut pieces.1[..n])?;
+        if pieces.0[..n] != pieces.1[..n] {
+            return Ok(false);
+        }
+        at += n as u64;
+    }
+    Ok(true)
+}
+
+/// Compresses a file or standard input (`None`) to a file or standard output (`None`).
+pub fn compress_file(
+    source: Option<&Path>,
+    target: Option<&Path>,
+    options: &CompressOptions,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let workers = Workers::new(options.threads);
+    match source {
+        Some(path) => {
+            let file = File::open(path).map_err(|e| Error::io(path, e))?;
+            if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
+                return Err(Error::io(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+            }
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            let options = CompressOptions { name: name.or(options.name.clone()), ..options.clone() };
+            match whole(file) {
+                Ok(input) => from_file(input, Some(path), target, &options, &workers, progress),
+                Err(mut pipe) => from_stream(&mut pipe, target, &options, &workers, progress),
+            }
+        }
+        None => match stdin_file() {
+            Some(input) => from_file(input, None, target, options, &workers, progress),
+            None => from_stream(&mut std::io::stdin(), target, options, &workers, progress),
+        },
+    }
+}
+
+/// A regular file can be read at any offset; a pipe or a device cannot.
+fn whole(file: File) -> std::result::Result<FileAt, File> {
+    match file.metadata() {
+        Ok(m) if m.is_file() => Ok(FileAt::with_len(file, m.len())),
+        _ => Err(file),
+    }
+}
+
+/// Standard input, if it was redirected from a file and nothing of it has been read.
+#[cfg(unix)]
+fn stdin_file() -> Option<FileAt> {
+    use std::os::fd::AsFd;
+    let mut file = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
+    (file.stream_position().ok()? == 0).then(|| whole(file).ok()).flatten()
+}
+
+#[cfg(not(unix))]
+fn stdin_file() -> Option<FileAt> {
+    None
+}
+
+fn with_path(path: Option<&Path>) -> impl Fn(Error) -> Error + '_ {
+    move |e| match (e, path) {
+        (Error::Io { path: None, source }, Some(p)) => Error::io(p, source),
+        (e, _) => e,
+    }
+}
+
+fn from_file(
+    input: FileAt,
+    path: Option<&Path>,
+    target: Option<&Path>,
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let at_source = with_path(path);
+    let at_target = with_path(target);
+    let mut layout = source::find(Input { bytes: &input, complete: true });
+    let mut output = Output::new(target, options.force)?;
+    let allowed = allowance(input.len());
+    if let Output::Stdout = output {
+        // What went into a pipe cannot be taken back: small sources are compressed in memory first, and large ones whose index
+        // would weigh too much are not cut into tensors.
+        if input.len() <= HEAD as u64 {
+            let (blob, report) = smallest(&input, layout, options, workers, progress)?;
+            output.writer()?.write_all(&blob).map_err(|e| at_target(e.into()))?;
+            output.commit(None)?;
+            return Ok(report);
+        }
+        let index: u64 = layout.tensors.iter().map(|t| t.name.len() as u64 + 100).sum();
+        if index > input.len() / 1000 {
+            layout = Layout::opaque();
+        }
+        let report = compress_at(&input, layout, output.writer()?, options, workers, progress).map(|(_, r)| r).map_err(at_target)?;
+        output.commit(None)?;
+        return Ok(report);
+    }
+    let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
+    let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file.file()));
+    let (_, mut report) = compress_at(&input, layout, out, options, workers, progress).map_err(|e| of_target(e, &at_source, &at_target))?;
+    if report.stored_bytes > allowed && report.tensors > 0 {
+        let file = file.file();
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| at_target(e.into()))?;
+        let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file));
+        (_, report) = compress_at(&input, bare(&input), out, options, workers, progress).map_err(|e| of_target(e, &at_source, &at_target))?;
+    }
+    output.commit(Some(input.file()))?;
+    Ok(report)
+}
+
+/// The format without the tensors: for files so small or so noisy that an index of them would cost more than is allowed. Their tensors are
+/// found again in the restored bytes.
+fn bare(input: &dyn ReadAt) -> Layout {
+    let format = source::find(Input { bytes: input, complete: true }).format;
+    Layout { format, tensors: Vec::new() }
+}
+
+fn smallest(
+    input: &dyn ReadAt,
+    layout: Layout,
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<(Vec<u8>, Report)> {
+    let (blob, report) = compress_at(input, layout, Vec::new(), options, workers, progress)?;
+    if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
+        return Ok((blob, report));
+    }
+    compress_at(input, bare(input), Vec::new(), options, workers, progress)
+}
+
+/// Marks errors of writing, so that the message names the target and not the source.
+struct TargetWriter<W: Write>(W);
+
+#[derive(Debug)]
+struct OfTarget(std::io::Error);
+
+impl std::fmt::Display for OfTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for OfTarget {}
+
+impl<W: Write> Write for TargetWriter<W> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.write(buf).map_err(|e| std::io::Error::new(e.kind(), OfTarget(e)))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(|e| std::io::Error::new(e.kind(), OfTarget(e)))
+    }
+}
+
+fn of_target(e: Error, at_source: &dyn Fn(Error) -> Error, at_target: &dyn Fn(Error) -> Error) -> Error {
+    match e {
+        Error::Io { path: None, source } => {
+            match source.downcast::<OfTarget>() {
+                Ok(inner) => at_target(inner.0.into()),
+                Err(source) => at_source(source.into()),
+            }
+        }
+        e => e,
+    }
+}
+
+fn from_stream(
+    stream: &mut (dyn Read + Send),
+    target: Option<&Path>,
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let at_target = with_path(target);
+    let mut head = vec![0; HEAD];
+    let n = pipeline::fill(stream, &mut head)?;
+    head.truncate(n);
+    let mut output = Output::new(target, options.force)?;
+    if n < HEAD {
+        // All of it is here.
+        let layout = source::find(Input { bytes: &head, complete: true });
+        let (blob, report) = smallest(&head, layout, options, workers, progress)?;
+        output.writer()?.write_all(&blob).map_err(|e| at_target(e.into()))?;
+        output.commit(None)?;
+        return Ok(report);
+    }
+    let mut layout = source::find(Input { bytes: &head, complete: false });
+    let index: u64 = layout.tensors.iter().map(|t| t.name.len() as u64 + 100).sum();
+    let end = layout.tensors.last().map_or(0, Tensor::end);
+    if index > end / 1000 {
+        layout = Layout::opaque();
+    }
+    let segments = block::segments(&layout.tensors, None);
+    let copies = HashMap::new();
+    let work = Work {
+        segments: &segments,
+        copies: &copies,
+        settings: options.settings,
+        blake3: options.blake3,
+        sha256: options.sha256,
+        total: None,
+    };
+    let mut out = output.writer()?;
+    let feed = Feed::Stream(std::io::Cursor::new(head).chain(stream));
+    let mut writer = Writer::new(&mut out, false).map_err(&at_target)?;
+    let seen = pipeline::run(&work, feed, &mut writer, workers, progress).map_err(&at_target)?;
+    let (_, report) = finish(writer, layout, seen, options).map_err(&at_target)?;
+    drop(out);
+    output.commit(None)?;
+    Ok(report)
+}

@@ -1,0 +1,328 @@
+//! From `.mmh`.
+
+use super::target::Output;
+use super::{BATCH, BATCH_BLOCKS, Progress, Report, Step, Workers, totals, zeroed};
+use crate::block;
+use crate::codec::{self, pattern251};
+use crate::container::frame::{self, Head};
+use crate::container::index::{self, FrameRow, Index};
+use crate::container::reader::{Archive, with_scratch};
+use crate::container::{FOOTER, HEADER};
+use crate::error::{Error, Result};
+use crate::io::{FileAt, ReadAt};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use twox_hash::XxHash3_64;
+
+/// How to decompress.
+#[derive(Clone, Copy, Debug)]
+pub struct DecompressOptions {
+    /// 0 for as many as the machine has.
+    pub threads: usize,
+    /// Compare checksums and hashes.
+    pub check: bool,
+    /// Write over an existing target.
+    pub force: bool,
+}
+
+/// Restores all of a blob's source.
+pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<u8>> {
+    let archive = Archive::open(blob)?;
+    let mut out = zeroed(archive.index().source_len)?;
+    archive.read_range(0, &mut out, &Workers::new(threads), check)?;
+    Ok(out)
+}
+
+/// Restores all of a blob's source into the front of `out`; gives the number of bytes.
+pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool) -> Result<usize> {
+    let archive = Archive::open(blob)?;
+    let len = archive.index().source_len;
+    let have = out.len();
+    let out = usize::try_from(len)
+        .ok()
+        .and_then(|n| out.get_mut(..n))
+        .ok_or_else(|| Error::Invalid(format!("`out` has {have} bytes, {len} are needed")))?;
+    archive.read_range(0, out, &Workers::new(threads), check)?;
+    Ok(out.len())
+}
+
+/// Source ranges of about a batch that end where frames end, so that no block is decoded twice.
+pub(super) fn windows<R: ReadAt>(archive: &Archive<R>) -> impl Iterator<Item = (u64, u64)> {
+    let frames = archive.frames();
+    let len = archive.index().source_len;
+    let (mut at, mut i) = (0u64, 0usize);
+    std::iter::from_fn(move || {
+        if at >= len {
+            return None;
+        }
+        let start = at;
+        let mut blocks = 0;
+        while let Some(f) = frames.get(i) {
+            if f.end() - start > BATCH as u64 || blocks == BATCH_BLOCKS {
+                break;
+            }
+            (at, i, blocks) = (f.end(), i + 1, blocks + 1);
+        }
+        if at == start {
+            // A run longer than a batch can be cut anywhere, a block (up to 16 MiB) never is.
+            at = frames.get(i).map_or(len, |f| f.end().min(start + BATCH as u64));
+            i += frames.get(i).is_some_and(|f| f.end() == at) as usize;
+        }
+        Some((start, at))
+    })
+}
+
+/// Decompresses a file or standard input (`None`) to a file or standard output (`None`).
+pub fn decompress_file(
+    source: Option<&Path>,
+    target: Option<&Path>,
+    options: DecompressOptions,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let workers = Workers::new(options.threads);
+    match source {
+        Some(path) => {
+            let file = File::open(path).map_err(|e| Error::io(path, e))?;
+            let meta = file.metadata().map_err(|e| Error::io(path, e))?;
+            if meta.is_dir() {
+                return Err(Error::io(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+            }
+            if meta.is_file() {
+                let input = FileAt::with_len(file, meta.len());
+                return from_file(input, Some(path), target, options, &workers, progress);
+            }
+            from_stream(&mut { file }, target, options, &workers, progress)
+        }
+        None => from_stream(&mut std::io::stdin().lock(), target, options, &workers, progress),
+    }
+}
+
+fn from_file(
+    input: FileAt,
+    path: Option<&Path>,
+    target: Option<&Path>,
+    options: DecompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let place = |p: Option<&Path>, e: Error| match (e, p) {
+        (Error::Io { path: None, source }, Some(p)) => Error::io(p, source),
+        (e, _) => e,
+    };
+    let archive = Archive::open(&input).map_err(|e| place(path, e))?;
+    let mut output = Output::new(target, options.force)?;
+    if let Output::File(t) = &mut output {
+        // A full disk is better met before an hour of work than after it.
+        reserve(t.file(), archive.index()).map_err(|e| place(target, e.into()))?;
+    }
+    let mut hasher = (options.check && archive.index().blake3.is_some()).then(blake3::Hasher::new);
+    let mut out = output.writer()?;
+    let (mut ready, mut spare): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    let total = archive.index().source_len;
+    for (start, end) in windows(&archive) {
+        let len = (end - start) as usize;
+        let mut now = std::mem::take(&mut spare);
+        now.resize(len, 0);
+        let (decoded, written) = workers.join(
+            || archive.read_range(start, &mut now, workers, options.check),
+            || hash_and_write(&mut hasher, &mut *out, &ready),
+        );
+        written.map_err(|e| place(target, e))?;
+        decoded.map_err(|e| place(path, e))?;
+        spare = std::mem::replace(&mut ready, now);
+        progress(Step { done: end, total: Some(total), stored: archive.stored_len() })?;
+    }
+    hash_and_write(&mut hasher, &mut *out, &ready).map_err(|e| place(target, e))?;
+    out.flush().map_err(|e| place(target, e.into()))?;
+    drop(out);
+    check_hash(hasher, archive.index())?;
+    output.commit(Some(input.file()))?;
+    Ok(report(archive.index(), archive.stored_len()))
+}
+
+/// Refuses a source that cannot fit, without claiming the space.
+fn reserve(file: &mut File, index: &Index) -> std::io::Result<()> {
+    // A sparse length that the file system does not allow at all is refused here; free space is the writer's to find.
+    file.set_len(index.source_len)?;
+    file.set_len(0)?;
+    file.rewind()
+}
+
+fn hash_and_write(hasher: &mut Option<blake3::Hasher>, out: &mut dyn Write, data: &[u8]) -> Result<()> {
+    if let Some(h) = hasher {
+        h.update(data);
+    }
+    Ok(out.write_all(data)?)
+}
+
+fn check_hash(hasher: Option<blake3::Hasher>, index: &Index) -> Result<()> {
+    match (hasher, index.blake3) {
+        (Some(h), Some(expected)) if *h.finalize().as_bytes() != expected => {
+            Err(Error::corrupt("the restored bytes do not have the BLAKE3 hash of the source"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn report(index: &Index, stored_bytes: u64) -> Report {
+    Report {
+        source_bytes: index.source_len,
+        stored_bytes,
+        format: index.format.name(),
+        tensors: index.tensors.len(),
+        codecs: totals(&index.frames),
+        blake3: index.blake3,
+        sha256: index.sha256,
+    }
+}
+
+/// A frame as it came from a stream.
+struct Incoming {
+    head: Head,
+    payload: Vec<u8>,
+    offset: u64,
+}
+
+/// Counts what it reads.
+struct Counted<'a> {
+    stream: &'a mut dyn Read,
+    at: u64,
+}
+
+impl Counted<'_> {
+    fn exact(&mut self, buf: &mut [u8]) -> Result<()> {
+        let n = super::pipeline::fill(self.stream, buf)?;
+        self.at += n as u64;
+        if n < buf.len() { Err(Error::corrupt_at(self.at, "the stream is cut off")) } else { Ok(()) }
+    }
+}
+
+fn from_stream(
+    stream: &mut dyn Read,
+    target: Option<&Path>,
+    options: DecompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    let mut input = Counted { stream, at: 0 };
+    let mut header = [0; HEADER];
+    let n = super::pipeline::fill(input.stream, &mut header)?;
+    input.at = n as u64;
+    let flags = index::read_header(&header[..n])?;
+    if flags & index::HAS_COPIES != 0 {
+        // Copies need what came before: the stream goes to a nameless temporary file.
+        let mut spool = tempfile::tempfile()?;
+        spool.write_all(&header)?;
+        std::io::copy(input.stream, &mut spool)?;
+        return from_file(FileAt::new(spool)?, None, target, options, workers, progress);
+    }
+    let mut output = Output::new(target, options.force)?;
+    let mut out = output.writer()?;
+    let mut hasher = options.check.then(blake3::Hasher::new);
+    let mut seen: Vec<FrameRow> = Vec::new();
+    let mut done = 0u64;
+    loop {
+        let (batch, ended) = read_batch(&mut input)?;
+        for group in batch.chunk_by(|a, b| codec::is_run(a.head.codec) == codec::is_run(b.head.codec)) {
+            if codec::is_run(group[0].head.codec) {
+                for run in group {
+                    write_run(run, options.check, &mut hasher, &mut *out)?;
+                }
+                continue;
+            }
+            let decoded = workers.map(group.iter().collect(), |f: &Incoming| -> Result<Vec<u8>> {
+                let mut raw = zeroed(f.head.raw)?;
+                with_scratch(|s| {
+                    block::decode(f.head.codec, &f.payload, f.head.checksum, &mut raw, options.check, s)
+                })
+                .map_err(|e| e.at(f.offset))?;
+                Ok(raw)
+            });
+            for raw in decoded {
+                hash_and_write(&mut hasher, &mut *out, &raw?)?;
+            }
+        }
+        for f in &batch {
+            done += f.head.raw;
+            seen.push(FrameRow { codec: f.head.codec, raw: f.head.raw, stored: f.head.stored as u64 });
+        }
+        progress(Step { done, total: None, stored: input.at })?;
+        if ended {
+            break;
+        }
+    }
+    let index = read_end(&mut input, &header, flags, &seen)?;
+    out.flush()?;
+    drop(out);
+    check_hash(hasher, &index)?;
+    output.commit(None)?;
+    Ok(report(&index, input.at))
+}
+
+/// Reads frames of about a batch; whether the index is next (its sync is read already).
+fn read_batch(input: &mut Counted<'_>) -> Result<(Vec<Incoming>, bool)> {
+    let mut batch = Vec::new();
+    let mut size = 0;
+    while size < BATCH as u64 && batch.len() < BATCH_BLOCKS {
+        let offset = input.at;
+        let mut head = [0; frame::HEAD];
+        input.exact(&mut head[..2])?;
+        if head[..2] == index::SYNC {
+            return Ok((batch, true));
+        }
+        input.exact(&mut head[2..])?;
+        let head = Head::from_bytes(&head).map_err(|e| e.at(offset))?;
+        // What a damaged head claims is read piece by piece: memory grows only with what arrives.
+        let mut payload = Vec::new();
+        let n = input.stream.take(head.stored as u64).read_to_end(&mut payload)?;
+        input.at += n as u64;
+        if n < head.stored as usize {
+            return Err(Error::corrupt_at(input.at, "the stream is cut off"));
+        }
+        size += if codec::is_run(head.codec) { head.stored as u64 } else { head.raw };
+        batch.push(Incoming { head, payload, offset });
+    }
+    Ok((batch, false))
+}
+
+fn write_run(run: &Incoming, check: bool, hasher: &mut Option<blake3::Hasher>, out: &mut dyn Write) -> Result<()> {
+    if run.head.codec == codec::COPY {
+        return Err(Error::corrupt_at(run.offset, "a copy frame in a file whose header says there is none"));
+    }
+    if check {
+        block::check_run(&run.payload, run.head.checksum, run.head.raw).map_err(|e| e.at(run.offset))?;
+    }
+    pattern251::check(&run.payload, run.head.raw).map_err(|e| e.at(run.offset))?;
+    let mut piece = vec![0; run.head.raw.min(1 << 20) as usize];
+    let mut at = 0;
+    while at < run.head.raw {
+        let n = (run.head.raw - at).min(piece.len() as u64) as usize;
+        pattern251::fill(&run.payload, at, &mut piece[..n]);
+        hash_and_write(hasher, out, &piece[..n])?;
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// Reads index and footer and compares them with the frames that came.
+fn read_end(input: &mut Counted<'_>, header: &[u8; HEADER], flags: u16, seen: &[FrameRow]) -> Result<Index> {
+    let at = input.at - index::SYNC.len() as u64;
+    let mut end = index::SYNC.to_vec();
+    input.stream.read_to_end(&mut end)?;
+    input.at = at + end.len() as u64;
+    let Some(split) = end.len().checked_sub(FOOTER) else {
+        return Err(Error::corrupt_at(input.at, "the stream is cut off"));
+    };
+    let (bytes, tail) = end.split_at(split);
+    let footer = tail.first_chunk::<FOOTER>().ok_or_else(|| Error::corrupt("no footer"))?;
+    let (len, hash) = index::read_footer(header, footer, at + split as u64)?;
+    if len != bytes.len() as u64 || XxHash3_64::oneshot(bytes) != hash {
+        return Err(Error::corrupt_at(at, "the index does not agree with its size or checksum"));
+    }
+    let index = Index::from_bytes(bytes, at, flags)?;
+    if index.frames != seen {
+        return Err(Error::corrupt_at(at, "the index does not agree with the frames"));
+    }
+    Ok(index)
+}

@@ -1,0 +1,107 @@
+//! What the plan sees, and why it chooses as it does.
+
+use super::Workers;
+use crate::block::{self, BLOCK};
+use crate::codec::{Level, Scratch};
+use crate::container::reader::Archive;
+use crate::error::Result;
+use crate::io::ReadAt;
+use crate::plan;
+use crate::source::{self, Input};
+use mmh_kernels::histogram;
+
+/// One segment, explained by its first block.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The tensor's name; `None` for opaque bytes.
+    pub name: Option<String>,
+    /// The tensor's dtype.
+    pub dtype: Option<&'static str>,
+    /// Source offset.
+    pub start: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Bytes of its frames, in an archive.
+    pub stored: Option<u64>,
+    /// Codec that the plan picks for its first block.
+    pub chosen: &'static str,
+    /// Bits of entropy of a byte of its first block.
+    pub byte_entropy: f64,
+    /// Share of zero bytes.
+    pub zero_bytes: f64,
+    /// Bits of the elements, as declared or sniffed, with the bytes before the first one.
+    pub element: Option<(u32, u8)>,
+    /// Estimated bits of a symbol and of an element.
+    pub bits: Option<(f64, f64)>,
+    /// Bits of the symbol.
+    pub symbol_bits: Option<u8>,
+    /// Low bits that are zero in every element looked at.
+    pub zero_bits: Option<u32>,
+    /// Period of the block, if it has one.
+    pub period: Option<usize>,
+    /// Each codec's bid: name, estimate, reason.
+    pub bids: Vec<(&'static str, Option<f64>, String)>,
+}
+
+/// Explains a source that is not compressed yet.
+pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
+    let layout = source::find(Input { bytes: source, complete: true });
+    let segments = block::segments(&layout.tensors, Some(source.len()));
+    let mut scratch = Scratch::default();
+    let mut buf = Vec::new();
+    let mut all = Vec::with_capacity(segments.len());
+    for s in &segments {
+        buf.resize(s.len.min(BLOCK as u64) as usize, 0);
+        source.read_exact_at(s.start, &mut buf)?;
+        let name = s.tensor.and_then(|(i, _)| layout.tensors.get(i)).map(|t| t.name.clone());
+        all.push(explain(&buf, s, name, level, &mut scratch));
+    }
+    Ok(all)
+}
+
+/// Explains an archive, from its restored bytes.
+pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<Vec<Why>> {
+    let index = archive.index();
+    let tensors: Vec<_> = index.tensors.iter().map(|t| t.tensor.clone()).collect();
+    let segments = block::segments(&tensors, Some(index.source_len));
+    let workers = Workers::new(1);
+    let mut scratch = Scratch::default();
+    let mut buf = Vec::new();
+    let mut all = Vec::with_capacity(segments.len());
+    for s in &segments {
+        buf.resize(s.len.min(BLOCK as u64) as usize, 0);
+        archive.read_range(s.start, &mut buf, &workers, true)?;
+        let name = s.tensor.and_then(|(i, _)| tensors.get(i)).map(|t| t.name.clone());
+        let mut why = explain(&buf, s, name, level, &mut scratch);
+        let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
+        why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
+        all.push(why);
+    }
+    Ok(all)
+}
+
+fn explain(block: &[u8], s: &block::Segment, name: Option<String>, level: Level, scratch: &mut Scratch) -> Why {
+    let choice = plan::choose(block, s.tensor.map(|t| t.1), level, scratch);
+    let mut counts = [0u32; 256];
+    histogram::bytes(block, &mut counts);
+    let n = block.len() as f64;
+    let byte_entropy =
+        counts.iter().filter(|c| **c > 0).map(|c| *c as f64 / n * (n / *c as f64).log2()).sum();
+    let split = choice.split.as_ref();
+    Why {
+        name,
+        dtype: s.tensor.map(|t| t.1.name()),
+        start: s.start,
+        bytes: s.len,
+        stored: None,
+        chosen: choice.codec.name(),
+        byte_entropy,
+        zero_bytes: counts[0] as f64 / n,
+        element: choice.element.map(|e| (8 << e.width, e.head)),
+        bits: split.map(|f| (f.symbol_millibits as f64 / 1000.0, f.element_millibits as f64 / 1000.0)),
+        symbol_bits: split.map(|f| f.spec.t),
+        zero_bits: split.map(|f| f.zero_bits),
+        period: crate::codec::pattern251::find(block),
+        bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.into_owned())).collect(),
+    }
+}

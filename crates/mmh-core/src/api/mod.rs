@@ -1,0 +1,146 @@
+//! Files, streams and arrays: in parallel, in bounded memory, always in order.
+//!
+//! * `pipeline`: while one batch of blocks is encoded, the next is read and the one before is written
+//! * `compress`, `decompress`: between memory, files and pipes
+//! * `verify`: every frame and every hash
+//! * `explain`: what the plan sees
+//! * `target`: a temporary file that takes its name only when it is whole
+
+mod compress;
+mod decompress;
+mod explain;
+mod pipeline;
+mod target;
+mod verify;
+
+pub use compress::{CompressOptions, compress_bytes, compress_file};
+pub use decompress::{DecompressOptions, decompress_bytes, decompress_file, decompress_into};
+pub use explain::{Why, explain_archive, explain_source};
+pub use verify::{Damage, Verification, verify};
+
+use crate::codec;
+use crate::container::index::FrameRow;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Bytes of source that are worked on at a time. Two or three batches are in memory at once.
+pub(crate) const BATCH: usize = 16 << 20;
+/// Blocks of a batch: small tensors must not pile up.
+pub(crate) const BATCH_BLOCKS: usize = 1024;
+
+/// Called between batches, on the thread that called.
+pub type Progress<'a> = &'a mut dyn FnMut(Step) -> Result<()>;
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Source bytes done.
+    pub done: u64,
+    /// Source bytes in all, where that is known.
+    pub total: Option<u64>,
+    /// Bytes of the `.mmh` so far.
+    pub stored: u64,
+}
+
+/// Frames of one codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodecTotal {
+    /// How many.
+    pub frames: u64,
+    /// Bytes that they restore.
+    pub raw: u64,
+    /// Bytes that they take, heads included.
+    pub stored: u64,
+}
+
+/// Totals by codec name.
+pub fn totals<'a>(frames: impl IntoIterator<Item = &'a FrameRow>) -> BTreeMap<&'static str, CodecTotal> {
+    let mut all: BTreeMap<&'static str, CodecTotal> = BTreeMap::new();
+    for f in frames {
+        let t = all.entry(codec::name_of(f.codec)).or_default();
+        t.frames += 1;
+        t.raw += f.raw;
+        t.stored += f.stored + crate::container::frame::HEAD as u64;
+    }
+    all
+}
+
+/// What was done.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Bytes of the uncompressed side.
+    pub source_bytes: u64,
+    /// Bytes of the `.mmh` side.
+    pub stored_bytes: u64,
+    /// Format of the source.
+    pub format: &'static str,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Totals by codec.
+    pub codecs: BTreeMap<&'static str, CodecTotal>,
+    /// BLAKE3 of the uncompressed side.
+    pub blake3: Option<[u8; 32]>,
+    /// SHA-256 of it.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// The threads of one call. They are started when there is work for more than one, and end with the call.
+pub struct Workers {
+    threads: usize,
+    pool: std::sync::OnceLock<Option<rayon::ThreadPool>>,
+}
+
+impl Workers {
+    /// `threads` threads; 0 for as many as the machine has.
+    pub fn new(threads: usize) -> Workers {
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        Workers { threads, pool: std::sync::OnceLock::new() }
+    }
+
+    fn pool(&self) -> Option<&rayon::ThreadPool> {
+        if self.threads <= 1 {
+            return None;
+        }
+        // Without threads from the system the work is done on this one.
+        self.pool
+            .get_or_init(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(self.threads)
+                    .thread_name(|i| format!("mmh-{i}"))
+                    .build()
+                    .ok()
+            })
+            .as_ref()
+    }
+
+    /// Applies `f` to every item, in parallel; the results are in the order of the items.
+    pub fn map<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+        use rayon::prelude::*;
+        match self.pool() {
+            Some(pool) if items.len() > 1 => {
+                pool.install(|| items.into_par_iter().with_max_len(1).map(f).collect())
+            }
+            _ => items.into_iter().map(f).collect(),
+        }
+    }
+
+    /// Does both, at once where there are threads.
+    pub fn join<A: Send, B: Send>(&self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+        match self.pool() {
+            Some(pool) => pool.install(|| rayon::join(a, b)),
+            None => (a(), b()),
+        }
+    }
+}
+
+/// A vector with room for `n` bytes that the input has earned, or an error in place of an abort.
+pub(crate) fn zeroed(n: u64) -> Result<Vec<u8>> {
+    let n = usize::try_from(n).map_err(|_| Error::Limit(format!("{n} bytes do not fit the address space")))?;
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| Error::Limit(format!("no memory for {n} bytes")))?;
+    v.resize(n, 0);
+    Ok(v)
+}

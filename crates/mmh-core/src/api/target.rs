@@ -1,0 +1,113 @@
+//! A file that takes its name only when it is whole.
+
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A temporary file beside its target. Dropped without [`Target::commit`], it is removed.
+pub struct Target {
+    temp: NamedTempFile,
+    path: PathBuf,
+    force: bool,
+}
+
+impl Target {
+    /// Refuses a target that exists, unless `force`.
+    pub fn new(path: &Path, force: bool) -> Result<Target> {
+        if !force && path.symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+        if path.is_dir() {
+            return Err(Error::io(path, io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let directory = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let temp = tempfile::Builder::new()
+            .prefix(".mmh-")
+            .suffix(".part")
+            .tempfile_in(directory)
+            .map_err(|e| Error::io(path, e))?;
+        Ok(Target { temp, path: path.to_path_buf(), force })
+    }
+
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut File {
+        self.temp.as_file_mut()
+    }
+
+    /// Syncs, takes over mode and modification time of `like`, and renames.
+    pub fn commit(self, like: Option<&File>) -> Result<()> {
+        let io = |e| Error::io(&self.path, e);
+        let file = self.temp.as_file();
+        match like.map(File::metadata) {
+            Some(Ok(meta)) => {
+                file.set_permissions(meta.permissions()).map_err(io)?;
+                if let Ok(modified) = meta.modified() {
+                    file.set_modified(modified).map_err(io)?;
+                }
+            }
+            _ => set_default_mode(file).map_err(io)?,
+        }
+        file.sync_data().map_err(io)?;
+        let done = if self.force { self.temp.persist(&self.path) } else { self.temp.persist_noclobber(&self.path) };
+        match done {
+            Ok(_) => Ok(()),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&self.path)),
+            Err(e) => Err(Error::io(&self.path, e.error)),
+        }
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::io(path, io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+/// Temporary files are private to their owner; a file made from a pipe is not.
+#[cfg(unix)]
+fn set_default_mode(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_default_mode(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Where output goes: to a path by way of a temporary file, or to standard output.
+pub enum Output {
+    /// A file.
+    File(Target),
+    /// A pipe, or whatever standard output is.
+    Stdout,
+}
+
+impl Output {
+    /// `None` is standard output.
+    pub fn new(path: Option<&Path>, force: bool) -> Result<Output> {
+        Ok(match path {
+            Some(p) => Output::File(Target::new(p, force)?),
+            None => Output::Stdout,
+        })
+    }
+
+    /// What to write to; small writes are gathered.
+    pub fn writer(&mut self) -> Result<Box<dyn Write + Send + '_>> {
+        Ok(match self {
+            Output::File(t) => Box::new(BufWriter::with_capacity(1 << 16, t.file())),
+            Output::Stdout => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
+        })
+    }
+
+    /// Gives the file its name.
+    pub fn commit(self, like: Option<&File>) -> Result<()> {
+        match self {
+            Output::File(t) => t.commit(like),
+            Output::Stdout => Ok(io::stdout().flush()?),
+        }
+    }
+}

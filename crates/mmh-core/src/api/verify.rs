@@ -1,0 +1,137 @@
+//! Every frame and every hash.
+
+use super::decompress::windows;
+use super::{Progress, Step, Workers};
+use crate::codec;
+use crate::container::reader::Archive;
+use crate::error::{Error, Result};
+use crate::io::ReadAt;
+
+/// Something that is damaged.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    /// Number of the frame; `None` for a content hash.
+    pub frame: Option<usize>,
+    /// Byte of the `.mmh` file.
+    pub offset: u64,
+    /// Source bytes concerned.
+    pub source_start: u64,
+    /// How many.
+    pub source_bytes: u64,
+    /// Codec of the frame, or the name of the hash.
+    pub codec: &'static str,
+    /// The tensor that they belong to.
+    pub tensor: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The outcome.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// Frames looked at.
+    pub frames: usize,
+    /// All that is damaged, in order.
+    pub damaged: Vec<Damage>,
+}
+
+/// Decodes everything and compares every checksum and hash. Damage is reported, not an error.
+pub fn verify<R: ReadAt>(archive: &Archive<R>, workers: &Workers, progress: Progress<'_>) -> Result<Verification> {
+    let index = archive.index();
+    let mut damaged = Vec::new();
+    let mut whole = index.blake3.map(|_| blake3::Hasher::new());
+    let mut rows = index.tensors.iter().peekable();
+    let mut tensor = blake3::Hasher::new();
+    let mut tensor_hurt = false;
+    let mut buf = Vec::new();
+    for (start, end) in windows(archive) {
+        buf.resize((end - start) as usize, 0);
+        let hurt = match archive.read_range(start, &mut buf, workers, true) {
+            Ok(()) => false,
+            Err(Error::Corrupt { .. } | Error::Unsupported(_)) => {
+                find_damage(archive, start, end, workers, &mut damaged)?;
+                true
+            }
+            Err(e) => return Err(e),
+        };
+        if hurt {
+            whole = None;
+        }
+        if let Some(h) = &mut whole {
+            h.update(&buf);
+        }
+        // The part of each tensor in this window; a tensor that was hurt has been named already.
+        while let Some(row) = rows.peek() {
+            let t = &row.tensor;
+            let (from, to) = (t.start.max(start), t.end().min(end));
+            if from < to {
+                tensor_hurt |= hurt;
+                tensor.update(&buf[(from - start) as usize..(to - start) as usize]);
+            }
+            if t.end() > end {
+                break;
+            }
+            if let Some(expected) = row.blake3.filter(|e| !tensor_hurt && *tensor.finalize().as_bytes() != *e) {
+                damaged.push(Damage {
+                    frame: None,
+                    offset: 0,
+                    source_start: t.start,
+                    source_bytes: t.len,
+                    codec: "blake3",
+                    tensor: Some(t.name.clone()),
+                    what: format!("expected BLAKE3 {} of the tensor", blake3::Hash::from(expected)),
+                });
+            }
+            tensor = blake3::Hasher::new();
+            tensor_hurt = false;
+            rows.next();
+        }
+        progress(Step { done: end, total: Some(index.source_len), stored: archive.stored_len() })?;
+    }
+    if let (Some(h), Some(expected)) = (whole, index.blake3) {
+        if *h.finalize().as_bytes() != expected {
+            damaged.push(Damage {
+                frame: None,
+                offset: 0,
+                source_start: 0,
+                source_bytes: index.source_len,
+                codec: "blake3",
+                tensor: None,
+                what: format!("expected BLAKE3 {} of the source", blake3::Hash::from(expected)),
+            });
+        }
+    }
+    Ok(Verification { frames: archive.frames().len(), damaged })
+}
+
+/// Names the frames of a window that do not decode.
+fn find_damage<R: ReadAt>(
+    archive: &Archive<R>,
+    start: u64,
+    end: u64,
+    workers: &Workers,
+    damaged: &mut Vec<Damage>,
+) -> Result<()> {
+    for i in archive.covering(start, end) {
+        let f = archive.frames()[i];
+        if damaged.last().is_some_and(|d| d.frame == Some(i)) {
+            // A run that spans windows has been named.
+            continue;
+        }
+        let mut out = vec![0; (f.end().min(end) - f.start.max(start)) as usize];
+        match archive.read_range(f.start.max(start), &mut out, workers, true) {
+            Ok(()) => {}
+            Err(e @ (Error::Corrupt { .. } | Error::Unsupported(_))) => damaged.push(Damage {
+                frame: Some(i),
+                offset: f.offset,
+                source_start: f.start,
+                source_bytes: f.raw,
+                codec: codec::name_of(f.codec),
+                tensor: archive.tensor_of(&f).map(str::to_owned),
+                what: e.to_string(),
+            }),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! Any range of the source, from the frames that cover it.
+
+use super::frame::{self, Head};
+use super::index::{self, Index};
+use super::{FOOTER, HEADER};
+use crate::api::Workers;
+use crate::block;
+use crate::codec::{self, Scratch, pattern251};
+use crate::error::{Error, Result};
+use crate::io::ReadAt;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use twox_hash::XxHash3_64;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Lends this thread's memory for codecs.
+pub fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+    SCRATCH.with(|s| match s.try_borrow_mut() {
+        Ok(mut s) => f(&mut s),
+        // Rayon may run another task of ours while this one waits.
+        Err(_) => f(&mut Scratch::default()),
+    })
+}
+
+/// A frame's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Codec id.
+    pub codec: u8,
+    /// Bytes of the payload.
+    pub stored: u64,
+    /// Source offset.
+    pub start: u64,
+    /// Bytes restored.
+    pub raw: u64,
+    /// Offset of its head in the file.
+    pub offset: u64,
+}
+
+impl Frame {
+    /// Source offset of the byte after its last.
+    pub fn end(&self) -> u64 {
+        self.start + self.raw
+    }
+}
+
+/// An open `.mmh`.
+pub struct Archive<R: ReadAt> {
+    input: R,
+    index: Index,
+    frames: Vec<Frame>,
+}
+
+/// A piece of work: part of a frame into part of the output.
+struct Piece<'o> {
+    frame: usize,
+    /// Offset within the frame.
+    skip: u64,
+    out: &'o mut [u8],
+}
+
+/// Runs are filled in pieces of this size, so that several threads can share a long one.
+const RUN_PIECE: usize = 1 << 20;
+
+impl<R: ReadAt> Archive<R> {
+    /// Reads header, footer and index, and checks them.
+    pub fn open(input: R) -> Result<Archive<R>> {
+        let len = input.len();
+        let mut header = [0; HEADER];
+        let n = len.min(HEADER as u64) as usize;
+        input.read_exact_at(0, &mut header[..n])?;
+        let flags = index::read_header(&header[..n])?;
+        if len < (HEADER + FOOTER) as u64 {
+            return Err(Error::corrupt_at(len, "the file is cut off: it is shorter than header and footer"));
+        }
+        let at = len - FOOTER as u64;
+        let mut footer = [0; FOOTER];
+        input.read_exact_at(at, &mut footer)?;
+        let (index_len, hash) = index::read_footer(&header, &footer, at)?;
+        let offset = at
+            .checked_sub(index_len)
+            .filter(|o| *o >= HEADER as u64)
+            .ok_or_else(|| Error::corrupt_at(at, format!("an index of {index_len} bytes does not fit the file")))?;
+        let bytes = read(&input, offset, index_len)?;
+        if XxHash3_64::oneshot(&bytes) != hash {
+            return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
+        }
+        let index = Index::from_bytes(&bytes, offset, flags)?;
+        if index.frames_size() != Some(offset - HEADER as u64) {
+            return Err(Error::corrupt_at(offset, "the sizes of the frames do not add up to the index's place"));
+        }
+        let (mut start, mut offset) = (0, HEADER as u64);
+        let frames = index
+            .frames
+            .iter()
+            .map(|f| {
+                let frame = Frame { codec: f.codec, stored: f.stored, start, raw: f.raw, offset };
+                start += f.raw;
+                offset += frame::HEAD as u64 + f.stored;
+                frame
+            })
+            .collect();
+        Ok(Archive { input, index, frames })
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The frames, in order.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Size of the `.mmh` file.
+    pub fn stored_len(&self) -> u64 {
+        self.input.len()
+    }
+
+    /// The frames that restore source bytes `start … end`.
+    pub fn covering(&self, start: u64, end: u64) -> std::ops::Range<usize> {
+        if start >= end {
+            return 0..0;
+        }
+        let first = self.frames.partition_point(|f| f.end() <= start);
+        let last = self.frames.partition_point(|f| f.start < end);
+        first..last
+    }
+
+    /// Fills `out` with source bytes from `start` on, reading only the frames that cover them.
+    pub fn read_range(&self, start: u64, out: &mut [u8], workers: &Workers, check: bool) -> Result<()> {
+        let end = start
+            .checked_add(out.len() as u64)
+            .filter(|e| *e <= self.index.source_len)
+            .ok_or_else(|| Error::Invalid(format!("source bytes from {start} on: {} wanted, there are {}", out.len(), self.index.source_len)))?;
+        let mut pieces = Vec::new();
+        let mut left = out;
+        for i in self.covering(start, end) {
+            let f = &self.frames[i];
+            let (mut from, to) = (f.start.max(start), f.end().min(end));
+            while from < to {
+                let most = if codec::is_run(f.codec) { RUN_PIECE as u64 } else { u64::MAX };
+                let n = (to - from).min(most) as usize;
+                let (now, later) = std::mem::take(&mut left).split_at_mut(n);
+                pieces.push(Piece { frame: i, skip: from - f.start, out: now });
+                left = later;
+                from += n as u64;
+            }
+        }
+        workers.map(pieces, |p| with_scratch(|s| self.read_piece(p, check, s))).into_iter().collect()
+    }
+
+    fn read_piece(&self, piece: Piece<'_>, check: bool, scratch: &mut Scratch) -> Result<()> {
+        let f = &self.frames[piece.frame];
+        let at = |e: Error| e.at(f.offset);
+        let (head, payload) = self.frame(piece.frame)?;
+        match f.codec {
+            codec::COPY => {
+                if check {
+                    block::check_run(&payload, head.checksum, f.raw).map_err(at)?;
+                }
+                let from = self.copy_source(f, &payload)?;
+                self.read_copied(from + piece.skip, piece.out, check, scratch)
+            }
+            pattern251::ID => {
+                if check {
+                    block::check_run(&payload, head.checksum, f.raw).map_err(at)?;
+                }
+                pattern251::check(&payload, f.raw).map_err(at)?;
+                pattern251::fill(&payload, piece.skip, piece.out);
+                Ok(())
+            }
+            _ if piece.out.len() as u64 == f.raw => {
+                block::decode(f.codec, &payload, head.checksum, piece.out, check, scratch).map_err(at)
+            }
+            _ => {
+                let mut whole = std::mem::take(&mut scratch.check);
+                let raw = f.raw as usize;
+                whole.resize(whole.len().max(raw), 0);
+                let done = block::decode(f.codec, &payload, head.checksum, &mut whole[..raw], check, scratch);
+                let skip = piece.skip as usize;
+                piece.out.copy_from_slice(&whole[skip..skip + piece.out.len()]);
+                scratch.check = whole;
+                done.map_err(at)
+            }
+        }
+    }
+
+    /// Where a copy frame copies from.
+    fn copy_source(&self, f: &Frame, payload: &[u8]) -> Result<u64> {
+        let from = payload.first_chunk().map(|b| u64::from_le_bytes(*b)).unwrap_or(u64::MAX);
+        let earlier = from.checked_add(f.raw).is_some_and(|end| end <= f.start);
+        if !earlier || self.covering(from, from + f.raw).any(|i| self.frames[i].codec == codec::COPY) {
+            return Err(Error::corrupt_at(
+                f.offset,
+                format!("a copy of {} bytes from source byte {from} into byte {}", f.raw, f.start),
+            ));
+        }
+        Ok(from)
+    }
+
+    /// Reads frames that are no copies themselves; `copy_source` has seen to that.
+    fn read_copied(&self, start: u64, out: &mut [u8], check: bool, scratch: &mut Scratch) -> Result<()> {
+        let end = start + out.len() as u64;
+        let mut left = out;
+        for i in self.covering(start, end) {
+            let f = &self.frames[i];
+            let (from, to) = (f.start.max(start), f.end().min(end));
+            let (now, later) = std::mem::take(&mut left).split_at_mut((to - from) as usize);
+            self.read_piece(Piece { frame: i, skip: from - f.start, out: now }, check, scratch)?;
+            left = later;
+        }
+        Ok(())
+    }
+
+    /// A frame's head, compared with the index, and its payload.
+    pub fn frame(&self, i: usize) -> Result<(Head, Cow<'_, [u8]>)> {
+        let f = &self.frames[i];
+        let all = read(&self.input, f.offset, frame::HEAD as u64 + f.stored)?;
+        let head = match all.first_chunk() {
+            Some(head) => Head::from_bytes(head).map_err(|e| match e {
+                // An unknown codec that the index does not name is damage, not a newer format.
+                Error::Unsupported(what) => Error::corrupt_at(f.offset, what),
+                e => e.at(f.offset),
+            })?,
+            None => return Err(Error::corrupt_at(f.offset, "a frame is cut off")),
+        };
+        if (head.codec, head.stored as u64, head.raw) != (f.codec, f.stored, f.raw) {
+            return Err(Error::corrupt_at(f.offset, "a frame does not agree with the index"));
+        }
+        let payload = match all {
+            Cow::Borrowed(b) => Cow::Borrowed(&b[frame::HEAD..]),
+            Cow::Owned(mut v) => {
+                v.drain(..frame::HEAD);
+                Cow::Owned(v)
+            }
+        };
+        Ok((head, payload))
+    }
+
+    /// For a copy frame: the source offset that it copies from.
+    pub fn copied_from(&self, i: usize) -> Result<Option<u64>> {
+        if self.frames[i].codec != codec::COPY {
+            return Ok(None);
+        }
+        let (_, payload) = self.frame(i)?;
+        self.copy_source(&self.frames[i], &payload).map(Some)
+    }
+
+    /// The tensor whose bytes a frame restores.
+    pub fn tensor_of(&self, f: &Frame) -> Option<&str> {
+        let rows = &self.index.tensors;
+        let i = rows.partition_point(|t| t.tensor.end() <= f.start);
+        rows.get(i).filter(|t| t.tensor.start < f.end()).map(|t| t.tensor.name.as_str())
+    }
+}
+
+/// Reads bytes that the file's own length has earned.
+fn read<R: ReadAt>(input: &R, offset: u64, len: u64) -> Result<Cow<'_, [u8]>> {
+    if offset.checked_add(len).is_none_or(|end| end > input.len()) {
+        return Err(Error::corrupt_at(input.len(), "the file is cut off"));
+    }
+    let len = usize::try_from(len).map_err(|_| Error::Limit(format!("{len} bytes do not fit the address space")))?;
+    if let Some(s) = input.slice(offset, len) {
+        return Ok(Cow::Borrowed(s));
+    }
+    let mut buf = Vec::new();
+    buf.try_reserve_exact(len).map_err(|_| Error::Limit(format!("no memory for {len} bytes")))?;
+    buf.resize(len, 0);
+    input.read_exact_at(offset, &mut buf)?;
+    Ok(Cow::Owned(buf))
+}

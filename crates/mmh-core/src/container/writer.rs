@@ -1,0 +1,111 @@
+//! Frames in order, then the index.
+
+use super::frame::{self, Head};
+use super::index::{self, FrameRow, Index, TensorRow};
+use super::{FOOTER, HEADER};
+use crate::block::{Encoded, run_checksum};
+use crate::codec::{self, pattern251};
+use crate::error::Result;
+use crate::source::Format;
+use std::io::Write;
+
+/// Writes a `.mmh` to anything that takes bytes in order.
+pub struct Writer<W: Write> {
+    out: W,
+    header: [u8; HEADER],
+    written: u64,
+    frames: Vec<FrameRow>,
+    source_len: u64,
+    pending: Option<(Vec<u8>, u64)>,
+}
+
+/// What the index says beside its frames.
+pub struct Facts {
+    /// BLAKE3 of the source.
+    pub blake3: Option<[u8; 32]>,
+    /// SHA-256 of the source.
+    pub sha256: Option<[u8; 32]>,
+    /// Format of the source.
+    pub format: Format,
+    /// Name of the source.
+    pub name: String,
+    /// The tensors.
+    pub tensors: Vec<TensorRow>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the header. `copies`: whether there will be copy frames.
+    pub fn new(mut out: W, copies: bool) -> Result<Writer<W>> {
+        let header = index::header(if copies { index::HAS_COPIES } else { 0 });
+        out.write_all(&header)?;
+        Ok(Writer { out, header, written: HEADER as u64, frames: Vec::new(), source_len: 0, pending: None })
+    }
+
+    /// Appends a frame. `joins`: it goes on in the segment of the frame before; then two runs of the same pattern become one.
+    pub fn push(&mut self, block: &Encoded, joins: bool) -> Result<()> {
+        if block.codec == pattern251::ID {
+            if let Some((pattern, raw)) = &mut self.pending {
+                let period = pattern.len();
+                let phase = (*raw % period as u64) as usize;
+                let continues = block.payload.len() == period
+                    && block.payload[..period - phase] == pattern[phase..]
+                    && block.payload[period - phase..] == pattern[..phase];
+                if joins && continues {
+                    *raw += block.raw;
+                    return Ok(());
+                }
+            }
+            self.flush_run()?;
+            self.pending = Some((block.payload.clone(), block.raw));
+            return Ok(());
+        }
+        self.flush_run()?;
+        self.put(block.codec, block.raw, block.checksum, &block.payload)
+    }
+
+    /// Appends a frame that repeats `raw` earlier source bytes from `from` on.
+    pub fn push_copy(&mut self, from: u64, raw: u64) -> Result<()> {
+        self.flush_run()?;
+        let payload = from.to_le_bytes();
+        self.put(codec::COPY, raw, run_checksum(&payload, raw), &payload)
+    }
+
+    fn flush_run(&mut self) -> Result<()> {
+        match self.pending.take() {
+            Some((pattern, raw)) => {
+                self.put(pattern251::ID, raw, run_checksum(&pattern, raw), &pattern)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn put(&mut self, codec: u8, raw: u64, checksum: u64, payload: &[u8]) -> Result<()> {
+        let stored = payload.len() as u64;
+        frame::check(codec, stored, raw)?;
+        self.out.write_all(&Head { codec, stored: stored as u32, raw, checksum }.to_bytes())?;
+        self.out.write_all(payload)?;
+        self.frames.push(FrameRow { codec, raw, stored });
+        self.written += frame::HEAD as u64 + stored;
+        self.source_len += raw;
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes index and footer; gives back what was written to, the size of the file, and the frames.
+    pub fn finish(mut self, facts: Facts) -> Result<(W, u64, Vec<FrameRow>)> {
+        self.flush_run()?;
+        let Facts { blake3, sha256, format, name, tensors } = facts;
+        let index =
+            Index { source_len: self.source_len, blake3, sha256, format, name, frames: self.frames, tensors };
+        let bytes = index.to_bytes();
+        let len = self.written + bytes.len() as u64 + FOOTER as u64;
+        self.out.write_all(&bytes)?;
+        self.out.write_all(&index::footer(&self.header, &bytes, len))?;
+        self.out.flush()?;
+        Ok((self.out, len, index.frames))
+    }
+}

@@ -1,0 +1,51 @@
+//! The engine's errors as Python's.
+
+use mmh_core::Error;
+use pyo3::exceptions::{PyException, PyFileExistsError, PyIsADirectoryError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::{create_exception, types::PyString};
+
+create_exception!(mmh_rs, MmhError, PyException, "Base of the errors that Python has no class for.");
+create_exception!(mmh_rs, CorruptionError, MmhError, "The data is damaged.");
+create_exception!(mmh_rs, UnsupportedFormatError, MmhError, "Not an MMH file, or one for a newer version.");
+create_exception!(mmh_rs, LimitError, MmhError, "More than the limits or the memory allow.");
+
+/// The Python exception for an error of the engine.
+pub fn raise(py: Python<'_>, error: Error) -> PyErr {
+    let message = error.to_string();
+    match error {
+        Error::Corrupt { .. } => CorruptionError::new_err(message),
+        Error::NotMmh(_) | Error::Unsupported(_) => UnsupportedFormatError::new_err(message),
+        Error::Limit(_) => LimitError::new_err(message),
+        Error::Invalid(_) => PyValueError::new_err(message),
+        Error::SelfCheck(_) | Error::Stopped => MmhError::new_err(message),
+        Error::Io { path, source } => os_error(py, path.as_deref(), source),
+    }
+}
+
+/// With errno where there is one, so that Python picks the subclass, and with the file's name.
+fn os_error(py: Python<'_>, path: Option<&std::path::Path>, source: std::io::Error) -> PyErr {
+    // An exception that Python code (a file object) raised comes back as it was.
+    if source.get_ref().is_some_and(|e| e.is::<PyErr>()) {
+        return source.into();
+    }
+    let name = path.map(|p| PyString::new(py, &p.to_string_lossy()).unbind());
+    let kind = source.kind();
+    let errno = source.raw_os_error();
+    let text = |errno: i32| -> String {
+        let strerror = || py.import("os")?.call_method1("strerror", (errno,))?.extract::<String>();
+        strerror().unwrap_or_else(|_: PyErr| source.to_string())
+    };
+    match (errno, kind) {
+        (Some(errno), _) => match name {
+            Some(name) => PyOSError::new_err((errno, text(errno), name)),
+            None => PyOSError::new_err((errno, text(errno))),
+        },
+        (None, std::io::ErrorKind::AlreadyExists) => PyFileExistsError::new_err((17, text(17), name)),
+        (None, std::io::ErrorKind::IsADirectory) => PyIsADirectoryError::new_err((21, text(21), name)),
+        _ => PyOSError::new_err(match path {
+            Some(p) => format!("{}: {source}", p.display()),
+            None => source.to_string(),
+        }),
+    }
+}

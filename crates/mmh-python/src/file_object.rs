@@ -1,0 +1,47 @@
+//! A Python file object as something that can be read at any offset.
+
+use mmh_core::io::ReadAt;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::io;
+use std::sync::Mutex;
+
+/// Seek and read are two calls: a lock keeps them together.
+pub struct FileObject {
+    file: Mutex<Py<PyAny>>,
+    len: u64,
+}
+
+impl FileObject {
+    /// Takes its length by seeking to its end.
+    pub fn new(file: &Bound<'_, PyAny>) -> PyResult<FileObject> {
+        let len = file.call_method1("seek", (0, 2))?.extract()?;
+        Ok(FileObject { file: Mutex::new(file.clone().unbind()), len })
+    }
+}
+
+impl ReadAt for FileObject {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        // The lock comes before the GIL, always in this order: who waits for the lock must not hold the GIL.
+        let file = self.file.lock().map_err(|_| io::Error::other("a reader of this file object failed"))?;
+        Python::attach(|py| -> io::Result<()> {
+            let file = file.bind(py);
+            file.call_method1("seek", (offset,))?;
+            let mut done = 0;
+            while done < buf.len() {
+                let piece = file.call_method1("read", (buf.len() - done,))?;
+                let piece = piece.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+                if piece.is_empty() || piece.len() > buf.len() - done {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                buf[done..done + piece.len()].copy_from_slice(piece);
+                done += piece.len();
+            }
+            Ok(())
+        })
+    }
+}

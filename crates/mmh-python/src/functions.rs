@@ -1,0 +1,206 @@
+//! The module's functions.
+
+use crate::buffer::{Bytes, BytesMut};
+use crate::convert::{self, Watch};
+use crate::error::raise;
+use mmh_core::api::{self, DecompressOptions};
+use mmh_core::codec::Level;
+use mmh_core::container::reader::Archive;
+use mmh_core::io::{FileAt, ReadAt};
+use mmh_core::Error;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (data, dtype, shape, codec, level, threads, hashes))]
+pub fn compress<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    dtype: Option<&str>,
+    shape: Option<Vec<u64>>,
+    codec: &str,
+    level: u8,
+    threads: usize,
+    hashes: bool,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let data = Bytes::new(data)?;
+    let mut options = convert::options(codec, level, threads)?;
+    options.blake3 = hashes;
+    let array = match dtype {
+        None => None,
+        Some(name) => {
+            let dtype = convert::dtype(name)?;
+            let n = data.as_slice().len() as u64 * 8 / dtype.bits();
+            Some((dtype, shape.unwrap_or(vec![n])))
+        }
+    };
+    let slice = data.as_slice();
+    let blob = py.detach(|| api::compress_bytes(slice, array, &options)).map_err(|e| raise(py, e))?;
+    Ok(PyBytes::new(py, &blob))
+}
+
+#[pyfunction]
+pub fn decompressed_size(py: Python<'_>, blob: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let blob = Bytes::new(blob)?;
+    let archive = Archive::open(blob.as_slice()).map_err(|e| raise(py, e))?;
+    Ok(archive.index().source_len)
+}
+
+#[pyfunction]
+pub fn decompress<'py>(
+    py: Python<'py>,
+    blob: &Bound<'py, PyAny>,
+    threads: usize,
+    check: bool,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let blob = Bytes::new(blob)?;
+    let slice = blob.as_slice();
+    let archive = Archive::open(slice).map_err(|e| raise(py, e))?;
+    let len = usize::try_from(archive.index().source_len)
+        .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
+    PyBytes::new_with(py, len, |out| {
+        py.detach(|| archive.read_range(0, out, &api::Workers::new(threads), check)).map_err(|e| raise(py, e))
+    })
+}
+
+#[pyfunction]
+pub fn decompress_into(
+    py: Python<'_>,
+    blob: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+    threads: usize,
+    check: bool,
+) -> PyResult<usize> {
+    let blob = Bytes::new(blob)?;
+    let mut out = BytesMut::new(out)?;
+    let (slice, out) = (blob.as_slice(), out.as_mut_slice());
+    py.detach(|| api::decompress_into(slice, out, threads, check)).map_err(|e| raise(py, e))
+}
+
+fn text(path: &Option<PathBuf>) -> Option<String> {
+    path.as_deref().map(|p: &Path| p.to_string_lossy().into_owned())
+}
+
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None))]
+pub fn compress_file<'py>(
+    py: Python<'py>,
+    source: Option<PathBuf>,
+    target: Option<PathBuf>,
+    codec: &str,
+    level: u8,
+    threads: usize,
+    verify: bool,
+    sha256: bool,
+    force: bool,
+    name: Option<String>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut options = convert::options(codec, level, threads)?;
+    options.settings.verify = verify;
+    options.blake3 = true;
+    options.sha256 = sha256;
+    options.force = force;
+    options.name = name;
+    let start = Instant::now();
+    let mut watch = Watch::new(progress);
+    let done = py.detach(|| {
+        api::compress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
+    });
+    let report = done.map_err(|e| watch.error(py, e))?;
+    convert::report(py, &report, text(&source), text(&target), start.elapsed().as_secs_f64())
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, target, threads, check, force, progress=None))]
+pub fn decompress_file<'py>(
+    py: Python<'py>,
+    source: Option<PathBuf>,
+    target: Option<PathBuf>,
+    threads: usize,
+    check: bool,
+    force: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = DecompressOptions { threads, check, force };
+    let start = Instant::now();
+    let mut watch = Watch::new(progress);
+    let done = py.detach(|| {
+        api::decompress_file(source.as_deref(), target.as_deref(), options, &mut |s| watch.step(s))
+    });
+    let report = done.map_err(|e| watch.error(py, e))?;
+    convert::report(py, &report, text(&source), text(&target), start.elapsed().as_secs_f64())
+}
+
+#[pyfunction]
+pub fn explain_file<'py>(py: Python<'py>, source: PathBuf, level: u8) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let level = Level::new(level).map_err(|e| PyValueError::new_err(e.to_string()))?;
+    let explain = || -> mmh_core::Result<_> {
+        let io = |e| Error::io(&source, e);
+        let file = std::fs::File::open(&source).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let input = FileAt::new(file).map_err(io)?;
+        api::explain_source(&input, level)
+    };
+    let all = py.detach(explain).map_err(|e| raise(py, e))?;
+    all.iter().map(|w| convert::why(py, w)).collect()
+}
+
+/// GB/s of `f` over `bytes` bytes, the best of a few runs.
+fn speed(bytes: usize, mut f: impl FnMut()) -> f64 {
+    let run = |f: &mut dyn FnMut()| {
+        let start = Instant::now();
+        f();
+        bytes as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    (0..4).map(|_| run(&mut f)).fold(0.0, f64::max)
+}
+
+#[pyfunction]
+pub fn doctor<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    use mmh_kernels::cpu::{Simd, simd};
+    let d = PyDict::new(py);
+    d.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    d.set_item("format_version", mmh_core::FORMAT_VERSION)?;
+    d.set_item("os", std::env::consts::OS)?;
+    d.set_item("arch", std::env::consts::ARCH)?;
+    d.set_item("cpu", cpu_name())?;
+    d.set_item("threads", std::thread::available_parallelism().map_or(1, |n| n.get()))?;
+    let sets = PyDict::new(py);
+    for s in Simd::ALL {
+        sets.set_item(s.name(), s.is_available())?;
+    }
+    d.set_item("simd", sets)?;
+    d.set_item("simd_used", simd().name())?;
+    let copied = py.detach(|| {
+        let from = vec![1u8; 32 << 20];
+        let mut to = vec![2u8; 32 << 20];
+        speed(from.len(), || {
+            to.copy_from_slice(&from);
+            std::hint::black_box(&to);
+        })
+    });
+    d.set_item("memcpy_gbps", copied)?;
+    Ok(d)
+}
+
+/// The processor's name, where the system tells it.
+fn cpu_name() -> String {
+    std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|t| {
+            let line = t.lines().find(|l| l.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        })
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// What can be opened as an archive.
+pub type Input = Box<dyn ReadAt>;
