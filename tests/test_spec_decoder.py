@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -55,33 +53,33 @@ from mmh_builder import (
     xxh3,
     zstd,
 )
+from verdicts import SPEC, by_engine, decoder
 
-SCRIPT = Path(__file__).resolve().parent.parent / "spec" / "decoder.py"
-
-
-def load_decoder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mmh_spec_decoder", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = SPEC / "decoder.py"
 
 
-decoder: Any = load_decoder()
+def decode(data: bytes, **options: Any) -> Any:
+    """Decode by the decoder; without options the engine has to give the same bytes."""
+    decoded = decoder.decode(data, **options)
+    if not options:
+        assert by_engine(data) == decoded.source
+    return decoded
 
 
 def refuse(data: bytes, message: str, error: Any = None, **options: Any) -> None:
-    """The decoder refuses `data` with a message that holds the regular expression `message`."""
+    """The decoder refuses `data` with a message that holds the regular expression `message`; without options the
+    engine refuses it too."""
     with pytest.raises(decoder.Corrupt if error is None else error, match=message):
         decoder.decode(data, **options)
+    if not options:
+        assert isinstance(by_engine(data), str)
 
 
 # ---- The container ----
 
 
 def test_empty_source() -> None:
-    decoded = decoder.decode(build())
+    decoded = decode(build())
     assert (decoded.source, decoded.name, decoded.format) == (b"", "", "unknown")
     assert (decoded.tensors, decoded.frames) == ([], [])
 
@@ -113,7 +111,7 @@ def test_tensors_and_frames() -> None:
         Tensor("", "F64", [0], gap=6),
     ]
     data = build(frames, tensors, name="m", sha256=True)
-    decoded = decoder.decode(data)
+    decoded = decode(data)
     assert decoded.source == b"head" + b"\x01\x02\x01\x02\x01\x02\x01" + b"12345678" + b"xy" + b"\x01\x02" * 3
     assert [(t.name, t.dtype, t.shape, t.layout, t.start, t.length) for t in decoded.tensors] == [
         ("empty", "F32", (3, 0), "C", 2, 0),
@@ -135,7 +133,7 @@ def test_tensors_and_frames() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(dtype: str) -> None:
     number, bits = DTYPES[dtype]
-    decoded = decoder.decode(build([store(bytes(3 * bits))], [Tensor("t", dtype, [6, 4])]))
+    decoded = decode(build([store(bytes(3 * bits))], [Tensor("t", dtype, [6, 4])]))
     assert (decoded.tensors[0].dtype, decoded.tensors[0].length) == (dtype, 3 * bits)
     assert list(decoder.DTYPES)[number] == dtype
     if bits % 8:
@@ -145,13 +143,13 @@ def test_dtypes(dtype: str) -> None:
 
 @pytest.mark.parametrize(("number", "name"), [(0, "unknown"), (1, "safetensors"), (2, "npy"), (3, "npz"), (4, "array")])
 def test_source_formats(number: int, name: str) -> None:
-    assert decoder.decode(build(source_format=number)).format == name
+    assert decode(build(source_format=number)).format == name
 
 
 @pytest.mark.parametrize(("hashes", "sha256"), [(False, False), (False, True), (True, False), (True, True)])
 def test_content_hashes(hashes: bool, sha256: bool) -> None:
     data = build([store(b"abcd")], [Tensor("t", "U8", [4])], hashes=hashes, sha256=sha256)
-    assert decoder.decode(data).source == b"abcd"
+    assert decode(data).source == b"abcd"
 
 
 GOOD = build([store(b"abcd"), pattern(b"x", 9)], [Tensor("t", "U8", [4])], name="n")
@@ -197,9 +195,9 @@ def test_parts_are_adjacent() -> None:
 def test_every_truncation() -> None:
     for size in range(len(GOOD)):
         with pytest.raises((decoder.Corrupt, decoder.NotMmh)):
-            decoder.decode(GOOD[:size])
+            decode(GOOD[:size])
         with pytest.raises((decoder.Corrupt, decoder.NotMmh)):
-            decoder.decode(GOOD[:size], check=False)
+            decode(GOOD[:size], check=False)
 
 
 def test_varints() -> None:
@@ -209,7 +207,7 @@ def test_varints() -> None:
     def index(source_length: bytes) -> bytes:
         return build(index=b"IX" + source_length + b"\0\0\0\0\0")
 
-    assert decoder.decode(index(b"\0")).source == b""
+    assert decode(index(b"\0")).source == b""
     refuse(index(varint(0, pad_to=2)), r"source length: expected the shortest varint, found a last byte of zero")
     refuse(index(varint(5, pad_to=10)), r"source length: expected the shortest varint")
     refuse(index(b"\xff" * 9 + b"\x02"), r"source length: expected a varint that fits 64 bits")
@@ -248,7 +246,7 @@ def test_lies_of_the_index(changes: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("name", ["...", "x" * 1024, "é" * 512, " a b.safetensors"])
 def test_good_names(name: str) -> None:
-    assert decoder.decode(build(name=name)).name == name
+    assert decode(build(name=name)).name == name
 
 
 @pytest.mark.parametrize(
@@ -281,19 +279,19 @@ def test_lies_of_the_tensor_table(tensors: list[Tensor], message: str) -> None:
 
 def test_good_tensor_names() -> None:
     names = ["", "x" * 65535, "../..", "a\nb"]
-    decoded = decoder.decode(build(tensors=[Tensor(name, "U8", [0]) for name in names]))
+    decoded = decode(build(tensors=[Tensor(name, "U8", [0]) for name in names]))
     assert [tensor.name for tensor in decoded.tensors] == names
 
 
 def test_rank_64() -> None:
-    assert decoder.decode(build([store(b"ab")], [Tensor("t", "U8", [1] * 63 + [2])])).tensors[0].length == 2
+    assert decode(build([store(b"ab")], [Tensor("t", "U8", [1] * 63 + [2])])).tensors[0].length == 2
 
 
 def test_borders() -> None:
     frames = [store(b"ab"), store(b"cdef"), store(b"gh")]
-    assert decoder.decode(build(frames, [Tensor("t", "U8", [4], gap=2)])).source == b"abcdefgh"
-    assert decoder.decode(build(frames, [Tensor("t", "U8", [6])])).source == b"abcdefgh"
-    assert decoder.decode(build(frames, [Tensor("t", "U8", [0], gap=3)])).source == b"abcdefgh"
+    assert decode(build(frames, [Tensor("t", "U8", [4], gap=2)])).source == b"abcdefgh"
+    assert decode(build(frames, [Tensor("t", "U8", [6])])).source == b"abcdefgh"
+    assert decode(build(frames, [Tensor("t", "U8", [0], gap=3)])).source == b"abcdefgh"
     refuse(build(frames, [Tensor("t", "U8", [3], gap=3)]), r"tensor 't': expected no frame across source offset 3")
     refuse(build(frames, [Tensor("t", "U8", [3], gap=2)]), r"across source offset 5, found one over 2 to 6 at byte 42")
     refuse(build(frames, [Tensor("t", "U8", [1], gap=7)]), r"across source offset 7, found one over 6 to 8")
@@ -316,7 +314,7 @@ def test_frame_headers() -> None:
     refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
     refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
     refuse(changed(checksum=0), r"checksum: expected [0-9a-f]{16}, found 0000000000000000 at byte 32")
-    assert decoder.decode(changed(checksum=0), check=False).source == b"abcd"
+    assert decode(changed(checksum=0), check=False).source == b"abcd"
 
 
 @pytest.mark.parametrize("codec", [4, 6, 8, 255])
@@ -355,13 +353,13 @@ def test_sums_do_not_wrap() -> None:
 
 @pytest.mark.parametrize(("period", "raw"), [(b"a", 1), (b"abc", 3), (b"abc", 10), (bytes(range(251)), 1000)])
 def test_pattern(period: bytes, raw: int) -> None:
-    decoded = decoder.decode(build([pattern(period, raw)]))
+    decoded = decode(build([pattern(period, raw)]))
     assert decoded.source == bytes(period[i % len(period)] for i in range(raw))
 
 
 def test_runs() -> None:
     longest = pattern(bytes(65536), 2**25)
-    assert decoder.decode(build([longest])).source == bytes(2**25)
+    assert decode(build([longest])).source == bytes(2**25)
     wrong = pattern(b"ab", 9)
     wrong.checksum = xxh3(b"ab")
     refuse(build([wrong]), r"checksum")
@@ -369,7 +367,7 @@ def test_runs() -> None:
 
 def test_limit() -> None:
     data = build([pattern(b"x", 1000)])
-    assert len(decoder.decode(data, limit=1000).source) == 1000
+    assert len(decode(data, limit=1000).source) == 1000
     refuse(data, r"1000 bytes, more than the limit of 999", decoder.Unsupported, limit=999)
     huge = Frame(PATTERN251, b"\0", 2**63 - 1, b"")
     refuse(build([huge], source_len=2**63 - 1), r"more than the limit of 2147483648", decoder.Unsupported)
@@ -377,9 +375,9 @@ def test_limit() -> None:
 
 def test_copy() -> None:
     frames = [store(b"abc"), pattern(b"de", 5), store(b"fgh")]
-    assert decoder.decode(build([*frames, copy(1, 9)])).source == b"abcdededfgh" + b"bcdededfg"
-    assert decoder.decode(build([*frames, copy(0, 11)])).source == b"abcdededfgh" * 2
-    assert decoder.decode(build([store(b"abc"), copy(0, 3), store(b"d"), copy(6, 1)])).source == b"abcabcdd"
+    assert decode(build([*frames, copy(1, 9)])).source == b"abcdededfgh" + b"bcdededfg"
+    assert decode(build([*frames, copy(0, 11)])).source == b"abcdededfgh" * 2
+    assert decode(build([store(b"abc"), copy(0, 3), store(b"d"), copy(6, 1)])).source == b"abcabcdd"
     refuse(build([*frames, copy(1, 11)]), r"end of a copy's range: expected at most 11, found 12 at byte")
     refuse(build([*frames, copy(11, 1)]), r"end of a copy's range")
     refuse(build([*frames, copy(2**64 - 1, 1)]), r"end of a copy's range: .* found 18446744073709551616")
@@ -389,7 +387,7 @@ def test_copy() -> None:
     refuse(build([*frames, copy(0, 2), store(b"x"), copy(10, 2)]), message)
     refuse(build([*frames, copy(0, 2), store(b"x"), copy(12, 2)]), message)
     refuse(build([*frames, copy(0, 2), store(b"x"), copy(9, 5)]), message)
-    assert decoder.decode(build([*frames, copy(0, 2), store(b"x"), copy(13, 1)])).source == b"abcdededfghabxx"
+    assert decode(build([*frames, copy(0, 2), store(b"x"), copy(13, 1)])).source == b"abcdededfghabxx"
     wrong = copy(0, 3)
     wrong.checksum = 0
     refuse(build([*frames, wrong]), r"checksum")
@@ -427,7 +425,7 @@ def test_lz4(sequences: list[tuple[bytes, int, int]], restored: bytes | None) ->
     if restored is None:
         restored = bytes(range(256)) * 256
         restored += restored[1:] + b"12345"
-    assert decoder.decode(build([lz4(payload, restored)])).source == restored
+    assert decode(build([lz4(payload, restored)])).source == restored
 
 
 @pytest.mark.parametrize(
@@ -460,7 +458,7 @@ DATA = bytes(random.Random(1).choices(range(20), k=5000))
 def test_zstd(content_size: bool, checksum: bool) -> None:
     compressor = zstandard.ZstdCompressor(write_content_size=content_size, write_checksum=checksum)
     data = build([zstd(compressor.compress(DATA), DATA)])
-    assert decoder.decode(data).source == DATA
+    assert decode(data).source == DATA
 
 
 def test_lies_of_zstd() -> None:
@@ -504,7 +502,7 @@ def decode_parts(parts: TensorParts, block: bytes) -> None:
     reader = decoder.Reader(payload, 0, len(payload), "tensor payload")
     assert decoder.decode_tensor(reader, len(block)) == block
     if len(payload) <= len(block):
-        assert decoder.decode(build([tensor_frame(payload, block)])).source == block
+        assert decode(build([tensor_frame(payload, block)])).source == block
 
 
 def test_split_and_join() -> None:
@@ -878,14 +876,14 @@ def rich_file() -> tuple[bytes, bytes]:
     ]
     tensors = [Tensor("f", "BF16", [70, 10], gap=4), Tensor("z", "U8", [0]), Tensor("c", "BF16", [700], gap=5159)]
     data = build(frames, tensors, name="rich.bin", source_format=1, sha256=True)
-    return data, decoder.decode(data).source
+    return data, decode(data).source
 
 
 def test_all_codecs_together() -> None:
     data, source = rich_file()
     assert len(source) == 4 + 1400 + 59 + 5000 + 100 + 1400
     names = ["store", "tensor", "lz4", "zstd", "pattern251", "copy"]
-    assert [frame.codec for frame in decoder.decode(data).frames] == names
+    assert [frame.codec for frame in decode(data).frames] == names
 
 
 def test_damage_is_found() -> None:
@@ -898,7 +896,7 @@ def test_damage_is_found() -> None:
         damaged = bytearray(data)
         damaged[at] ^= 1 << rng.randrange(8)
         with suppress(decoder.MmhError):
-            assert decoder.decode(bytes(damaged)).source == source
+            assert decode(bytes(damaged)).source == source
 
 
 def test_hostile_bytes_without_checks() -> None:
@@ -910,7 +908,7 @@ def test_hostile_bytes_without_checks() -> None:
         for _ in range(rng.randint(1, 3)):
             damaged[rng.randrange(16, len(data))] = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
         try:
-            decoded = decoder.decode(bytes(damaged), check=False, limit=2**20)
+            decoded = decode(bytes(damaged), check=False, limit=2**20)
         except decoder.MmhError:
             continue
         assert len(decoded.source) == sum(frame.raw for frame in decoded.frames)
@@ -943,9 +941,9 @@ def test_missing_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None
     if package == "zstandard":
         refuse(data, "the codec zstd needs the Python package", decoder.Unsupported, check=False)
     else:
-        assert decoder.decode(data, check=False).source == DATA
+        assert decode(data, check=False).source == DATA
     if package == "blake3":
-        assert decoder.decode(build([store(b"a")], hashes=False)).source == b"a"
+        assert decode(build([store(b"a")], hashes=False)).source == b"a"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

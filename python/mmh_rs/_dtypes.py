@@ -186,10 +186,13 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a safetensors name.
 
     Raises:
-        ImportError: the type is one of ml_dtypes' and that is not installed.
+        ImportError: NumPy is not installed; or the type is one of ml_dtypes' and that is not.
         TypeError: NumPy has no such type (F4, F6_E2M3, F6_E3M2: packed below a byte).
     """
-    import numpy as np
+    try:
+        import numpy as np
+    except ImportError:
+        raise ImportError("arrays need NumPy: pip install 'mmh-rs[numpy]'") from None
 
     if name not in NUMPY_NAMES:
         raise TypeError(f"NumPy has no packed {name} arrays; take the bytes with get_into() or read()")

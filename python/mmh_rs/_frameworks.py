@@ -50,9 +50,10 @@ class NumPy:
         return shape
 
     def empty(self, dtype: str, shape: list[int]) -> tuple[Any, memoryview]:
+        resolved = numpy_dtype(dtype)
         import numpy as np
 
-        array = np.empty(shape, numpy_dtype(dtype))
+        array = np.empty(shape, resolved)
         flat = array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
         return array, flat_bytes(flat)
 

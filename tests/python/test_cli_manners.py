@@ -225,23 +225,22 @@ class TestSignals:
         assert [path.name for path in tmp_path.iterdir()] == ["big"]
 
     def test_while_waiting_for_input(self, tmp_path: Path, number: int) -> None:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [*MMH, "compress", "-", "-o", "x.mmh"],
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
-        )
-        time.sleep(1.0)
-        process.send_signal(number)
-        try:
-            code = process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        assert code == 130
-        assert process.stdin is not None and process.stderr is not None
-        assert len(lines(process.stderr.read())) == 1
+        ) as process:
+            time.sleep(1.0)
+            process.send_signal(number)
+            try:
+                # Standard input stays open: no end of it lets the command go on.
+                assert process.wait(10) == 130
+            finally:
+                process.kill()
+            assert process.stderr is not None
+            assert len(lines(process.stderr.read())) == 1
         assert list(tmp_path.iterdir()) == []
 
 

@@ -59,7 +59,7 @@ def test_submodules_come_by_attribute(name: str) -> None:
 
 
 def test_unknown_attribute() -> None:
-    with pytest.raises(AttributeError, match="mmh_rs.*has no attribute 'compres'"):
+    with pytest.raises(AttributeError, match=r"mmh_rs.*has no attribute 'compres'"):
         _ = mmh.compres  # type: ignore[attr-defined]
 
 

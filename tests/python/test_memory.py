@@ -297,7 +297,7 @@ class TestOut:
         assert mmh.decompress(mmh.compress(b""), np.empty((0, 3), np.float32)) == 0
 
     def test_too_small(self) -> None:
-        with pytest.raises(ValueError, match="5999.*6000|6000.*5999"):
+        with pytest.raises(ValueError, match=r"5999.*6000|6000.*5999"):
             mmh.decompress(self.blob, bytearray(5999))
 
     def test_read_only(self) -> None:

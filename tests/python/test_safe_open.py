@@ -166,7 +166,7 @@ def test_errors(pair: tuple[Path, Path], tmp_path: Path) -> None:
         mmh.safe_open(packed, None)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         mmh.safe_open(bytes(packed), "np")  # type: ignore[arg-type]
-    with pytest.raises(mmh.MmhError, match="framework tensorgrad is invalid .accepted: pt, torch"):
+    with pytest.raises(mmh.MmhError, match=r"framework tensorgrad is invalid \(accepted: pt, torch"):
         mmh.safe_open(packed, "tensorgrad")
     with pytest.raises(mmh.MmhError, match="device cuda:0 is not supported for framework numpy"):
         mmh.safe_open(packed, "np", device="cuda:0")

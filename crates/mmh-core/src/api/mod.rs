@@ -23,8 +23,10 @@ use crate::container::index::FrameRow;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Bytes of source that are worked on at a time. Two or three batches are in memory at once.
+/// Bytes of source that are worked on at a time, at most. Two or three batches are in memory at once.
 pub(crate) const BATCH: usize = 16 << 20;
+/// Bytes of a batch for each thread: enough to keep it busy, few enough to stay in its cache.
+const BATCH_PER_THREAD: usize = 4 << 20;
 /// Blocks of a batch: small tensors must not pile up.
 pub(crate) const BATCH_BLOCKS: usize = 1024;
 
@@ -98,6 +100,11 @@ impl Workers {
             n => n,
         };
         Workers { threads, pool: std::sync::OnceLock::new() }
+    }
+
+    /// Bytes of a batch for this many threads.
+    pub(crate) fn batch(&self) -> usize {
+        (self.threads * BATCH_PER_THREAD).min(BATCH)
     }
 
     fn pool(&self) -> Option<&rayon::ThreadPool> {

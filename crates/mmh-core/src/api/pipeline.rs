@@ -1,6 +1,6 @@
 //! Blocks in parallel, everything else in order.
 
-use super::{BATCH, BATCH_BLOCKS, Progress, Step, Workers};
+use super::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block::{self, BLOCK, Encoded, Segment, Settings};
 use crate::container::reader::with_scratch;
 use crate::container::writer::Writer;
@@ -46,6 +46,7 @@ struct Cutter<'a, 's> {
     done_in_segment: u64,
     at: u64,
     ended: bool,
+    batch: usize,
 }
 
 impl<'a> Cutter<'a, '_> {
@@ -56,7 +57,7 @@ impl<'a> Cutter<'a, '_> {
         let mut len = 0usize;
         let (mut segment, mut done) = (self.segment, self.done_in_segment);
         while let Some(s) = self.segments.get(segment) {
-            if len >= BATCH || planned.len() >= BATCH_BLOCKS {
+            if len >= self.batch || planned.len() >= BATCH_BLOCKS {
                 break;
             }
             let n = (s.len - done).min(BLOCK as u64) as usize;
@@ -208,6 +209,7 @@ pub fn run<W: Write + Send>(
         done_in_segment: 0,
         at: 0,
         ended: false,
+        batch: workers.batch(),
     };
     let mut hashes = Hashes {
         blake3: work.blake3.then(blake3::Hasher::new),

@@ -199,6 +199,9 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
     let drop = all.trailing_zeros().min(r);
     let mut zeros = Zeros { drop: drop as u8, low: 0, segment: 0, presence: Vec::new(), all };
     let mut best = 0;
+    if ors.iter().all(|or| or.trailing_zeros() <= drop) {
+        return zeros;
+    }
     // Coarser segments cost fewer bits of presence and find less.
     for segment in FINEST..=12 {
         let group = 1usize << (segment - FINEST);
