@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import mmap
 from pathlib import Path
 from typing import Any
@@ -328,8 +329,9 @@ def test_damaged_blobs() -> None:
     for at in range(8, len(blob), max(1, len(blob) // 200)):
         damaged = bytearray(blob)
         damaged[at] ^= 0x10
-        with pytest.raises(mmh.MmhError):
-            mmh.decompress(damaged)
+        # Some bits of some codecs mean nothing; what comes out is right all the same, or nothing does.
+        with contextlib.suppress(mmh.MmhError):
+            assert mmh.decompress(damaged) == weights(20_000).tobytes()
     with pytest.raises(mmh.MmhError):
         mmh.decompress(blob + b"\0")
 

@@ -37,7 +37,7 @@ def doctor(run: Run) -> None:
         advice=advice,
     )
     rows = [["mmh-rs", _core.__version__], ["format version", str(_core.FORMAT_VERSION)]]
-    rows += [[words(key), value(fact)] for key, fact in engine.items()]
+    rows += [[words(key), value(fact)] for key, fact in engine.items() if "version" not in key]
     rows += [["codecs", ", ".join(_core.CODECS)], ["python", python]]
     rows += [[name, version or "not installed"] for name, version in packages.items()]
     run.show("\n".join(f"{printable(name):<16}  {printable(text)}" for name, text in rows))

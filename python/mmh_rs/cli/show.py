@@ -159,8 +159,9 @@ def _reasons(explained: Sequence[Why]) -> str:
             title.append(f"{number(why['bytes'])} bytes from {number(why['start'])} → {number(why['stored'])}")
             title.append(percent(why["stored"], why["bytes"]))
         lines = ["  ".join(title)]
-        if why["seen"]:
-            lines.append("  seen    " + ", ".join(f"{words(key)} {value(fact)}" for key, fact in why["seen"].items()))
+        seen = [f"{words(key)} {value(fact)}" for key, fact in why["seen"].items() if fact is not None]
+        if seen:
+            lines.append("  seen    " + ", ".join(seen))
         for bid in why["bids"]:
             mark = "←" if bid["codec"] == why["chosen"] else " "
             estimate = "-" if bid["estimate"] is None else f"{bid['estimate']:.3f}"

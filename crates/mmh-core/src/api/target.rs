@@ -30,7 +30,7 @@ impl Target {
             .prefix(".mmh-")
             .suffix(".part")
             .tempfile_in(directory)
-            .map_err(|e| Error::io(path, e))?;
+            .map_err(|e| Error::io(path, plain(e)))?;
         Ok(Target { temp, path: path.to_path_buf(), force })
     }
 
@@ -60,6 +60,18 @@ impl Target {
             Err(e) => Err(Error::io(&self.path, e.error)),
         }
     }
+}
+
+/// The system's own error, without the name of the temporary file, which means nothing to the user.
+fn plain(e: io::Error) -> io::Error {
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = e.get_ref().map(|e| e as _);
+    while let Some(i) = inner {
+        if let Some(errno) = i.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(errno);
+        }
+        inner = i.source();
+    }
+    e
 }
 
 fn exists(path: &Path) -> Error {

@@ -1,0 +1,92 @@
+//! What every codec in the table has to keep, whatever it does inside.
+
+use super::*;
+use crate::dtype::Dtype;
+use crate::plan;
+use proptest::prelude::*;
+
+fn noise(n: usize, mut seed: u64) -> Vec<u8> {
+    (0..n)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        })
+        .collect()
+}
+
+fn bf16_weights(n: usize) -> Vec<u8> {
+    noise(4 * n, 11)
+        .chunks(4)
+        .map(|c| c.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.03)
+        .flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes())
+        .collect()
+}
+
+fn samples() -> Vec<(&'static str, Vec<u8>, Option<Dtype>)> {
+    vec![
+        ("one byte", vec![7], None),
+        ("text", b"the name of the layer and the name of the tensor ".repeat(30), None),
+        ("zeros", vec![0; 5000], Some(Dtype::F32)),
+        ("period", noise(251, 1).repeat(9), None),
+        ("noise", noise(3001, 2), None),
+        ("bf16", bf16_weights(3000), Some(Dtype::BF16)),
+        ("bf16, odd", bf16_weights(3000)[1..].to_vec(), None),
+        ("counting", (0..2000u64).flat_map(u64::to_le_bytes).collect(), Some(Dtype::I64)),
+        ("mask", noise(9000, 3).iter().map(|b| b & 1).collect(), Some(Dtype::Bool)),
+    ]
+}
+
+#[test]
+fn the_table_is_in_order_and_found_by_id_and_name() {
+    assert!(CODECS.windows(2).all(|w| w[0].id() < w[1].id()));
+    for codec in CODECS {
+        assert_eq!(by_id(codec.id()).unwrap().name(), codec.name());
+        assert_eq!(by_name(codec.name()).unwrap().id(), codec.id());
+    }
+}
+
+#[test]
+fn what_is_encoded_comes_back_and_no_damage_panics() {
+    let mut scratch = Scratch::default();
+    for codec in CODECS {
+        let mut used = 0;
+        for (what, data, dtype) in samples() {
+            for level in [1, 5, 9] {
+                let level = Level::new(level).unwrap();
+                let choice = plan::choose(&data, dtype, level, &mut scratch);
+                let block = Block { data: &data, element: choice.element, level, split: None };
+                let mut payload = Vec::new();
+                if !codec.encode(&block, &mut scratch, &mut payload).unwrap() {
+                    continue;
+                }
+                used += 1;
+                let mut back = vec![0xaa; data.len()];
+                codec.decode(&payload, &mut back, &mut scratch).unwrap();
+                assert!(back == data, "{} {what} {level:?}", codec.name());
+                // Damage gives an error or bytes, whatever they are; the frame's checksum tells.
+                for cut in 0..payload.len().min(200) {
+                    let _ = codec.decode(&payload[..cut], &mut back, &mut scratch);
+                }
+                for bit in 0..(payload.len() * 8).min(1600) {
+                    payload[bit / 8] ^= 1 << (bit % 8);
+                    let _ = codec.decode(&payload, &mut back, &mut scratch);
+                    payload[bit / 8] ^= 1 << (bit % 8);
+                }
+                // So does a payload for another size.
+                let _ = codec.decode(&payload, &mut vec![0; data.len() + 1], &mut scratch);
+            }
+        }
+        assert!(used > 0, "{} encoded nothing", codec.name());
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_payloads_never_panic(payload in prop::collection::vec(any::<u8>(), 0..300), n in 1usize..5000) {
+        let mut scratch = Scratch::default();
+        let mut out = vec![0; n];
+        for codec in CODECS {
+            let _ = codec.decode(&payload, &mut out, &mut scratch);
+        }
+    }
+}

@@ -22,7 +22,7 @@ pub fn sniff(block: &[u8], level: Level, scratch: &mut Scratch) -> Option<Elemen
     let mut best = (plain, ratio(&sample, plain, level, scratch));
     for element in candidates(&sample) {
         let r = ratio(&sample, element, level, scratch);
-        let margin = if best.0 == plain { MARGIN } else { 0.999 };
+        let margin = if best.0.width < element.width { MARGIN } else { 0.999 };
         if r < best.1 * margin {
             best = (element, r);
         }

@@ -61,10 +61,12 @@ pub fn encode(
         .map(|(w, s)| (w, s + drop))
         .map(|cut| (cut, plane_mode(cut, width, rest, n, zeros.all, level, &mut scratch.bytes)))
         .collect();
+    // What the low part costs is told by the segments that have one.
+    let present = if zeros.low > 0 { gather(&zeros, width, rest, 0, n, &mut scratch.low) } else { 0 };
     let low: Vec<(Cut, Mode)> = params
         .low_planes()
         .map(|(w, s)| (w, s + drop))
-        .map(|cut| (cut, plane_mode(cut, width, rest, n, zeros.all, level, &mut scratch.bytes)))
+        .map(|cut| (cut, plane_mode(cut, width, &scratch.low, present, zeros.all, level, &mut scratch.bytes)))
         .collect();
 
     params.write(out);
