@@ -177,9 +177,10 @@ def _zstd(weights: Weights) -> Iterator[Candidate]:
     import zstandard
 
     decompressor = zstandard.ZstdDecompressor()
+    data = weights.raw.tobytes()
     for level in (1, 3):
         compressor = zstandard.ZstdCompressor(level=level)
-        yield Candidate(f"zstd {level}", partial(compressor.compress, memoryview(weights.raw)), decompressor.decompress)
+        yield Candidate(f"zstd {level}", partial(compressor.compress, data), decompressor.decompress)
 
 
 def _lz4(weights: Weights) -> Iterator[Candidate]:

@@ -1,4 +1,4 @@
-"""The whole way in one minute: compress a model, list, verify, restore, compare, damage a copy, and sizes beside others.
+"""The whole way: compress a model, list, verify, restore, compare, damage a copy, and sizes beside others.
 
     make demo                          a model of 64 MB is made up
     make demo FILE=model.safetensors   with a file of yours, which is only read
@@ -169,13 +169,13 @@ def sample(path: Path) -> tuple[bytes, str | None]:
     """Up to 32 MiB of the file's largest tensors of one dtype, or its first bytes if it has no tensors."""
     limit = 32 << 20
     with mmh.open(OUT / f"{path.name}.mmh") as archive:
-        infos = sorted(archive.infos(), key=lambda info: -info.bytes)
+        infos = sorted(archive.infos(), key=lambda info: -info.nbytes)
         if not infos:
             return archive.read(0, min(limit, archive.header.source_bytes)), None
         dtype, parts, left = infos[0].dtype, [], limit
         for info in infos:
             if info.dtype == dtype and left > 0:
-                parts.append(archive.read(info.start, min(info.bytes, left // 8 * 8)))
+                parts.append(archive.read(info.start, min(info.nbytes, left // 8 * 8)))
                 left -= len(parts[-1])
         return b"".join(parts), dtype
 
@@ -246,7 +246,7 @@ def main() -> None:
 
     before, after = source.stat().st_size, (OUT / stored).stat().st_size
     console.print(
-        f"\n[bold green]good[/]: {source.name} of {before / 1e6:.1f} MB takes {after / 1e6:.1f} MB ({after / before:.1%}), "
+        f"\n[bold green]good[/]: {source.name}, {before / 1e6:.1f} MB, takes {after / 1e6:.1f} MB ({after / before:.1%}), "
         "comes back byte for byte, and damage is found."
     )
 

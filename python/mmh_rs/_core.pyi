@@ -112,7 +112,7 @@ class Archive:
     def read_into(self, start: int, out: Buffer, threads: int = 0, check: bool = True) -> None:
         """Fills the writable `out` with len(out) source bytes from offset `start`; reads only the frames needed."""
     def verify(self, threads: int = 0, progress: Progress | None = None) -> Verification: ...
-    def why(self) -> list[Why]:
+    def why(self, level: int = 5) -> list[Why]:
         """What the plan sees in each segment, seen again from the restored bytes, beside what is stored."""
 
 def compress(
@@ -153,4 +153,4 @@ def explain_file(source: str, level: int) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
 def doctor() -> dict[str, Any]:
-    """cpu: str, simd: {name: available}, simd_used: str, threads: int, engine version, os, arch, memcpy_gbps, hash speeds…"""
+    """version, format_version, os, arch, cpu, threads, simd ({name: available}), simd_used, memcpy_gbps."""

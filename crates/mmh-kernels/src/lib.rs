@@ -13,7 +13,7 @@
 //!
 //! Functions here are pure: they never allocate beyond the vectors handed to them, never panic on any data, and give the
 //! same bytes whatever the CPU. A loop is written once in `generic` and compiled for each instruction set by
-//! `dispatch`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
+//! `dispatch`; what the compiler does not find is written by hand in `x86_64`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
 
 #[macro_use]
 mod dispatch;
@@ -24,4 +24,6 @@ pub mod histogram;
 pub mod huffman;
 pub mod period;
 pub mod planes;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 pub mod zeros;

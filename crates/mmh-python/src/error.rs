@@ -1,7 +1,7 @@
 //! The engine's errors as Python's.
 
 use mmh_core::Error;
-use pyo3::exceptions::{PyException, PyFileExistsError, PyIsADirectoryError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::{create_exception, types::PyString};
 
@@ -30,22 +30,35 @@ fn os_error(py: Python<'_>, path: Option<&std::path::Path>, source: std::io::Err
         return source.into();
     }
     let name = path.map(|p| PyString::new(py, &p.to_string_lossy()).unbind());
-    let kind = source.kind();
-    let errno = source.raw_os_error();
-    let text = |errno: i32| -> String {
-        let strerror = || py.import("os")?.call_method1("strerror", (errno,))?.extract::<String>();
-        strerror().unwrap_or_else(|_: PyErr| source.to_string())
-    };
-    match (errno, kind) {
-        (Some(errno), _) => match name {
-            Some(name) => PyOSError::new_err((errno, text(errno), name)),
-            None => PyOSError::new_err((errno, text(errno))),
-        },
-        (None, std::io::ErrorKind::AlreadyExists) => PyFileExistsError::new_err((17, text(17), name)),
-        (None, std::io::ErrorKind::IsADirectory) => PyIsADirectoryError::new_err((21, text(21), name)),
-        _ => PyOSError::new_err(match path {
+    let Some(errno) = errno(&source) else {
+        return PyOSError::new_err(match path {
             Some(p) => format!("{}: {source}", p.display()),
             None => source.to_string(),
-        }),
+        });
+    };
+    let strerror = || py.import("os")?.call_method1("strerror", (errno,))?.extract::<String>();
+    let text = strerror().unwrap_or_else(|_: PyErr| source.to_string());
+    match name {
+        Some(name) => PyOSError::new_err((errno, text, name)),
+        None => PyOSError::new_err((errno, text)),
     }
+}
+
+/// The number that C gives to this kind of error; the same on every system for these.
+fn errno(e: &std::io::Error) -> Option<i32> {
+    use std::io::ErrorKind as Kind;
+    Some(match e.kind() {
+        Kind::NotFound => 2,
+        Kind::PermissionDenied => 13,
+        Kind::AlreadyExists => 17,
+        Kind::NotADirectory => 20,
+        Kind::IsADirectory => 21,
+        Kind::FileTooLarge => 27,
+        Kind::StorageFull => 28,
+        Kind::ReadOnlyFilesystem => 30,
+        Kind::BrokenPipe => 32,
+        // Others differ from system to system; Windows has numbers of its own.
+        _ if cfg!(unix) => return e.raw_os_error(),
+        _ => return None,
+    })
 }

@@ -231,8 +231,21 @@ def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: 
             if job.source is None:
                 binary_stdin()
             one(job)
-            if remove and job.source is not None:
+            if remove and job.source is not None and job.target is not None:
+                _sync(job.target)
                 os.unlink(job.source)
+
+
+def _sync(path: str) -> None:
+    """The source goes only when the result would survive a power cut."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+    if os.name == "posix":
+        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def _make_directory(path: str) -> None:

@@ -43,10 +43,15 @@ fn allowance(len: u64) -> u64 {
     len + len / 1000 + 1024
 }
 
-/// Compresses bytes, or an array of the given dtype and shape.
+/// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
 pub fn compress_bytes(data: &[u8], array: Option<(Dtype, Vec<u64>)>, options: &CompressOptions) -> Result<Vec<u8>> {
+    let workers = Workers::new(options.threads);
+    let mut quiet = |_: Step| Ok(());
     let layout = match array {
-        None => Layout::opaque(),
+        None => {
+            let layout = source::find(Input { bytes: &data, complete: true });
+            return Ok(smallest(&data, layout, options, &workers, &mut quiet)?.0);
+        }
         Some((dtype, shape)) => {
             let len = data.len() as u64;
             if dtype.size_of(&shape) != Some(len) {
@@ -59,8 +64,6 @@ pub fn compress_bytes(data: &[u8], array: Option<(Dtype, Vec<u64>)>, options: &C
             Layout { format: Format::Array, tensors: vec![tensor] }
         }
     };
-    let workers = Workers::new(options.threads);
-    let mut quiet = |_: Step| Ok(());
     let capacity = data.len() / 4 * 3 + 4096;
     let (out, _) = compress_at(&data, layout, Vec::with_capacity(capacity), options, &workers, &mut quiet)?;
     Ok(out)

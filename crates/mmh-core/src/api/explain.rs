@@ -1,8 +1,8 @@
 //! What the plan sees, and why it chooses as it does.
 
 use super::Workers;
-use crate::block::{self, BLOCK};
-use crate::codec::{Level, Scratch};
+use crate::block::{self, BLOCK, Settings};
+use crate::codec::{self, Level, Scratch};
 use crate::container::reader::Archive;
 use crate::error::Result;
 use crate::io::ReadAt;
@@ -54,7 +54,7 @@ pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
         buf.resize(s.len.min(BLOCK as u64) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|(i, _)| layout.tensors.get(i)).map(|t| t.name.clone());
-        all.push(explain(&buf, s, name, level, &mut scratch));
+        all.push(explain(&buf, s, name, level, &mut scratch)?);
     }
     Ok(all)
 }
@@ -72,7 +72,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<
         buf.resize(s.len.min(BLOCK as u64) as usize, 0);
         archive.read_range(s.start, &mut buf, &workers, true)?;
         let name = s.tensor.and_then(|(i, _)| tensors.get(i)).map(|t| t.name.clone());
-        let mut why = explain(&buf, s, name, level, &mut scratch);
+        let mut why = explain(&buf, s, name, level, &mut scratch)?;
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
         all.push(why);
@@ -80,7 +80,13 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<
     Ok(all)
 }
 
-fn explain(block: &[u8], s: &block::Segment, name: Option<String>, level: Level, scratch: &mut Scratch) -> Why {
+fn explain(
+    block: &[u8],
+    s: &block::Segment,
+    name: Option<String>,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Result<Why> {
     let choice = plan::choose(block, s.tensor.map(|t| t.1), level, scratch);
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
@@ -88,20 +94,23 @@ fn explain(block: &[u8], s: &block::Segment, name: Option<String>, level: Level,
     let byte_entropy =
         counts.iter().filter(|c| **c > 0).map(|c| *c as f64 / n * (n / *c as f64).log2()).sum();
     let split = choice.split.as_ref();
-    Why {
+    // What it came to, since the choice falls back to `store` where nothing was gained.
+    let settings = Settings { level, codec: None, verify: false };
+    let encoded = block::encode(block, s.tensor.map(|t| t.1), &settings, scratch, Vec::new())?;
+    Ok(Why {
         name,
         dtype: s.tensor.map(|t| t.1.name()),
         start: s.start,
         bytes: s.len,
         stored: None,
-        chosen: choice.codec.name(),
+        chosen: codec::name_of(encoded.codec),
         byte_entropy,
         zero_bytes: counts[0] as f64 / n,
         element: choice.element.map(|e| (8 << e.width, e.head)),
         bits: split.map(|f| (f.symbol_millibits as f64 / 1000.0, f.element_millibits as f64 / 1000.0)),
         symbol_bits: split.map(|f| f.spec.t),
         zero_bits: split.map(|f| f.zero_bits),
-        period: crate::codec::pattern251::find(block),
+        period: codec::pattern251::find(block),
         bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.into_owned())).collect(),
-    }
+    })
 }

@@ -126,11 +126,10 @@ impl Workers {
     /// Applies `f` to every item, in parallel; the results are in the order of the items.
     pub fn map<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
         use rayon::prelude::*;
-        match self.pool() {
-            Some(pool) if items.len() > 1 => {
-                pool.install(|| items.into_par_iter().with_max_len(1).map(f).collect())
-            }
-            _ => items.into_iter().map(f).collect(),
+        // One item is not worth starting threads for.
+        match if items.len() > 1 { self.pool() } else { None } {
+            Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).map(f).collect()),
+            None => items.into_iter().map(f).collect(),
         }
     }
 

@@ -39,7 +39,7 @@ impl Target {
         self.temp.as_file_mut()
     }
 
-    /// Syncs, takes over mode and modification time of `like`, and renames.
+    /// Takes over mode and modification time of `like`, and renames.
     pub fn commit(self, like: Option<&File>) -> Result<()> {
         let io = |e| Error::io(&self.path, e);
         let file = self.temp.as_file();
@@ -52,7 +52,6 @@ impl Target {
             }
             _ => set_default_mode(file).map_err(io)?,
         }
-        file.sync_data().map_err(io)?;
         let done = if self.force { self.temp.persist(&self.path) } else { self.temp.persist_noclobber(&self.path) };
         match done {
             Ok(_) => Ok(()),
@@ -62,16 +61,9 @@ impl Target {
     }
 }
 
-/// The system's own error, without the name of the temporary file, which means nothing to the user.
+/// The kind of the error, without the name of the temporary file, which means nothing to the user.
 fn plain(e: io::Error) -> io::Error {
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = e.get_ref().map(|e| e as _);
-    while let Some(i) = inner {
-        if let Some(errno) = i.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return io::Error::from_raw_os_error(errno);
-        }
-        inner = i.source();
-    }
-    e
+    io::Error::from(e.kind())
 }
 
 fn exists(path: &Path) -> Error {

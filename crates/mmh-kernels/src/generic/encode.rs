@@ -3,7 +3,7 @@
 use crate::huffman::{EncodeTable, MAX_CODE};
 
 /// Bytes that the codes of `n` symbols can take, and the eight that each flush writes whole.
-fn room(n: usize) -> usize {
+pub fn room(n: usize) -> usize {
     n * MAX_CODE as usize / 8 + 9
 }
 
@@ -19,6 +19,12 @@ pub fn one(table: &EncodeTable, symbols: &[u8], out: &mut Vec<u8>) -> usize {
     };
     out.truncate(start + size);
     size
+}
+
+/// Goes on with a stream of which `at` bytes are written and `bits` bits wait in `acc`; gives its size in bytes.
+#[cfg(target_arch = "x86_64")]
+pub fn resume(table: &EncodeTable, symbols: &[u8], out: &mut [u8], at: usize, acc: u64, bits: u64) -> usize {
+    Stream { acc, bits, at }.finish::<4>(table, symbols, out)
 }
 
 /// The same for two streams at once, so that one does not wait for the other's additions; the second follows the first.

@@ -1,0 +1,3 @@
+//! Loops that the compiler does not find by itself.
+
+pub mod encode;

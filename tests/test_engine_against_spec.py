@@ -1,0 +1,207 @@
+"""The engine writes what the specification says, and refuses what it forbids: both implementations side by side.
+
+`test_spec_decoder.py` puts every hand-made file before both; here are the files that the engine makes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mmh_rs as mmh
+from mmh_rs import _core
+from verdicts import assert_same, by_engine, by_spec
+
+CODECS = [codec for codec in _core.CODECS if codec != "auto"]
+WIDTHS = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F4": 1, "U16": 2, "I16": 2, "F16": 2,
+    "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+FLOATS = ["BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"]
+GROUP = 32768
+EDGES = [0, 1, 2, 7, 63, 64, 65, 1023, 1024, 1025, GROUP - 1, GROUP, GROUP + 1]
+
+
+def weights(dtype: str, count: int, seed: int = 0) -> bytes:
+    """`count` elements as a model has them."""
+    random = np.random.default_rng(seed)
+    width = WIDTHS[dtype]
+    if dtype == "F64":
+        return random.normal(0, 0.02, count).tobytes()
+    values = random.normal(0, 0.02, count).astype(np.float32)
+    if dtype == "F16":
+        return values.astype(np.float16).tobytes()
+    if dtype in ("F32", "BF16"):
+        return np.ascontiguousarray(values.view(np.uint8).reshape(count, 4)[:, 4 - width :]).tobytes()
+    spread = np.rint(random.normal(0, 20, count)).astype(np.int64)
+    return np.ascontiguousarray(spread.view(np.uint8).reshape(count, 8)[:, :width]).tobytes()
+
+
+def special(dtype: str, count: int) -> bytes:
+    """NaNs with payloads, infinities, both zeros, subnormals and their neighbours, over and over."""
+    bits = 8 * WIDTHS[dtype]
+    exponent = {"BF16": 8, "F16": 5, "F32": 8, "F64": 11, "F8_E4M3": 4, "F8_E5M2": 5}[dtype]
+    mantissa = bits - 1 - exponent
+    infinity = (1 << exponent) - 1 << mantissa
+    one = (1 << exponent - 1) - 1 << mantissa
+    some = [
+        0,
+        1,
+        (1 << mantissa) - 1,
+        1 << mantissa,
+        one,
+        one + 1,
+        infinity - 1,
+        infinity,
+        infinity + 1,
+        infinity | 0x55,
+    ]
+    patterns = [value & (1 << bits) - 1 | sign << bits - 1 for value in some for sign in (0, 1)]
+    choice = np.random.default_rng(1).integers(0, len(patterns), count)
+    return b"".join(patterns[i].to_bytes(bits // 8, "little") for i in choice)
+
+
+def round_trip(data: bytes, dtype: str | None, **options: object) -> bytes:
+    """Compress, and have both restore it. The blob."""
+    blob = mmh.compress(data, dtype=dtype, threads=1, **options)  # type: ignore[arg-type]
+    assert len(blob) <= len(data) * 1.001 + 1024
+    assert by_engine(blob) == data
+    assert by_spec(blob) == data
+    return blob
+
+
+@pytest.mark.parametrize("count", EDGES)
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_sizes_around_edges(dtype: str, count: int) -> None:
+    round_trip(weights(dtype, count), dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_special_values(dtype: str) -> None:
+    round_trip(special(dtype, 5000), dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_all_bit_patterns(dtype: str) -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).tobytes()
+    round_trip(every * (4 if dtype == "F32" else 1), dtype)
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+@pytest.mark.parametrize("dtype", ["BF16", "F32", "I8", None])
+def test_levels(dtype: str | None, level: int) -> None:
+    round_trip(weights(dtype or "BF16", 3000), dtype, level=level)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("dtype", ["BF16", "F64", None])
+def test_codecs(dtype: str | None, codec: str) -> None:
+    for data in (weights(dtype or "BF16", 2000), bytes(range(100)) * 80, bytes(8000)):
+        round_trip(data, dtype, codec=codec)
+
+
+def test_rows_that_were_upcast() -> None:
+    rows = np.frombuffer(weights("F32", 40 * 512), np.uint32).reshape(40, 512).copy()
+    rows[::2] &= 0xFFFF0000
+    blob = round_trip(rows.tobytes(), "F32")
+    assert len(blob) < 0.7 * rows.nbytes
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1, 2])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_around_blocks(blocks: int, extra: int) -> None:
+    """Too large for the slow decoder: the engine alone, and the same bytes from one thread and from two."""
+    data = np.random.default_rng(3).normal(0, 0.02, (blocks << 18) + 1).astype(np.float32).tobytes()
+    data = data[: (blocks << 20) + extra]
+    blob = mmh.compress(data, threads=1)
+    assert mmh.compress(data, threads=2) == blob
+    assert mmh.decompress(blob, threads=2) == data
+    assert mmh.decompress(blob, threads=1) == data
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    data=st.binary(max_size=3000),
+    times=st.integers(1, 5),
+    dtype=st.sampled_from([None, *WIDTHS]),
+    level=st.integers(1, 9),
+    codec=st.sampled_from(["auto", *CODECS]),
+)
+def test_any_bytes(data: bytes, times: int, dtype: str | None, level: int, codec: str) -> None:
+    data = data * times
+    if dtype is not None:
+        data = data[: len(data) // WIDTHS[dtype] * WIDTHS[dtype]]
+    round_trip(data, dtype, level=level, codec=codec)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=st.lists(st.integers(0, 9), max_size=5), dtype=st.sampled_from(["float16", "float32", "int64", "bool"]))
+def test_any_shape(shape: list[int], dtype: str) -> None:
+    array = np.random.default_rng(len(shape)).integers(0, 2, shape).astype(dtype)
+    blob = mmh.compress(array)
+    assert assert_same(blob) == array.tobytes()
+    with mmh.open(blob) as archive:
+        (info,) = archive.infos()
+        assert list(info.shape) == shape
+
+
+# ---- Damage ----
+
+SMALL = [*CODECS, "upcast"]
+
+
+def small(codec: str) -> tuple[bytes, bytes]:
+    """A blob of some hundred bytes that uses a codec, and what it stands for."""
+    if codec == "upcast":
+        values = np.frombuffer(weights("F32", 512), np.uint32).copy()
+        values[:256] &= 0xFFFF0000
+        return mmh.compress(values.tobytes(), dtype="F32", codec="tensor"), values.tobytes()
+    data = weights("BF16", 300) if codec in ("tensor", "store") else b"a tensor, again: " * 20
+    return mmh.compress(data, dtype="BF16" if codec == "tensor" else None, codec=codec), data
+
+
+@pytest.mark.parametrize("codec", SMALL)
+def test_every_truncation(codec: str) -> None:
+    blob, data = small(codec)
+    for size in range(len(blob)):
+        assert isinstance(by_engine(blob[:size]), str), size
+        with pytest.raises(mmh.MmhError):
+            mmh.decompress(blob[:size])
+    assert by_engine(blob) == data
+
+
+@pytest.mark.parametrize("codec", SMALL)
+def test_every_flipped_bit(codec: str) -> None:
+    """Every one is noticed: there is no bit that says nothing."""
+    blob, _ = small(codec)
+    for bit in range(8 * len(blob)):
+        changed = bytearray(blob)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(mmh.MmhError):
+            mmh.decompress(bytes(changed))
+
+
+@pytest.mark.parametrize("codec", SMALL)
+def test_bytes_put_in_and_taken_out(codec: str) -> None:
+    blob, _ = small(codec)
+    for at in range(0, len(blob), 3):
+        assert isinstance(by_engine(blob[:at] + b"\0" + blob[at:]), str) or blob[at : at + 1] == b"\0"
+        assert isinstance(by_engine(blob[:at] + blob[at + 1 :]), str)
+
+
+# ---- Runs ----
+
+
+@pytest.mark.parametrize("period", [bytes(1), np.random.default_rng(5).bytes(251)], ids=["zeros", "251"])
+def test_a_gibibyte_of_a_pattern(period: bytes) -> None:
+    """At most 536 bytes, whatever the length."""
+    size = 1 << 30
+    data = bytearray(period * (size // len(period) + 1))
+    del data[size:]
+    blob = mmh.compress(data)
+    assert len(blob) <= 536
+    out = bytearray(size)
+    assert mmh.decompress(blob, out=out) == size
+    assert out == data
