@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 # pyo3 is compiled once, against one Python.
 export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 TYPED := python/mmh_rs spec/decoder.py spec/vectors/make.py scripts benches
 FUZZ_SECONDS ?= 30
 
@@ -56,6 +57,7 @@ bench: build $(TORCH)/.bench ## us and others on real weights (fetches 1.1 GB on
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@mkdir -p fuzz/corpus/decode_never_panics && cp spec/vectors/*/*.mmh fuzz/corpus/decode_never_panics/
 	@for target in decode_never_panics round_trip_is_exact tensor_payload_never_panics; do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-timeout=10 -rss_limit_mb=2048 || exit 1; \

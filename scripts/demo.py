@@ -64,9 +64,9 @@ def norm(random: np.random.Generator, size: int) -> Bf16:
 
 
 def model() -> Iterator[tuple[str, Bf16]]:
-    """A small llama: 12 layers of 512 with an embedding of 8,192 tokens that the head shares."""
+    """A small llama: 8 layers of 512 with an embedding of 8,192 tokens that the head shares."""
     random = np.random.default_rng(251)
-    width, hidden, tokens, layers = 512, 1152, 8192, 10
+    width, hidden, tokens, layers = 512, 1216, 8192, 8
     embedding = matrix(random, tokens, width, 0.02)
     yield "model.embed_tokens.weight", embedding
     for layer in range(layers):
@@ -245,9 +245,10 @@ def main() -> None:
     compare(source)
 
     before, after = source.stat().st_size, (OUT / stored).stat().st_size
+    percent = f"{after / before:.1%}"
     console.print(
-        f"\n[bold green]good[/]: {source.name}, {before / 1e6:.1f} MB, takes {after / 1e6:.1f} MB ({after / before:.1%}), "
-        "comes back byte for byte, and damage is found."
+        f"\n[bold green]good[/]: {source.name} takes {after / 1e6:.1f} of {before / 1e6:.1f} MB ({percent}); "
+        "it came back byte for byte, and the damage was found."
     )
 
 

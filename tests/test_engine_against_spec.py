@@ -174,13 +174,16 @@ def test_every_truncation(codec: str) -> None:
 
 @pytest.mark.parametrize("codec", SMALL)
 def test_every_flipped_bit(codec: str) -> None:
-    """Every one is noticed: there is no bit that says nothing."""
-    blob, _ = small(codec)
+    """An error, or the right bytes: LZ4 and Zstandard can say the same in more than one way."""
+    blob, data = small(codec)
     for bit in range(8 * len(blob)):
         changed = bytearray(blob)
         changed[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(mmh.MmhError):
-            mmh.decompress(bytes(changed))
+        try:
+            assert mmh.decompress(bytes(changed)) == data, bit
+        except mmh.MmhError:
+            continue
+        assert assert_same(bytes(changed)) == data, bit
 
 
 @pytest.mark.parametrize("codec", SMALL)
@@ -198,8 +201,7 @@ def test_bytes_put_in_and_taken_out(codec: str) -> None:
 def test_a_gibibyte_of_a_pattern(period: bytes) -> None:
     """At most 536 bytes, whatever the length."""
     size = 1 << 30
-    data = bytearray(period * (size // len(period) + 1))
-    del data[size:]
+    data = memoryview(period * (size // len(period) + 1))[:size]
     blob = mmh.compress(data)
     assert len(blob) <= 536
     out = bytearray(size)

@@ -20,10 +20,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tests"))
 
-import mmh_builder as mb  # noqa: E402
 import numpy as np  # noqa: E402
 import zstandard  # noqa: E402
 
+import mmh_builder as mb  # noqa: E402
 import mmh_rs as mmh  # noqa: E402
 
 Vector = tuple[str, bytes, bytes]
@@ -37,8 +37,8 @@ BF16 = np.ascontiguousarray(
 def by_hand() -> Iterator[Vector]:
     """Files from the builder: what the format allows, used by our writer or not."""
 
-    def file(name: str, frames: list[mb.Frame], tensors: list[mb.Tensor] | None = None, **options: Any) -> Vector:
-        return f"hand-{name}", mb.build(frames, tensors or [], **options), mb.restored_source(frames)
+    def file(label: str, frames: list[mb.Frame], tensors: list[mb.Tensor] | None = None, **options: Any) -> Vector:
+        return f"hand-{label}", mb.build(frames, tensors or [], **options), mb.restored_source(frames)
 
     yield file("empty", [])
     yield file("store", [mb.store(b"\0"), mb.store(bytes(range(256)))], name="größe.bin")
@@ -61,29 +61,23 @@ def by_hand() -> Iterator[Vector]:
         source_format=2,
     )
     for bits in (8, 16, 32, 64):
-        block = np.random.default_rng(bits).bytes(bits // 8 * 1100 + 1)
         for how in ("plain", "moved", "zigzag"):
-            t = min(8, bits - 1)
-            parts = mb.tensor_parts(block, element_bits=bits, t=t, sign_moved=how == "moved", zigzag=how == "zigzag")
-            # Random bytes do not shrink; constant planes make room for the fields around them.
-            yield from _fitting(f"tensor-{bits}-{how}", parts, bits, t, how)
+            yield coded_elements(bits, how)
 
 
-def _fitting(name: str, parts: mb.TensorParts, bits: int, t: int, how: str) -> Iterator[Vector]:
-    """The same cut over elements whose symbol is coded, so that the payload is smaller than the block."""
-    random = np.random.default_rng(bits + t)
+def coded_elements(bits: int, how: str) -> Vector:
+    """Elements of any width, cut in any way: symbols that are coded, the rest of them random and packed."""
+    t = min(8, bits - 1)
+    cut: dict[str, Any] = {"element_bits": bits, "t": t, "sign_moved": how == "moved", "zigzag": how == "zigzag"}
+    random = np.random.default_rng(bits)
     symbols = random.choice([3, 4, 5, 9], size=1100, p=[0.5, 0.25, 0.125, 0.125])
-    elements = [
-        mb.join_element(
-            int(symbol), int(random.integers(0, 1 << min(bits - t, 62))), bits, t, how == "moved", how == "zigzag"
-        )
-        for symbol in symbols
-    ]
-    block = b"".join(element.to_bytes(bits // 8, "little") for element in elements)
-    modes: list[mb.Mode] = [mb.Coded(mb.skewed_lengths([3, 4, 5, 9]))]
-    modes += [mb.PACKED] * len(mb.plane_widths(bits - t))
-    cut = mb.tensor_parts(block, element_bits=bits, t=t, sign_moved=how == "moved", zigzag=how == "zigzag", modes=modes)
-    yield f"hand-{name}", mb.build([mb.tensor_frame(cut.to_bytes(), block)]), block
+    rest = random.integers(0, 1 << min(bits - t, 62), symbols.size)
+    block = b"".join(
+        mb.join_element(int(T), int(R), **cut).to_bytes(bits // 8, "little") for T, R in zip(symbols, rest, strict=True)
+    )
+    modes: list[mb.Mode] = [mb.Coded(mb.skewed_lengths([3, 4, 5, 9])), *[mb.PACKED] * len(mb.plane_widths(bits - t))]
+    payload = mb.tensor_parts(block, modes=modes, **cut).to_bytes()
+    return f"hand-tensor-{bits}-{how}", mb.build([mb.tensor_frame(payload, block)]), block
 
 
 def by_engine() -> Iterator[Vector]:

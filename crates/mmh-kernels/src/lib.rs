@@ -22,6 +22,7 @@ pub mod fields;
 mod generic;
 pub mod histogram;
 pub mod huffman;
+pub mod memory;
 pub mod period;
 pub mod planes;
 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,12 @@
 //! Python buffers as slices, without a copy.
 
+use mmh_kernels::memory;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::mem::MaybeUninit;
 
 /// A contiguous buffer of bytes, held for as long as this lives.
 pub struct Bytes(PyBuffer<u8>);
@@ -48,5 +52,29 @@ impl BytesMut {
         }
         // SAFETY: as in `Bytes::as_slice`; the buffer is writable, and `&mut self` keeps this borrow the only one through this export.
         unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.len_bytes()) }
+    }
+}
+
+/// A new `bytes` object of `len` bytes that `fill` fills; on huge pages where that pays, as its first touch would cost more than the work.
+pub fn new_bytes<'py>(
+    py: Python<'py>,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]) -> PyResult<()>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    if len < memory::LARGE {
+        return PyBytes::new_with(py, len, fill);
+    }
+    let size = isize::try_from(len).map_err(|_| PyMemoryError::new_err(()))?;
+    // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
+    // until somebody does; it gives null with an exception set when there is no memory. The bytes are given a value before they are
+    // seen as `u8`: huge pages are asked for first, so that zeroing touches few of them.
+    unsafe {
+        let object = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
+        let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
+        let room = std::slice::from_raw_parts_mut(start, len);
+        memory::prefer_huge_pages(room);
+        std::ptr::write_bytes(start, 0, len);
+        fill(std::slice::from_raw_parts_mut(start.cast(), len))?;
+        Ok(object.cast_into_unchecked())
     }
 }

@@ -1,6 +1,6 @@
 //! The module's functions.
 
-use crate::buffer::{Bytes, BytesMut};
+use crate::buffer::{Bytes, BytesMut, new_bytes};
 use crate::convert::{self, Watch};
 use crate::error::raise;
 use mmh_core::api::{self, DecompressOptions};
@@ -40,7 +40,10 @@ pub fn compress<'py>(
     };
     let slice = data.as_slice();
     let blob = py.detach(|| api::compress_bytes(slice, array, &options)).map_err(|e| raise(py, e))?;
-    Ok(PyBytes::new(py, &blob))
+    new_bytes(py, blob.len(), |out| {
+        out.copy_from_slice(&blob);
+        Ok(())
+    })
 }
 
 #[pyfunction]
@@ -62,7 +65,7 @@ pub fn decompress<'py>(
     let archive = Archive::open(slice).map_err(|e| raise(py, e))?;
     let len = usize::try_from(archive.index().source_len)
         .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
-    PyBytes::new_with(py, len, |out| {
+    new_bytes(py, len, |out| {
         py.detach(|| archive.read_range(0, out, &api::Workers::new(threads), check)).map_err(|e| raise(py, e))
     })
 }

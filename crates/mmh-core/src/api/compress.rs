@@ -10,6 +10,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout, Tensor};
+use mmh_kernels::memory;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -64,9 +65,15 @@ pub fn compress_bytes(data: &[u8], array: Option<(Dtype, Vec<u64>)>, options: &C
             Layout { format: Format::Array, tensors: vec![tensor] }
         }
     };
-    let capacity = data.len() / 4 * 3 + 4096;
-    let (out, _) = compress_at(&data, layout, Vec::with_capacity(capacity), options, &workers, &mut quiet)?;
+    // Pages that are not written to cost nothing; growing would copy.
+    let capacity = allowance(data.len() as u64) as usize;
+    let (out, _) = compress_at(&data, layout, room(capacity), options, &workers, &mut quiet)?;
     Ok(out)
+}
+
+/// A vector for so many bytes, or one that grows if there is no memory for all of them at once.
+fn room(n: usize) -> Vec<u8> {
+    memory::with_capacity(n).unwrap_or_default()
 }
 
 /// Compresses what can be read at any offset.
@@ -288,7 +295,7 @@ fn smallest(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<(Vec<u8>, Report)> {
-    let (blob, report) = compress_at(input, layout, Vec::new(), options, workers, progress)?;
+    let (blob, report) = compress_at(input, layout, room(allowance(input.len()) as usize), options, workers, progress)?;
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }

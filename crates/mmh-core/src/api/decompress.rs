@@ -123,6 +123,9 @@ fn from_file(
     for (start, end) in windows(&archive) {
         let len = (end - start) as usize;
         let mut now = std::mem::take(&mut spare);
+        if now.capacity() < len {
+            now = zeroed(len as u64)?;
+        }
         now.resize(len, 0);
         let (decoded, written) = workers.join(
             || archive.read_range(start, &mut now, workers, options.check),

@@ -145,8 +145,8 @@ impl Workers {
 /// A vector with room for `n` bytes that the input has earned, or an error in place of an abort.
 pub(crate) fn zeroed(n: u64) -> Result<Vec<u8>> {
     let n = usize::try_from(n).map_err(|_| Error::Limit(format!("{n} bytes do not fit the address space")))?;
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| Error::Limit(format!("no memory for {n} bytes")))?;
+    let mut v = mmh_kernels::memory::with_capacity(n)
+        .ok_or_else(|| Error::Limit(format!("no memory for {n} bytes")))?;
     v.resize(n, 0);
     Ok(v)
 }

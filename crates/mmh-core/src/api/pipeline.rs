@@ -77,6 +77,9 @@ impl<'a> Cutter<'a, '_> {
                 match bytes.slice(start, len) {
                     Some(slice) => Cow::Borrowed(slice),
                     None => {
+                        if memory.capacity() < len {
+                            memory = super::zeroed(len as u64)?;
+                        }
                         memory.resize(len, 0);
                         bytes.read_exact_at(start, &mut memory).map_err(|e| match e.kind() {
                             std::io::ErrorKind::UnexpectedEof => {

@@ -5,6 +5,7 @@ use super::{GROUP, Scratch, lend};
 use crate::error::{Error, Result};
 use mmh_kernels::fields;
 use mmh_kernels::huffman::{self, DecodeTable};
+use mmh_kernels::memory;
 use mmh_kernels::planes::{self, Plane};
 
 /// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
@@ -65,6 +66,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     {
         let m = body.len() / size;
         let mut group = Cursor(from.take(u32::from_le_bytes(*size_bytes) as usize)?);
+        // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
+        let next = group.0.len().min(from.0.len());
+        memory::prefetch(&from.0[..next]);
         let symbol_bytes = lend(&mut scratch.symbols, m);
         match (&symbols.mode, symbols.table) {
             (Mode::Constant(v), _) => symbol_bytes.fill(*v),

@@ -1,0 +1,45 @@
+//! Large buffers: the first touch of a fresh page of 4 KiB costs more than decoding into it does.
+
+use std::mem::MaybeUninit;
+
+/// Buffers smaller than this are left alone.
+pub const LARGE: usize = 4 << 20;
+
+/// Asks the system to back a large buffer that has not been touched yet with huge pages. Advice: what is in it does not change, and
+/// where the system cannot or will not, nothing happens.
+pub fn prefer_huge_pages(room: &mut [MaybeUninit<u8>]) {
+    #[cfg(target_os = "linux")]
+    if room.len() >= LARGE {
+        let range = room.as_mut_ptr_range();
+        let page = 4096;
+        let start = range.start.align_offset(page);
+        let len = (room.len() - start.min(room.len())) & !(page - 1);
+        if start < room.len() && len > 0 {
+            // SAFETY: the range lies within `room`; this advice changes neither contents nor validity of memory.
+            unsafe {
+                libc::madvise(room.as_mut_ptr().add(start).cast(), len, libc::MADV_HUGEPAGE);
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = room;
+}
+
+/// A vector with room for `n` bytes, on huge pages where that pays; `None` if there is no memory for it.
+pub fn with_capacity(n: usize) -> Option<Vec<u8>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).ok()?;
+    prefer_huge_pages(v.spare_capacity_mut());
+    Some(v)
+}
+
+/// Asks for data that will be needed soon to be brought near. Advice only.
+pub fn prefetch(data: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in data.chunks(64) {
+        // SAFETY: SSE is part of x86-64, and a prefetch never faults.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = data;
+}

@@ -1,0 +1,147 @@
+"""Real weights: byte for byte on every way through, and no larger than promised.
+
+Runs where MMH_CORPUS names a directory that `benches/corpus/fetch.py` filled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mmh_rs as mmh
+from verdicts import by_spec
+
+NAMED = os.environ.get("MMH_CORPUS")
+FILES = sorted(path for path in Path(NAMED).iterdir() if path.is_file() and path.suffix != ".part") if NAMED else []
+
+pytestmark = [
+    pytest.mark.corpus,
+    pytest.mark.skipif(not NAMED, reason="MMH_CORPUS names no directory (see benches/corpus/fetch.py)"),
+]
+
+SAFETENSORS = [path for path in FILES if path.suffix == ".safetensors"]
+# Stored over original size, at most: what the best of OpenZL's Huffman and ZipNN reach on bf16 and fp32.
+LIMITS = {
+    "merlin-bf16.safetensors": 0.6835,
+    "minilm-bf16.safetensors": 0.6651,
+    "minilm-fp32.safetensors": 0.8193,
+    "minilm-upcast-fp32.safetensors": 0.34,
+}
+SLOW_DECODER = 1 << 20
+"""Files up to this size are given to the decoder beside the specification, which is slow."""
+
+
+def name(path: Path) -> str:
+    return path.name
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "mmh_rs", *map(str, arguments)]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A directory that is emptied at once: pytest would keep a gigabyte."""
+    yield tmp_path
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+def test_it_is_whole() -> None:
+    assert set(LIMITS) <= {path.name for path in FILES}
+    assert len(FILES) >= 29
+
+
+@pytest.mark.parametrize("source", FILES, ids=name)
+def test_every_way_gives_the_same_bytes(source: Path, scratch: Path) -> None:
+    wanted, size = sha256(source), source.stat().st_size
+    one, two, cli, back = (scratch / part for part in ("one.mmh", "two.mmh", "cli.mmh", "back"))
+
+    report = mmh.compress_file(source, one, threads=1, sha256=True)
+    assert report.sha256 == wanted
+    assert report.source_bytes == size
+    assert report.stored_bytes == one.stat().st_size <= size * LIMITS.get(source.name, 1.001) + 1024
+    mmh.compress_file(source, two, threads=2, sha256=True)
+    assert two.read_bytes() == one.read_bytes()
+
+    for threads in (1, 2):
+        assert mmh.decompress_file(one, back, threads=threads, force=True).sha256 in (None, wanted)
+        assert sha256(back) == wanted
+
+    subprocess.run(command("compress", "-T2", "--sha256", source, "-o", cli), check=True, capture_output=True)
+    assert cli.read_bytes() == one.read_bytes()
+    subprocess.run(command("verify", cli), check=True, capture_output=True)
+    subprocess.run(command("decompress", "-f", cli, "-o", back), check=True, capture_output=True)
+    assert sha256(back) == wanted
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("source", FILES, ids=name)
+def test_through_pipes(source: Path, threads: int, scratch: Path) -> None:
+    """compress - | decompress -"""
+    with source.open("rb") as file, (scratch / "back").open("wb") as back:
+        first = subprocess.Popen(
+            command("compress", f"-T{threads}", "-c", "-"), stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        second = subprocess.Popen(
+            command("decompress", f"-T{threads}", "-c", "-"), stdin=first.stdout, stdout=back, stderr=subprocess.PIPE
+        )
+        assert first.stdout is not None and first.stderr is not None
+        first.stdout.close()
+        _, errors = second.communicate()
+        with first.stderr as stderr:
+            assert (first.wait(), second.returncode) == (0, 0), (stderr.read(), errors)
+    assert sha256(scratch / "back") == sha256(source)
+
+
+@pytest.mark.parametrize("source", SAFETENSORS, ids=name)
+def test_slices_equal_those_of_safetensors(source: Path, scratch: Path) -> None:
+    pytest.importorskip("ml_dtypes")  # registers bfloat16 and fp8
+    from safetensors import safe_open as theirs
+
+    target = scratch / "file.mmh"
+    mmh.compress_file(source, target)
+    with theirs(source, framework="np") as plain, mmh.safe_open(target, framework="np") as packed:
+        assert list(packed.keys()) == list(plain.keys())
+        assert packed.metadata() == plain.metadata()
+        for key in plain.keys():  # noqa: SIM118
+            left, right = packed.get_slice(key), plain.get_slice(key)
+            assert list(left.get_shape()) == list(right.get_shape())
+            assert left.get_dtype() == right.get_dtype()
+            rows = right.get_shape()[0] if right.get_shape() else 0
+            # None of them is empty: safetensors refuses some of those.
+            thirds = [slice(0, rows // 3 + 1), slice(rows // 3, rows // 2 + 1), slice(rows - rows // 4 - 1, rows)]
+            for part in thirds if rows else []:
+                assert_same(left[part], right[part])
+            assert_same(packed.get_tensor(key), plain.get_tensor(key))
+
+
+def assert_same(left: Any, right: Any) -> None:
+    assert left.shape == right.shape
+    assert left.dtype == right.dtype
+    assert np.ascontiguousarray(left).tobytes() == np.ascontiguousarray(right).tobytes()
+
+
+@pytest.mark.parametrize("source", [path for path in FILES if path.stat().st_size <= SLOW_DECODER], ids=name)
+def test_the_decoder_agrees(source: Path, scratch: Path) -> None:
+    target = scratch / "file.mmh"
+    mmh.compress_file(source, target, sha256=True)
+    assert by_spec(target.read_bytes()) == source.read_bytes()
+
+
+def test_random_bytes() -> None:
+    data = np.random.default_rng(6).bytes(32 << 20)
+    assert len(mmh.compress(data)) <= 1.001 * len(data)
