@@ -88,8 +88,7 @@ pub fn encode(
         None => planned(data, declared, settings.level, scratch, &mut payload)?,
     };
     let raw = data.len() as u64;
-    let checksum =
-        if codec::is_run(codec) { run_checksum(&payload, raw) } else { XxHash3_64::oneshot(data) };
+    let checksum = if codec::is_run(codec) { run_checksum(&payload, raw) } else { XxHash3_64::oneshot(data) };
     let encoded = Encoded { codec, raw, checksum, payload };
     if settings.verify && codec != codec::store::ID {
         self_check(data, &encoded, scratch)?;
@@ -152,7 +151,12 @@ fn planned(
     Ok(best)
 }
 
-fn attempt(codec: &'static dyn Codec, block: &Block<'_>, scratch: &mut Scratch, payload: &mut Vec<u8>) -> Result<u8> {
+fn attempt(
+    codec: &'static dyn Codec,
+    block: &Block<'_>,
+    scratch: &mut Scratch,
+    payload: &mut Vec<u8>,
+) -> Result<u8> {
     if codec.encode(block, scratch, payload)? && payload.len() < block.data.len() {
         return Ok(codec.id());
     }
@@ -171,7 +175,10 @@ pub fn decode(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let known = codec::by_id(codec).ok_or_else(|| {
-        Error::Unsupported(format!("codec {codec}: this version ({}) does not know it", env!("CARGO_PKG_VERSION")))
+        Error::Unsupported(format!(
+            "codec {codec}: this version ({}) does not know it",
+            env!("CARGO_PKG_VERSION")
+        ))
     })?;
     if codec::is_run(codec) && check {
         check_run(payload, checksum, out.len() as u64)?;

@@ -34,7 +34,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A block did not come back as it was when it was decoded again; nothing was written. A fault of this program or of the memory.
-    #[error("self-check failed: {0}; nothing was written, please report this (and test the machine's memory)")]
+    #[error(
+        "self-check failed: {0}; nothing was written, please report this (and test the machine's memory)"
+    )]
     SelfCheck(String),
     /// The progress callback asked to stop.
     #[error("stopped")]

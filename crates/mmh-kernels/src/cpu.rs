@@ -62,9 +62,7 @@ pub fn simd() -> Simd {
         let best = Simd::ALL.into_iter().rev().find(|s| s.is_available()).unwrap_or(Simd::Scalar);
         match std::env::var("MMH_SIMD").as_deref() {
             Ok("neon") => Simd::Scalar,
-            Ok(name) => {
-                Simd::ALL.into_iter().find(|s| s.name() == name && s.is_available()).unwrap_or(best)
-            }
+            Ok(name) => Simd::ALL.into_iter().find(|s| s.name() == name && s.is_available()).unwrap_or(best),
             Err(_) => best,
         }
     })

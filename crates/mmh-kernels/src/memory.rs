@@ -38,7 +38,9 @@ pub fn prefetch(data: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in data.chunks(64) {
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast())
+        };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = data;

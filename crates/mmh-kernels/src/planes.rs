@@ -21,7 +21,7 @@ pub fn packed_size(m: usize, bits: u8) -> usize {
 /// The widths of the planes that `bits` bits are cut into, from the top down, each with its shift.
 pub fn cut(bits: u32) -> impl Iterator<Item = (u8, u8)> {
     let widths = std::iter::repeat_n(8u8, (bits / 8) as usize)
-        .chain([4u8, 2, 1].into_iter().filter(move |w| bits % 8 & *w as u32 != 0));
+        .chain([4u8, 2, 1].into_iter().filter(move |w| (bits % 8) & *w as u32 != 0));
     let mut left = bits;
     widths.map(move |w| {
         left -= w as u32;

@@ -89,7 +89,9 @@ impl Archive {
         };
         let original = from.and_then(|at| {
             let rows = &self.inner.index().tensors;
-            rows.iter().find(|r| r.tensor.start == at && r.tensor.len == t.len).map(|r| r.tensor.name.as_str())
+            rows.iter()
+                .find(|r| r.tensor.start == at && r.tensor.len == t.len)
+                .map(|r| r.tensor.name.as_str())
         });
         d.set_item("copy_of", original)?;
         Ok(d)
@@ -161,7 +163,8 @@ impl Archive {
     ) -> PyResult<()> {
         let mut out = BytesMut::new(out)?;
         let out = out.as_mut_slice();
-        py.detach(|| self.inner.read_range(start, out, &Workers::new(threads), check)).map_err(|e| raise(py, e))
+        py.detach(|| self.inner.read_range(start, out, &Workers::new(threads), check))
+            .map_err(|e| raise(py, e))
     }
 
     #[pyo3(signature = (threads=0, progress=None))]

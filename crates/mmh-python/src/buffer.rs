@@ -69,7 +69,8 @@ pub fn new_bytes<'py>(
     // until somebody does; it gives null with an exception set when there is no memory. The bytes are given a value before they are
     // seen as `u8`: huge pages are asked for first, so that zeroing touches few of them.
     unsafe {
-        let object = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
+        let object =
+            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
         let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
         let room = std::slice::from_raw_parts_mut(start, len);
         memory::prefer_huge_pages(room);

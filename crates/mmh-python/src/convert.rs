@@ -21,7 +21,9 @@ pub fn dtype(name: &str) -> PyResult<Dtype> {
 pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptions> {
     let codec = match codec {
         "auto" => None,
-        name => Some(codec::by_name(name).ok_or_else(|| PyValueError::new_err(format!("unknown codec {name:?}")))?),
+        name => Some(
+            codec::by_name(name).ok_or_else(|| PyValueError::new_err(format!("unknown codec {name:?}")))?,
+        ),
     };
     let level = Level::new(level).map_err(|e| PyValueError::new_err(e.to_string()))?;
     Ok(CompressOptions {
@@ -34,7 +36,10 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
     })
 }
 
-pub fn codecs<'py>(py: Python<'py>, totals: &BTreeMap<&'static str, CodecTotal>) -> PyResult<Bound<'py, PyDict>> {
+pub fn codecs<'py>(
+    py: Python<'py>,
+    totals: &BTreeMap<&'static str, CodecTotal>,
+) -> PyResult<Bound<'py, PyDict>> {
     let all = PyDict::new(py);
     for (name, t) in totals {
         let d = PyDict::new(py);

@@ -3,11 +3,11 @@
 use crate::buffer::{Bytes, BytesMut, new_bytes};
 use crate::convert::{self, Watch};
 use crate::error::raise;
+use mmh_core::Error;
 use mmh_core::api::{self, DecompressOptions};
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
-use mmh_core::Error;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};

@@ -45,7 +45,11 @@ fn allowance(len: u64) -> u64 {
 }
 
 /// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
-pub fn compress_bytes(data: &[u8], array: Option<(Dtype, Vec<u64>)>, options: &CompressOptions) -> Result<Vec<u8>> {
+pub fn compress_bytes(
+    data: &[u8],
+    array: Option<(Dtype, Vec<u64>)>,
+    options: &CompressOptions,
+) -> Result<Vec<u8>> {
     let workers = Workers::new(options.threads);
     let mut quiet = |_: Step| Ok(());
     let layout = match array {
@@ -145,7 +149,10 @@ fn find_copies(source: &dyn ReadAt, segments: &[Segment]) -> Result<HashMap<usiz
             continue;
         }
         let candidates = firsts.entry((s.len, sample(source, s)?)).or_default();
-        match candidates.iter().find_map(|&from| equal(source, from, s.start, s.len).map(|e| e.then_some(from)).transpose()) {
+        match candidates
+            .iter()
+            .find_map(|&from| equal(source, from, s.start, s.len).map(|e| e.then_some(from)).transpose())
+        {
             Some(from) => {
                 copies.insert(i, from?);
             }
@@ -264,18 +271,22 @@ fn from_file(
         if index > input.len() / 1000 {
             layout = Layout::opaque();
         }
-        let report = compress_at(&input, layout, output.writer()?, options, workers, progress).map(|(_, r)| r).map_err(at_target)?;
+        let report = compress_at(&input, layout, output.writer()?, options, workers, progress)
+            .map(|(_, r)| r)
+            .map_err(at_target)?;
         output.commit(None)?;
         return Ok(report);
     }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
     let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file.file()));
-    let (_, mut report) = compress_at(&input, layout, out, options, workers, progress).map_err(|e| of_target(e, &at_source, &at_target))?;
+    let (_, mut report) = compress_at(&input, layout, out, options, workers, progress)
+        .map_err(|e| of_target(e, &at_source, &at_target))?;
     if report.stored_bytes > allowed && report.tensors > 0 {
         let file = file.file();
         file.set_len(0).and_then(|()| file.rewind()).map_err(|e| at_target(e.into()))?;
         let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file));
-        (_, report) = compress_at(&input, bare(&input), out, options, workers, progress).map_err(|e| of_target(e, &at_source, &at_target))?;
+        (_, report) = compress_at(&input, bare(&input), out, options, workers, progress)
+            .map_err(|e| of_target(e, &at_source, &at_target))?;
     }
     output.commit(Some(input.file()))?;
     Ok(report)
@@ -295,7 +306,8 @@ fn smallest(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<(Vec<u8>, Report)> {
-    let (blob, report) = compress_at(input, layout, room(allowance(input.len()) as usize), options, workers, progress)?;
+    let (blob, report) =
+        compress_at(input, layout, room(allowance(input.len()) as usize), options, workers, progress)?;
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }
@@ -328,12 +340,10 @@ impl<W: Write> Write for TargetWriter<W> {
 
 fn of_target(e: Error, at_source: &dyn Fn(Error) -> Error, at_target: &dyn Fn(Error) -> Error) -> Error {
     match e {
-        Error::Io { path: None, source } => {
-            match source.downcast::<OfTarget>() {
-                Ok(inner) => at_target(inner.0.into()),
-                Err(source) => at_source(source.into()),
-            }
-        }
+        Error::Io { path: None, source } => match source.downcast::<OfTarget>() {
+            Ok(inner) => at_target(inner.0.into()),
+            Err(source) => at_source(source.into()),
+        },
         e => e,
     }
 }

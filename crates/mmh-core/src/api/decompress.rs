@@ -289,7 +289,12 @@ fn read_batch(input: &mut Counted<'_>) -> Result<(Vec<Incoming>, bool)> {
     Ok((batch, false))
 }
 
-fn write_run(run: &Incoming, check: bool, hasher: &mut Option<blake3::Hasher>, out: &mut dyn Write) -> Result<()> {
+fn write_run(
+    run: &Incoming,
+    check: bool,
+    hasher: &mut Option<blake3::Hasher>,
+    out: &mut dyn Write,
+) -> Result<()> {
     if run.head.codec == codec::COPY {
         return Err(Error::corrupt_at(run.offset, "a copy frame in a file whose header says there is none"));
     }

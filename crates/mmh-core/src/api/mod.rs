@@ -134,7 +134,11 @@ impl Workers {
     }
 
     /// Does both, at once where there are threads.
-    pub fn join<A: Send, B: Send>(&self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    pub fn join<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
         match self.pool() {
             Some(pool) => pool.install(|| rayon::join(a, b)),
             None => (a(), b()),
@@ -144,7 +148,8 @@ impl Workers {
 
 /// A vector with room for `n` bytes that the input has earned, or an error in place of an abort.
 pub(crate) fn zeroed(n: u64) -> Result<Vec<u8>> {
-    let n = usize::try_from(n).map_err(|_| Error::Limit(format!("{n} bytes do not fit the address space")))?;
+    let n =
+        usize::try_from(n).map_err(|_| Error::Limit(format!("{n} bytes do not fit the address space")))?;
     let mut v = mmh_kernels::memory::with_capacity(n)
         .ok_or_else(|| Error::Limit(format!("no memory for {n} bytes")))?;
     v.resize(n, 0);

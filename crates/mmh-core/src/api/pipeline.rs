@@ -82,9 +82,10 @@ impl<'a> Cutter<'a, '_> {
                         }
                         memory.resize(len, 0);
                         bytes.read_exact_at(start, &mut memory).map_err(|e| match e.kind() {
-                            std::io::ErrorKind::UnexpectedEof => {
-                                Error::Io { path: None, source: std::io::Error::other("the file became shorter while it was read") }
-                            }
+                            std::io::ErrorKind::UnexpectedEof => Error::Io {
+                                path: None,
+                                source: std::io::Error::other("the file became shorter while it was read"),
+                            },
                             _ => e.into(),
                         })?;
                         Cow::Owned(memory)

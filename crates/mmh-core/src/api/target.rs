@@ -52,7 +52,8 @@ impl Target {
             }
             _ => set_default_mode(file).map_err(io)?,
         }
-        let done = if self.force { self.temp.persist(&self.path) } else { self.temp.persist_noclobber(&self.path) };
+        let done =
+            if self.force { self.temp.persist(&self.path) } else { self.temp.persist_noclobber(&self.path) };
         match done {
             Ok(_) => Ok(()),
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&self.path)),

@@ -36,7 +36,11 @@ pub struct Verification {
 }
 
 /// Decodes everything and compares every checksum and hash. Damage is reported, not an error.
-pub fn verify<R: ReadAt>(archive: &Archive<R>, workers: &Workers, progress: Progress<'_>) -> Result<Verification> {
+pub fn verify<R: ReadAt>(
+    archive: &Archive<R>,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Verification> {
     let index = archive.index();
     let mut damaged = Vec::new();
     let mut whole = index.blake3.map(|_| blake3::Hasher::new());
@@ -71,7 +75,8 @@ pub fn verify<R: ReadAt>(archive: &Archive<R>, workers: &Workers, progress: Prog
             if t.end() > end {
                 break;
             }
-            if let Some(expected) = row.blake3.filter(|e| !tensor_hurt && *tensor.finalize().as_bytes() != *e) {
+            if let Some(expected) = row.blake3.filter(|e| !tensor_hurt && *tensor.finalize().as_bytes() != *e)
+            {
                 damaged.push(Damage {
                     frame: None,
                     offset: 0,
@@ -88,18 +93,18 @@ pub fn verify<R: ReadAt>(archive: &Archive<R>, workers: &Workers, progress: Prog
         }
         progress(Step { done: end, total: Some(index.source_len), stored: archive.stored_len() })?;
     }
-    if let (Some(h), Some(expected)) = (whole, index.blake3) {
-        if *h.finalize().as_bytes() != expected {
-            damaged.push(Damage {
-                frame: None,
-                offset: 0,
-                source_start: 0,
-                source_bytes: index.source_len,
-                codec: "blake3",
-                tensor: None,
-                what: format!("expected BLAKE3 {} of the source", blake3::Hash::from(expected)),
-            });
-        }
+    if let (Some(h), Some(expected)) = (whole, index.blake3)
+        && *h.finalize().as_bytes() != expected
+    {
+        damaged.push(Damage {
+            frame: None,
+            offset: 0,
+            source_start: 0,
+            source_bytes: index.source_len,
+            codec: "blake3",
+            tensor: None,
+            what: format!("expected BLAKE3 {} of the source", blake3::Hash::from(expected)),
+        });
     }
     Ok(Verification { frames: archive.frames().len(), damaged })
 }

@@ -71,7 +71,8 @@ pub trait Codec: Sync {
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 5] = [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
+pub static CODECS: [&dyn Codec; 5] =
+    [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;

@@ -33,12 +33,16 @@ pub fn check(codec: u8, stored: u64, raw: u64) -> Result<()> {
     let allowed = match codec {
         _ if raw == 0 => false,
         codec::COPY => stored == 8,
-        c if codec::is_run(c) => stored >= 1 && stored <= raw && stored <= codec::pattern251::MAX_PERIOD as u64,
+        c if codec::is_run(c) => {
+            stored >= 1 && stored <= raw && stored <= codec::pattern251::MAX_PERIOD as u64
+        }
         _ => raw <= MAX_BLOCK as u64 && stored <= raw,
     };
     match allowed {
         true => Ok(()),
-        false => Err(Error::corrupt(format!("a {} frame of {stored} bytes for {raw}", codec::name_of(codec)))),
+        false => {
+            Err(Error::corrupt(format!("a {} frame of {stored} bytes for {raw}", codec::name_of(codec))))
+        }
     }
 }
 

@@ -71,8 +71,9 @@ pub fn read_header(h: &[u8]) -> Result<u16> {
     if !h.starts_with(&MAGIC) {
         return Err(Error::NotMmh("it does not begin with the MMH signature".into()));
     }
-    let h: &[u8; HEADER] =
-        h.first_chunk().ok_or_else(|| Error::corrupt_at(h.len() as u64, "the file ends within its header"))?;
+    let h: &[u8; HEADER] = h
+        .first_chunk()
+        .ok_or_else(|| Error::corrupt_at(h.len() as u64, "the file ends within its header"))?;
     if h[12..] != (XxHash3_64::oneshot(&h[..12]) as u32).to_le_bytes() {
         return Err(Error::corrupt_at(12, "the header does not agree with its check"));
     }
@@ -178,7 +179,8 @@ impl Index {
         let blake3 = if hashes & 1 != 0 { Some(at.hash("BLAKE3")?) } else { None };
         let sha256 = if hashes & 2 != 0 { Some(at.hash("SHA-256")?) } else { None };
         let format = at.byte("source format")?;
-        let format = Format::from_id(format).ok_or_else(|| at.bad(format!("unknown source format {format}")))?;
+        let format =
+            Format::from_id(format).ok_or_else(|| at.bad(format!("unknown source format {format}")))?;
         let name = at.string(MAX_NAME, "source name")?;
         if !is_file_name(&name) {
             return Err(at.bad(format!("source name {name:?} is not a file name")));
@@ -205,17 +207,16 @@ pub fn is_file_name(name: &str) -> bool {
 
 /// No frame straddles the border of a tensor.
 fn check_borders(frames: &[FrameRow], tensors: &[TensorRow]) -> Result<()> {
-    let mut borders = tensors
-        .iter()
-        .filter(|t| t.tensor.len > 0)
-        .flat_map(|t| [t.tensor.start, t.tensor.end()])
-        .peekable();
+    let mut borders =
+        tensors.iter().filter(|t| t.tensor.len > 0).flat_map(|t| [t.tensor.start, t.tensor.end()]).peekable();
     let mut start = 0;
     for f in frames {
         let end = start + f.raw;
         while borders.next_if(|b| *b <= start).is_some() {}
         if borders.peek().is_some_and(|b| *b < end) {
-            return Err(Error::corrupt(format!("the frame of source bytes {start}..{end} straddles a tensor")));
+            return Err(Error::corrupt(format!(
+                "the frame of source bytes {start}..{end} straddles a tensor"
+            )));
         }
         start = end;
     }
@@ -284,7 +285,8 @@ impl<'a> Reader<'a> {
             let (raw, stored) = (self.varint("frame")?, self.varint("frame")?);
             frame::check(codec, stored, raw)
                 .map_err(|e| e.at(self.offset + (self.len - self.left.len()) as u64))?;
-            end = end.checked_add(raw).ok_or_else(|| self.bad("frames restore more than 2^64 bytes".into()))?;
+            end =
+                end.checked_add(raw).ok_or_else(|| self.bad("frames restore more than 2^64 bytes".into()))?;
             frames.push(FrameRow { codec, raw, stored });
         }
         if end != source_len {

@@ -80,17 +80,19 @@ impl<R: ReadAt> Archive<R> {
         let mut footer = [0; FOOTER];
         input.read_exact_at(at, &mut footer)?;
         let (index_len, hash) = index::read_footer(&header, &footer, at)?;
-        let offset = at
-            .checked_sub(index_len)
-            .filter(|o| *o >= HEADER as u64)
-            .ok_or_else(|| Error::corrupt_at(at, format!("an index of {index_len} bytes does not fit the file")))?;
+        let offset = at.checked_sub(index_len).filter(|o| *o >= HEADER as u64).ok_or_else(|| {
+            Error::corrupt_at(at, format!("an index of {index_len} bytes does not fit the file"))
+        })?;
         let bytes = read(&input, offset, index_len)?;
         if XxHash3_64::oneshot(&bytes) != hash {
             return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
         }
         let index = Index::from_bytes(&bytes, offset, flags)?;
         if index.frames_size() != Some(offset - HEADER as u64) {
-            return Err(Error::corrupt_at(offset, "the sizes of the frames do not add up to the index's place"));
+            return Err(Error::corrupt_at(
+                offset,
+                "the sizes of the frames do not add up to the index's place",
+            ));
         }
         let (mut start, mut offset) = (0, HEADER as u64);
         let frames = index
@@ -133,10 +135,14 @@ impl<R: ReadAt> Archive<R> {
 
     /// Fills `out` with source bytes from `start` on, reading only the frames that cover them.
     pub fn read_range(&self, start: u64, out: &mut [u8], workers: &Workers, check: bool) -> Result<()> {
-        let end = start
-            .checked_add(out.len() as u64)
-            .filter(|e| *e <= self.index.source_len)
-            .ok_or_else(|| Error::Invalid(format!("source bytes from {start} on: {} wanted, there are {}", out.len(), self.index.source_len)))?;
+        let end =
+            start.checked_add(out.len() as u64).filter(|e| *e <= self.index.source_len).ok_or_else(|| {
+                Error::Invalid(format!(
+                    "source bytes from {start} on: {} wanted, there are {}",
+                    out.len(),
+                    self.index.source_len
+                ))
+            })?;
         let mut pieces = Vec::new();
         let mut left = out;
         for i in self.covering(start, end) {
@@ -264,7 +270,8 @@ fn read<R: ReadAt>(input: &R, offset: u64, len: u64) -> Result<Cow<'_, [u8]>> {
     if offset.checked_add(len).is_none_or(|end| end > input.len()) {
         return Err(Error::corrupt_at(input.len(), "the file is cut off"));
     }
-    let len = usize::try_from(len).map_err(|_| Error::Limit(format!("{len} bytes do not fit the address space")))?;
+    let len = usize::try_from(len)
+        .map_err(|_| Error::Limit(format!("{len} bytes do not fit the address space")))?;
     if let Some(s) = input.slice(offset, len) {
         return Ok(Cow::Borrowed(s));
     }

@@ -72,9 +72,7 @@ impl<W: Write> Writer<W> {
 
     fn flush_run(&mut self) -> Result<()> {
         match self.pending.take() {
-            Some((pattern, raw)) => {
-                self.put(pattern251::ID, raw, run_checksum(&pattern, raw), &pattern)
-            }
+            Some((pattern, raw)) => self.put(pattern251::ID, raw, run_checksum(&pattern, raw), &pattern),
             None => Ok(()),
         }
     }

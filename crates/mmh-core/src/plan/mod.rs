@@ -72,7 +72,7 @@ impl<'a> Sample<'a> {
     /// Up to 32 KiB from the middle of the block.
     pub fn piece(&self) -> &[u8] {
         let n = self.block.len().min(PIECE);
-        let at = (self.block.len() - n) / 2 & !63;
+        let at = ((self.block.len() - n) / 2) & !63;
         &self.block[at..at + n]
     }
 

@@ -37,7 +37,7 @@ fn sample(block: &[u8]) -> Vec<u8> {
     }
     (0..PIECES)
         .flat_map(|i| {
-            let at = (block.len() - PIECE) / (PIECES - 1) * i & !7;
+            let at = ((block.len() - PIECE) / (PIECES - 1) * i) & !7;
             &block[at..at + PIECE]
         })
         .copied()
@@ -45,7 +45,8 @@ fn sample(block: &[u8]) -> Vec<u8> {
 }
 
 fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> f64 {
-    analyze(sample, element, level, scratch).map_or(1.0, |f| f.element_millibits as f64 / 1000.0 / (8 << element.width) as f64)
+    analyze(sample, element, level, scratch)
+        .map_or(1.0, |f| f.element_millibits as f64 / 1000.0 / (8 << element.width) as f64)
 }
 
 /// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.
@@ -55,7 +56,8 @@ fn candidates(sample: &[u8]) -> Vec<Element> {
     for width in 1..=3u8 {
         let size = 1usize << width;
         let spreads: Vec<u32> = (0..size).map(|c| concentration(sample, c, size)).collect();
-        let (low, high) = (spreads.iter().min().copied().unwrap_or(0), spreads.iter().max().copied().unwrap_or(0));
+        let (low, high) =
+            (spreads.iter().min().copied().unwrap_or(0), spreads.iter().max().copied().unwrap_or(0));
         if high < low + low / 8 {
             continue;
         }

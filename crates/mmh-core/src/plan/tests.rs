@@ -27,7 +27,8 @@ fn each_kind_of_data_gets_its_codec() {
     let w = weights(40_000);
     let f32s: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
     let text = "the weights of the layer of the model and the rest of it; ".repeat(40).into_bytes();
-    let mut text: Vec<u8> = text.iter().zip(noise(text.len(), 3)).map(|(t, r)| if r < 9 { r } else { *t }).collect();
+    let mut text: Vec<u8> =
+        text.iter().zip(noise(text.len(), 3)).map(|(t, r)| if r < 9 { r } else { *t }).collect();
     text.truncate(2000);
     assert_eq!(chosen(&noise(100_000, 1), None), "store");
     assert_eq!(chosen(&noise(100_000, 1), Some(Dtype::U8)), "store");
@@ -56,7 +57,9 @@ fn opaque_weights_are_recognized_at_any_offset() {
 #[test]
 fn the_same_block_gets_the_same_choice() {
     let block = bf16(&weights(30_000));
-    let describe = |c: Choice| format!("{} {:?} {:?}", c.codec.name(), c.element, c.bids.iter().map(|b| &b.1).collect::<Vec<_>>());
+    let describe = |c: Choice| {
+        format!("{} {:?} {:?}", c.codec.name(), c.element, c.bids.iter().map(|b| &b.1).collect::<Vec<_>>())
+    };
     let mut used = Scratch::default();
     choose(&noise(50_000, 2), None, Level::MAX, &mut used);
     let first = describe(choose(&block, None, Level::BALANCED, &mut Scratch::default()));

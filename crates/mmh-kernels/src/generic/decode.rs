@@ -65,6 +65,7 @@ fn four<const N: usize>(
                     let (bit, left) = state[from + $i];
                     // SAFETY: rounds > 0, so at least 8 bytes of data begin at $input, and the output position is within `out`.
                     let mut $input = unsafe { data.as_ptr().add($input) };
+                    // SAFETY: `left` is within this stream's part of `out`.
                     let mut $output = unsafe { out.as_mut_ptr().add((from + $i) * per + left) };
                     // SAFETY: as above.
                     let mut $bits = (unsafe { load($input) } | 1 << 63) >> (bit & 7);
@@ -76,6 +77,7 @@ fn four<const N: usize>(
                             let taken = $bits.leading_zeros();
                             // SAFETY: taken ≤ 63, and `rounds` allows TAKES bytes an iteration with 8 readable behind them.
                             $input = unsafe { $input.add((taken >> 3) as usize) };
+                            // SAFETY: as above.
                             $bits = (unsafe { load($input) } | 1 << 63) >> (taken & 7);
                         )*
                     }
@@ -140,6 +142,6 @@ pub fn finish(table: &DecodeTable, data: &[u8], mut bit: usize, out: &mut [u8]) 
         bit += (entry >> 8) as usize;
     }
     let ends_here = bit.div_ceil(8) == data.len();
-    let padding = if bit % 8 == 0 { 0 } else { data.get(bit / 8)? >> (bit % 8) };
+    let padding = if bit.is_multiple_of(8) { 0 } else { data.get(bit / 8)? >> (bit % 8) };
     (ends_here && padding == 0).then_some(())
 }

@@ -162,7 +162,12 @@ pub fn merge(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) {
 }
 
 #[inline(always)]
-fn merge_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) {
+fn merge_in<W: Word, R: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    rest: &[u64],
+    out: &mut [u8],
+) {
     let t = spec.t as u32;
     let r = W::BITS - t;
     let s = shift::<W, MODE>(t);
@@ -178,7 +183,8 @@ fn merge_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], 
             W::from_u64(if sym == 0 { 0 } else { f } as u64)
         }
         .and(mask);
-        let rest = if r == 0 || drop >= W::BITS { W::default() } else { W::from_u64(rest.to_u64()).shl(drop) };
+        let rest =
+            if r == 0 || drop >= W::BITS { W::default() } else { W::from_u64(rest.to_u64()).shl(drop) };
         let x = if MODE == SIGN {
             f.shl(s).or(rest.and(low_mask(r - 1))).or(rest.shr(r - 1).shl(W::BITS - 1))
         } else if r == 0 {

@@ -67,7 +67,15 @@ fn pack_in<W: Word>(rest: &[u64], len: usize, bits: u8, shift: u8, out: &mut [u8
     }
 }
 
-pub fn each_word(width: u8, from: &[u64], from_at: usize, to: &mut [u64], to_at: usize, len: usize, or: bool) {
+pub fn each_word(
+    width: u8,
+    from: &[u64],
+    from_at: usize,
+    to: &mut [u64],
+    to_at: usize,
+    len: usize,
+    or: bool,
+) {
     match width {
         0 => each_word_in::<u8>(from, from_at, to, to_at, len, or),
         1 => each_word_in::<u16>(from, from_at, to, to_at, len, or),

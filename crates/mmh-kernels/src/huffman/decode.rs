@@ -62,7 +62,8 @@ impl DecodeTable {
                 let (kept, kept_bits) =
                     if count == PER_ENTRY { (PER_ENTRY - 1, five as u64) } else { (count, tail & 0xff) };
                 let symbols = (tail >> 16 << 8) & !0xffff;
-                self.work[(1 << b) | x] = (single & 0xff) << 56 | symbols | (kept + 1) << 8 | (kept_bits + length);
+                self.work[(1 << b) | x] =
+                    (single & 0xff) << 56 | symbols | (kept + 1) << 8 | (kept_bits + length);
                 // Length of the first five symbols, of use when this entry has six.
                 first_five[(1 << b) | x] = if kept + 1 == PER_ENTRY {
                     let last = (tail >> 24) as u8;
@@ -104,7 +105,12 @@ fn decode(table: &DecodeTable, data: &[u8], out: &mut [u8]) -> Option<usize> {
     if k == super::STREAMS {
         let done = generic::decode::side_by_side(table, data, &starts, per, out);
         for (i, (bit, left)) in done.into_iter().enumerate() {
-            generic::decode::finish(table, &data[starts[i]..starts[i + 1]], bit, &mut out[i * per..i * per + left])?;
+            generic::decode::finish(
+                table,
+                &data[starts[i]..starts[i + 1]],
+                bit,
+                &mut out[i * per..i * per + left],
+            )?;
         }
     } else {
         let n = out.len();

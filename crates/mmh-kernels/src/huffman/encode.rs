@@ -63,7 +63,8 @@ fn encode_avx512(table: &EncodeTable, symbols: &[u8], out: &mut Vec<u8>) {
     for (i, part) in symbols.chunks(per).enumerate() {
         // SAFETY: the caller has seen that the CPU has these instructions.
         let size = unsafe {
-            let (rest, bytes, acc, bits) = crate::x86_64::encode::stream(&table.vector, part, &mut joined, &mut out[at..]);
+            let (rest, bytes, acc, bits) =
+                crate::x86_64::encode::stream(&table.vector, part, &mut joined, &mut out[at..]);
             generic::encode::resume(table, rest, &mut out[at..], bytes, acc, bits)
         };
         out[sizes + 2 * i..sizes + 2 * i + 2].copy_from_slice(&(size as u16).to_le_bytes());

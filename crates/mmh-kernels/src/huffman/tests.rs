@@ -40,7 +40,11 @@ fn every_group_size_comes_back_on_every_instruction_set() {
                 assert_eq!(data, expected, "{simd:?}");
                 data.extend([0xff; 3]);
                 let mut out = vec![0; n];
-                assert_eq!(decode_group_on(simd, &table, &data, &mut out), Some(expected.len()), "{simd:?} {n}");
+                assert_eq!(
+                    decode_group_on(simd, &table, &data, &mut out),
+                    Some(expected.len()),
+                    "{simd:?} {n}"
+                );
                 assert_eq!(out, symbols, "{simd:?} {n}");
             }
         }

@@ -91,7 +91,9 @@ pub fn stream<'s>(
     let (low, high) = (registers(&table.low), registers(&table.high));
     let nibble = _mm512_set1_epi16(0x0f);
     let (words, lengths) = (joined.words.as_chunks_mut::<8>().0, joined.lengths.as_chunks_mut::<8>().0);
-    for ((block, words), lengths) in blocks.iter().zip(words.chunks_exact_mut(2)).zip(lengths.chunks_exact_mut(2)) {
+    for ((block, words), lengths) in
+        blocks.iter().zip(words.chunks_exact_mut(2)).zip(lengths.chunks_exact_mut(2))
+    {
         // SAFETY: a block has 64 readable bytes.
         let s = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
         let (l, h) = (look_up(&low, s), look_up(&high, s));

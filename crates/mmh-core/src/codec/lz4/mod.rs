@@ -26,7 +26,10 @@ impl Codec for Lz4 {
         if !sample.repeats() {
             return Bid::none("no repeated words");
         }
-        Bid::of(lz4_flex::block::compress(sample.piece()).len() as f64 / sample.piece().len() as f64, "tried on the sample")
+        Bid::of(
+            lz4_flex::block::compress(sample.piece()).len() as f64 / sample.piece().len() as f64,
+            "tried on the sample",
+        )
     }
 
     fn encode(&self, block: &Block<'_>, _: &mut Scratch, out: &mut Vec<u8>) -> Result<bool> {

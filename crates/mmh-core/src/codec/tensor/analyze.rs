@@ -101,11 +101,13 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
     let mut best: Option<Found> = None;
     // One histogram of the widest field with the sign serves all candidates that are not zigzagged.
     for zigzag in [false, true] {
-        let Some(widest) = candidates.iter().filter(|c| c.zigzag == zigzag).map(|c| c.t + c.sign_moved as u8).max()
+        let Some(widest) =
+            candidates.iter().filter(|c| c.zigzag == zigzag).map(|c| c.t + c.sign_moved as u8).max()
         else {
             continue;
         };
-        let wide = FieldSpec { t: widest, zigzag, ..FieldSpec { width: element.width, ..FieldSpec::default() } };
+        let wide =
+            FieldSpec { t: widest, zigzag, ..FieldSpec { width: element.width, ..FieldSpec::default() } };
         let counts_len = 1usize << widest;
         let counts = lend(&mut scratch.counts, counts_len);
         counts.fill(0);
@@ -122,14 +124,21 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         let (plus, minus) = (plus.iter().sum::<u32>() as u64, minus.iter().sum::<u32>() as u64);
         let one_sign = plus.min(minus) * 20 < seen;
         let float = matches!(element.kind, Kind::Float { .. });
-        for candidate in candidates.iter().filter(|c| c.zigzag == zigzag && (!float || c.sign_moved || one_sign)) {
+        for candidate in
+            candidates.iter().filter(|c| c.zigzag == zigzag && (!float || c.sign_moved || one_sign))
+        {
             let folded = fold(&counts, widest, candidate);
             let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
             let (rest_millibits, zero_bits) = rest_cost(&spec, body, n, scratch);
-            let found =
-                Found { spec, symbol_millibits, element_millibits: symbol_millibits + rest_millibits, zero_bits, size };
+            let found = Found {
+                spec,
+                symbol_millibits,
+                element_millibits: symbol_millibits + rest_millibits,
+                zero_bits,
+                size,
+            };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
             if best.as_ref().is_none_or(|b| found.element_millibits * 1001 < b.element_millibits * 1000) {
                 best = Some(found);

@@ -96,7 +96,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         let fill = repeat(constant, width);
         let rest = lend(&mut scratch.rest, planes::storage(width, CHUNK));
         if params.low == 0 {
-            for (c, (body, symbols)) in body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate() {
+            for (c, (body, symbols)) in
+                body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate()
+            {
                 rest.fill(fill);
                 for plane in &parts {
                     planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
@@ -170,7 +172,8 @@ fn packed<'a>(group: &mut Cursor<'a>, m: usize, (bits, shift): Cut) -> Result<Pl
 }
 
 fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
-    let taken = huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
+    let taken =
+        huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
     group.take(taken)?;
     Ok(())
 }
@@ -191,7 +194,7 @@ fn read_presence<'a>(params: &Params, n: usize, from: &mut Cursor<'a>) -> Result
     }
     let segments = n.div_ceil(1 << params.segment);
     let map = from.take(segments.div_ceil(8))?;
-    let unused = if segments % 8 == 0 { 0 } else { map[segments / 8] >> (segments % 8) };
+    let unused = if segments.is_multiple_of(8) { 0 } else { map[segments / 8] >> (segments % 8) };
     if unused != 0 {
         return Err(bad("unused bits of the presence map are set"));
     }

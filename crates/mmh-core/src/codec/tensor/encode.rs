@@ -141,7 +141,9 @@ fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
         return Mode::Packed;
     }
     match CodeLengths::for_counts(counts, if level.get() >= 7 { 12 } else { 11 }) {
-        Some(code) if huffman::coded_bits(counts, &code) * PAYS.1 < total * 8 * PAYS.0 => Mode::Coded(code),
+        Some(code) if huffman::coded_bits(counts, &code) * PAYS.1 < total * 8 * PAYS.0 => {
+            Mode::Coded(Box::new(code))
+        }
         _ => Mode::Packed,
     }
 }
@@ -207,10 +209,8 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
     // Coarser segments cost fewer bits of presence and find less.
     for segment in FINEST..=12 {
         let group = 1usize << (segment - FINEST);
-        let tz: Vec<u32> = ors
-            .chunks(group)
-            .map(|o| o.iter().fold(0, |a, b| a | b).trailing_zeros().min(r))
-            .collect();
+        let tz: Vec<u32> =
+            ors.chunks(group).map(|o| o.iter().fold(0, |a, b| a | b).trailing_zeros().min(r)).collect();
         // How many segments have at least so many zeros.
         let mut at_least = [0u64; 66];
         tz.iter().for_each(|z| at_least[*z as usize] += 1);
@@ -218,7 +218,7 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
             at_least[z] += at_least[z + 1];
         }
         for split in drop + 1..=r {
-            let saved = at_least[split as usize] * ((split - drop) as u64) << segment;
+            let saved = (at_least[split as usize] * ((split - drop) as u64)) << segment;
             let cost = tz.len() as u64 + 64;
             if saved > cost && saved - cost > best {
                 best = saved - cost;

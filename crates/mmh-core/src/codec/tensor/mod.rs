@@ -44,7 +44,11 @@ impl Element {
             Dtype::C64 => 2,
             d => (d.bits() / 8).max(1).trailing_zeros() as u8,
         };
-        Element { width, kind: if dtype.bits() % 8 == 0 { dtype.kind() } else { Kind::Unsigned }, head: 0 }
+        Element {
+            width,
+            kind: if dtype.bits().is_multiple_of(8) { dtype.kind() } else { Kind::Unsigned },
+            head: 0,
+        }
     }
 
     /// Size in bytes.

@@ -13,7 +13,7 @@ pub enum Mode {
     /// As it is.
     Packed,
     /// Entropy-coded.
-    Coded(CodeLengths),
+    Coded(Box<CodeLengths>),
 }
 
 /// The split of a block.
@@ -97,8 +97,7 @@ impl Params {
         let b0 = from.byte()?;
         let (t, drop, low, segment) = (from.byte()?, from.byte()?, from.byte()?, from.byte()?);
         let base = from.u16()?;
-        let spec =
-            FieldSpec { width: b0 & 3, sign_moved: b0 & 4 != 0, zigzag: b0 & 8 != 0, t, drop, base };
+        let spec = FieldSpec { width: b0 & 3, sign_moved: b0 & 4 != 0, zigzag: b0 & 8 != 0, t, drop, base };
         if b0 & 0x80 != 0 {
             return Err(bad("reserved bit 7 of the first byte is set"));
         }
@@ -143,7 +142,7 @@ impl Mode {
             2 if bits == 8 => {
                 let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
                 from.take(size)?;
-                Ok(Mode::Coded(code))
+                Ok(Mode::Coded(Box::new(code)))
             }
             mode => Err(bad(format_args!("mode {mode} for a plane of {bits} bits"))),
         }

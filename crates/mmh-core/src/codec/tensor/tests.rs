@@ -38,8 +38,12 @@ fn random(n: usize) -> impl Iterator<Item = u64> {
 /// Bell-shaped numbers with a full mantissa.
 fn weights(n: usize) -> Vec<f32> {
     random(n)
-        .map(|x| (((x & 0xffff) + (x >> 16 & 0xffff) + (x >> 32 & 0xffff) + (x >> 48)) as f32 / 65536.0 - 2.0, x))
-        .map(|(w, x)| f32::from_bits(w.to_bits() & !0x3_ffff | (x.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46) as u32))
+        .map(|x| {
+            (((x & 0xffff) + (x >> 16 & 0xffff) + (x >> 32 & 0xffff) + (x >> 48)) as f32 / 65536.0 - 2.0, x)
+        })
+        .map(|(w, x)| {
+            f32::from_bits(w.to_bits() & !0x3_ffff | (x.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 46) as u32)
+        })
         .collect()
 }
 
@@ -77,7 +81,8 @@ fn rows_with_zero_low_bits_are_found_among_others() {
 fn outliers_become_exceptions() {
     let mut w = weights(100_000);
     for (i, at) in (0..w.len()).step_by(997).enumerate() {
-        w[at] = [f32::NAN, f32::MAX, 1e-38, -f32::INFINITY, f32::from_bits(1), f32::from_bits(0xffc0_1234)][i % 6];
+        w[at] = [f32::NAN, f32::MAX, 1e-38, -f32::INFINITY, f32::from_bits(1), f32::from_bits(0xffc0_1234)]
+            [i % 6];
     }
     let data: Vec<u8> = w.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect();
     for level in [1, 5, 6, 9] {
@@ -116,7 +121,8 @@ fn elements() -> impl Strategy<Value = Element> {
 
 /// Values as tensors have them: centred, sparse, small integers, special floats, noise.
 fn values() -> impl Strategy<Value = Vec<u64>> {
-    let sizes = prop_oneof![1usize..200, 1000usize..1100, 32_700usize..32_900, Just(65_536usize), Just(70_001)];
+    let sizes =
+        prop_oneof![1usize..200, 1000usize..1100, 32_700usize..32_900, Just(65_536usize), Just(70_001)];
     (sizes, 0u8..7, any::<u64>()).prop_map(|(n, shape, salt)| {
         random(n)
             .enumerate()
@@ -126,10 +132,17 @@ fn values() -> impl Strategy<Value = Vec<u64>> {
                     0 => x,
                     1 => x % 17,
                     2 => (x as i64 % 9) as u64,
-                    3 => if x % 10 == 0 { x } else { 0 },
+                    3 => {
+                        if x % 10 == 0 {
+                            x
+                        } else {
+                            0
+                        }
+                    }
                     4 => ((x % 1000) as f64 / 1000.0 - 0.5).to_bits(),
                     5 => ((x % 1000) as f32 / 1000.0 - 0.5).to_bits() as u64,
-                    _ => [0, 1 << 63, 0x7ff0 << 48, 0x7ff8 << 48 | i as u64, 1, 0x7fc0_0001, 0x8000, 0x7c01][x as usize % 8],
+                    _ => [0, 1 << 63, 0x7ff0 << 48, 0x7ff8 << 48 | i as u64, 1, 0x7fc0_0001, 0x8000, 0x7c01]
+                        [x as usize % 8],
                 }
             })
             .collect()

@@ -80,7 +80,10 @@ impl Codec for Zstd {
         let frame = zstd_safe::find_frame_compressed_size(payload)
             .map_err(|e| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(e))))?;
         if frame != payload.len() {
-            return Err(Error::corrupt(format!("zstd: expected one frame of {} bytes, found {frame}", payload.len())));
+            return Err(Error::corrupt(format!(
+                "zstd: expected one frame of {} bytes, found {frame}",
+                payload.len()
+            )));
         }
         let context = scratch.zstd.decompress.get_or_insert_with(DCtx::create);
         match context.decompress(out, payload) {
