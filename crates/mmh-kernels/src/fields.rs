@@ -82,6 +82,12 @@ multiversion! {
     on merge_on
 }
 
+multiversion! {
+    /// The same with rests of at most 8 bits, one a byte.
+    pub fn merge_bytes(spec: &FieldSpec, symbols: &[u8], rest: &[u8], out: &mut [u8]) = generic::fields::merge_bytes;
+    on merge_bytes_on
+}
+
 /// Puts the field `t_field` into one element, whose own is overwritten. `element` has exactly the element's size.
 pub fn patch(spec: &FieldSpec, element: &mut [u8], t_field: u16) {
     generic::fields::patch(spec, element, t_field);

@@ -13,3 +13,9 @@ multiversion! {
     pub fn fields(data: &[u16], counts: &mut [u32], scratch: &mut Vec<u32>) = generic::histogram::fields;
     on fields_on
 }
+
+multiversion! {
+    /// Whether zero occurs, and the lowest and the highest byte that is not zero (255 and 0 if there is none).
+    pub fn range(data: &[u8]) -> (bool, u8, u8) = generic::histogram::range;
+    on range_on
+}

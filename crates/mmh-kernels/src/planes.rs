@@ -36,6 +36,12 @@ multiversion! {
 }
 
 multiversion! {
+    /// The same, over what is in `rest`.
+    pub fn unpack_first(width: u8, plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) = generic::planes::unpack_first;
+    on unpack_first_on
+}
+
+multiversion! {
     /// Packs `bits` bits from `shift` up of each of the first `len` words of `rest` into `out`, which has [`packed_size`] bytes.
     pub fn pack(width: u8, rest: &[u64], len: usize, bits: u8, shift: u8, out: &mut [u8]) = generic::planes::pack;
     on pack_on

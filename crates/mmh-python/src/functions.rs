@@ -1,6 +1,6 @@
 //! The module's functions.
 
-use crate::buffer::{Bytes, BytesMut, new_bytes};
+use crate::buffer::{Bytes, BytesMut, bytes_of, new_bytes};
 use crate::convert::{self, Watch};
 use crate::error::raise;
 use mmh_core::Error;
@@ -40,10 +40,7 @@ pub fn compress<'py>(
     };
     let slice = data.as_slice();
     let blob = py.detach(|| api::compress_bytes(slice, array, &options)).map_err(|e| raise(py, e))?;
-    new_bytes(py, blob.len(), |out| {
-        out.copy_from_slice(&blob);
-        Ok(())
-    })
+    bytes_of(py, &blob)
 }
 
 #[pyfunction]

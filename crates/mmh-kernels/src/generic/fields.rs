@@ -158,21 +158,35 @@ fn rests_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, src: &[u8], out:
 
 #[inline(always)]
 pub fn merge(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) {
-    by_rest!(spec, merge_in(spec, symbols, rest, out));
+    by_rest!(spec, merge_words(spec, symbols, rest, out));
 }
 
 #[inline(always)]
-fn merge_in<W: Word, R: Word, const MODE: u8>(
+fn merge_words<W: Word, R: Word, const MODE: u8>(
     spec: &FieldSpec,
     symbols: &[u8],
     rest: &[u64],
     out: &mut [u8],
 ) {
+    merge_in::<W, R, MODE>(spec, symbols, bytemuck::cast_slice(rest), out);
+}
+
+#[inline(always)]
+pub fn merge_bytes(spec: &FieldSpec, symbols: &[u8], rest: &[u8], out: &mut [u8]) {
+    by_spec!(spec, merge_bytes_in(spec, symbols, rest, out));
+}
+
+#[inline(always)]
+fn merge_bytes_in<W: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], rest: &[u8], out: &mut [u8]) {
+    merge_in::<W, u8, MODE>(spec, symbols, rest, out);
+}
+
+#[inline(always)]
+fn merge_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], rest: &[R], out: &mut [u8]) {
     let t = spec.t as u32;
     let r = W::BITS - t;
     let s = shift::<W, MODE>(t);
     let drop = spec.drop as u32;
-    let rest: &[R] = bytemuck::cast_slice(rest);
     let mask = low_mask::<W>(t);
     let base = spec.base;
     for ((o, &sym), &rest) in out.chunks_exact_mut(size_of::<W>()).zip(symbols).zip(rest) {

@@ -44,3 +44,16 @@ pub fn fields(data: &[u16], counts: &mut [u32], scratch: &mut Vec<u32>) {
         *o += a[i] + b[i] + c[i];
     }
 }
+
+#[inline(always)]
+pub fn range(data: &[u8]) -> (bool, u8, u8) {
+    // Less one, zero is the highest value: one minimum leaves it out, and one maximum tells of it.
+    let (mut lowest, mut highest, mut top) = (255u8, 0u8, 0u8);
+    for &b in data {
+        let less = b.wrapping_sub(1);
+        lowest = lowest.min(less);
+        top = top.max(less);
+        highest = highest.max(b);
+    }
+    (top == 255, lowest.saturating_add(1), highest)
+}

@@ -6,16 +6,26 @@ use crate::planes::Plane;
 
 #[inline(always)]
 pub fn unpack_or(width: u8, plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) {
+    unpack::<true>(width, plane, start, rest, len);
+}
+
+#[inline(always)]
+pub fn unpack_first(width: u8, plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) {
+    unpack::<false>(width, plane, start, rest, len);
+}
+
+#[inline(always)]
+fn unpack<const OR: bool>(width: u8, plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) {
     match width {
-        0 => unpack_in::<u8>(plane, start, rest, len),
-        1 => unpack_in::<u16>(plane, start, rest, len),
-        2 => unpack_in::<u32>(plane, start, rest, len),
-        _ => unpack_in::<u64>(plane, start, rest, len),
+        0 => unpack_in::<u8, OR>(plane, start, rest, len),
+        1 => unpack_in::<u16, OR>(plane, start, rest, len),
+        2 => unpack_in::<u32, OR>(plane, start, rest, len),
+        _ => unpack_in::<u64, OR>(plane, start, rest, len),
     }
 }
 
 #[inline(always)]
-fn unpack_in<W: Word>(plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) {
+fn unpack_in<W: Word, const OR: bool>(plane: &Plane<'_>, start: usize, rest: &mut [u64], len: usize) {
     let rest: &mut [W] = bytemuck::cast_slice_mut(rest);
     let mut rest = &mut rest[..len];
     let (p, shift, c) = (plane.bits as u32, plane.shift as u32, plane.data.len());
@@ -30,7 +40,8 @@ fn unpack_in<W: Word>(plane: &Plane<'_>, start: usize, rest: &mut [u64], len: us
         let (now, later) = rest.split_at_mut(run);
         let down = (p * row as u32) & 7;
         for (r, &b) in now.iter_mut().zip(&plane.data[column..column + run]) {
-            *r = r.or(W::from_u64(((b >> down) & mask) as u64).shl(shift));
+            let bits = W::from_u64(((b >> down) & mask) as u64).shl(shift);
+            *r = if OR { r.or(bits) } else { bits };
         }
         at += run;
         rest = later;

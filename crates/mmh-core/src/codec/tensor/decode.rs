@@ -95,12 +95,26 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         }
         let fill = repeat(constant, width);
         let rest = lend(&mut scratch.rest, planes::storage(width, CHUNK));
-        if params.low == 0 {
+        let whole_bytes = match parts.as_slice() {
+            [only] if width == 0 && only.bits == 8 && params.low == 0 => Some(only.data),
+            _ => None,
+        };
+        if let Some(bytes) = whole_bytes {
+            // The one plane is the rest as it stands.
+            fields::merge_bytes(&spec, symbol_bytes, bytes, body);
+        } else if params.low == 0 {
             for (c, (body, symbols)) in
                 body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate()
             {
-                rest.fill(fill);
-                for plane in &parts {
+                match parts.first() {
+                    Some(plane) if fill == 0 => planes::unpack_first(width, plane, c * CHUNK, rest, symbols.len()),
+                    Some(plane) => {
+                        rest.fill(fill);
+                        planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
+                    }
+                    None => rest.fill(fill),
+                }
+                for plane in parts.iter().skip(1) {
                     planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
                 }
                 fields::merge(&spec, symbols, rest, body);

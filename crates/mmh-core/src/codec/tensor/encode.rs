@@ -117,9 +117,7 @@ fn table_of(mode: &Mode) -> Option<Box<EncodeTable>> {
 /// How to store a plane of bytes.
 fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     // The exact set of values matters, as each needs a code; their frequencies can be estimated.
-    let any_zero = bytes.contains(&0);
-    let lowest = bytes.iter().fold(255u8, |a, &b| a.min(b.wrapping_sub(1))).wrapping_add(1);
-    let highest = bytes.iter().fold(0u8, |a, &b| a.max(b));
+    let (any_zero, lowest, highest) = histogram::range(bytes);
     if highest == 0 || (!any_zero && lowest == highest) {
         return Mode::Constant(highest);
     }
@@ -128,7 +126,7 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     if exact {
         histogram::bytes(bytes, &mut counts);
     } else {
-        bytes.chunks(4096).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+        bytes.chunks(8192).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
         counts[lowest as usize..=highest as usize].iter_mut().for_each(|c| *c = (*c).max(1));
         counts[0] = if any_zero { counts[0].max(1) } else { 0 };
     }
