@@ -64,7 +64,8 @@ pub fn bytes_of<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyByte
     // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, or gives null with an
     // exception set; all of its bytes are written before anybody sees them.
     unsafe {
-        let object = Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
+        let object =
+            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
         let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
         memory::prefer_huge_pages(std::slice::from_raw_parts_mut(start, data.len()));
         std::ptr::copy_nonoverlapping(data.as_ptr().cast(), start, data.len());

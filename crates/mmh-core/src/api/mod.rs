@@ -19,8 +19,9 @@ pub use explain::{Why, explain_archive, explain_source};
 pub use verify::{Damage, Verification, verify};
 
 use crate::codec;
-use crate::container::index::FrameRow;
+use crate::container::index::{FrameRow, Index};
 use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Bytes of source that are worked on at a time, at most. Two or three batches are in memory at once.
@@ -143,6 +144,40 @@ impl Workers {
             Some(pool) => pool.install(|| rayon::join(a, b)),
             None => (a(), b()),
         }
+    }
+}
+
+/// Content hashes of restored bytes, fed in order and compared with the index at the end.
+pub(crate) struct Content {
+    blake3: Option<blake3::Hasher>,
+    sha256: Option<Sha256>,
+}
+
+impl Content {
+    /// Those that are asked for.
+    pub fn new(blake3: bool, sha256: bool) -> Content {
+        Content { blake3: blake3.then(blake3::Hasher::new), sha256: sha256.then(Sha256::new) }
+    }
+
+    /// The next bytes of the source.
+    pub fn update(&mut self, data: &[u8]) {
+        if let Some(h) = &mut self.blake3 {
+            h.update(data);
+        }
+        if let Some(h) = &mut self.sha256 {
+            h.update(data);
+        }
+    }
+
+    /// The names of the hashes that the index has, that were computed, and that differ.
+    pub fn differing(self, index: &Index) -> Vec<&'static str> {
+        let blake3 = self.blake3.map(|h| *h.finalize().as_bytes()).zip(index.blake3);
+        let sha256 = self.sha256.map(|h| <[u8; 32]>::from(h.finalize())).zip(index.sha256);
+        let both = [("BLAKE3", blake3), ("SHA-256", sha256)];
+        both.into_iter()
+            .filter(|(_, h)| h.is_some_and(|(found, expected)| found != expected))
+            .map(|(n, _)| n)
+            .collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every frame and every hash.
 
 use super::decompress::windows;
-use super::{Progress, Step, Workers};
+use super::{Content, Progress, Step, Workers};
 use crate::codec;
 use crate::container::reader::Archive;
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ pub fn verify<R: ReadAt>(
 ) -> Result<Verification> {
     let index = archive.index();
     let mut damaged = Vec::new();
-    let mut whole = index.blake3.map(|_| blake3::Hasher::new());
+    let mut whole = Some(Content::new(index.blake3.is_some(), index.sha256.is_some()));
     let mut rows = index.tensors.iter().peekable();
     let mut tensor = blake3::Hasher::new();
     let mut tensor_hurt = false;
@@ -93,17 +93,15 @@ pub fn verify<R: ReadAt>(
         }
         progress(Step { done: end, total: Some(index.source_len), stored: archive.stored_len() })?;
     }
-    if let (Some(h), Some(expected)) = (whole, index.blake3)
-        && *h.finalize().as_bytes() != expected
-    {
+    for name in whole.map(|h| h.differing(index)).unwrap_or_default() {
         damaged.push(Damage {
             frame: None,
             offset: 0,
             source_start: 0,
             source_bytes: index.source_len,
-            codec: "blake3",
+            codec: name,
             tensor: None,
-            what: format!("expected BLAKE3 {} of the source", blake3::Hash::from(expected)),
+            what: format!("the restored bytes do not have the {name} hash of the source"),
         });
     }
     Ok(Verification { frames: archive.frames().len(), damaged })

@@ -107,7 +107,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
                 body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate()
             {
                 match parts.first() {
-                    Some(plane) if fill == 0 => planes::unpack_first(width, plane, c * CHUNK, rest, symbols.len()),
+                    Some(plane) if fill == 0 => {
+                        planes::unpack_first(width, plane, c * CHUNK, rest, symbols.len())
+                    }
                     Some(plane) => {
                         rest.fill(fill);
                         planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
