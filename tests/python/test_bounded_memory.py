@@ -46,7 +46,6 @@ def peak(*words: str, stdin: Path | None = None, stdout: Path | None = None) -> 
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    print(words, int(done.stderr.split()[-1]) / 1e6, "MB")
     return int(done.stderr.split()[-1])
 
 
