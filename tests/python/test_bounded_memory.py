@@ -12,8 +12,8 @@ import pytest
 LIMIT = 300_000_000
 SIZE = 768 << 20
 
-# The peak of the process itself, in bytes. On Linux getrusage would give that of the process that started it, if that is
-# larger; macOS counts in bytes.
+# The peak of the process itself, in bytes. On Linux getrusage would give that of the process that started it, if that
+# is larger; macOS counts in bytes.
 MEASURE = """
 import runpy, sys
 sys.argv = ["mmh", *sys.argv[1:]]
