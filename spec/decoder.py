@@ -579,6 +579,7 @@ def read_numbers(payload: Reader, E: int, sign_moved: bool, zigzag: bool) -> Num
     expect(drop + q <= r, "drop + q", f"at most {r}", drop + q, at + 1)
     expect(4 <= log_segment <= 15 if q else log_segment == 0, "lambda", "4 to 15" if q else "0", log_segment, at + 3)
     expect(base == 0 or t > 8, "base", "0, since t is at most 8", base, at + 4)
+    expect(base < 1 << t, "base", f"below 2^{t}", base, at + 4)
     return Numbers(E, t, r, r - drop - q, q, drop, 1 << log_segment, base, sign_moved, zigzag)
 
 

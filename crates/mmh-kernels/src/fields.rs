@@ -3,7 +3,7 @@
 use crate::generic;
 
 /// How elements are split. The caller keeps: `width` ≤ 3; `1 ≤ t ≤ min(16, bits)`; `sign_moved` needs `t < bits` and excludes
-/// `zigzag`; `drop ≤ bits − t`; `base` is 0 when `t ≤ 8`. [`FieldSpec::is_valid`] checks it.
+/// `zigzag`; `drop ≤ bits − t`; `base` is 0 when `t ≤ 8`, else below `2^t`. [`FieldSpec::is_valid`] checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FieldSpec {
     /// log2 of the element's size in bytes.
@@ -53,7 +53,7 @@ impl FieldSpec {
             && (self.t as u32) <= self.bits().min(16)
             && !(self.sign_moved && (self.zigzag || self.t as u32 == self.bits()))
             && (self.drop as u32) <= self.rest_bits()
-            && (self.t > 8 || self.base == 0)
+            && if self.t > 8 { (self.base as u32) < 1 << self.t } else { self.base == 0 }
     }
 }
 
