@@ -13,6 +13,18 @@ pub const MAX_BLOCK: usize = 1 << 24;
 /// Bytes that this writer puts into a block: large enough for its tables to weigh nothing, small enough to be read for a slice.
 pub const BLOCK: usize = 1 << 20;
 
+/// The same for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller block, of
+/// which the statistics are more alike, saves more than its table costs.
+pub const BYTE_BLOCK: usize = 1 << 17;
+
+/// Bytes of a block of a segment with this dtype; opaque bytes have none.
+pub fn size_for(dtype: Option<Dtype>) -> usize {
+    match dtype {
+        Some(d) if d.bits() <= 8 => BYTE_BLOCK,
+        _ => BLOCK,
+    }
+}
+
 /// Blocks up to this size are encoded with every codec: a sample would be no smaller.
 const TINY: usize = 4096;
 

@@ -1,7 +1,7 @@
 //! Blocks in parallel, everything else in order.
 
 use super::{BATCH_BLOCKS, Progress, Step, Workers};
-use crate::block::{self, BLOCK, Encoded, Segment, Settings};
+use crate::block::{self, Encoded, Segment, Settings};
 use crate::container::reader::with_scratch;
 use crate::container::writer::Writer;
 use crate::dtype::Dtype;
@@ -60,7 +60,7 @@ impl<'a> Cutter<'a, '_> {
             if len >= self.batch || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(BLOCK as u64) as usize;
+            let n = (s.len - done).min(block::size_for(s.tensor.map(|t| t.1)) as u64) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;
