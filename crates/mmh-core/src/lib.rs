@@ -27,6 +27,8 @@ pub mod error;
 pub mod io;
 pub mod plan;
 pub mod source;
+#[cfg(test)]
+mod testing;
 
 pub use dtype::Dtype;
 pub use error::{Error, Result};

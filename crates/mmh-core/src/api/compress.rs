@@ -33,6 +33,18 @@ pub struct CompressOptions {
     pub name: Option<String>,
 }
 
+impl CompressOptions {
+    fn work<'a>(
+        &self,
+        segments: &'a [Segment],
+        copies: &'a HashMap<usize, u64>,
+        total: Option<u64>,
+    ) -> Work<'a> {
+        let &CompressOptions { settings, blake3, sha256, .. } = self;
+        Work { segments, copies, settings, blake3, sha256, total }
+    }
+}
+
 /// First bytes of a stream that readers see.
 const HEAD: usize = 8 << 20;
 
@@ -93,14 +105,7 @@ fn compress_at<W: Write + Send>(
     let segments = block::segments(&layout.tensors, Some(len));
     let copies = find_copies(source, &segments)?;
     let mut writer = Writer::new(out, !copies.is_empty())?;
-    let work = Work {
-        segments: &segments,
-        copies: &copies,
-        settings: options.settings,
-        blake3: options.blake3,
-        sha256: options.sha256,
-        total: Some(len),
-    };
+    let work = options.work(&segments, &copies, Some(len));
     let seen = pipeline::run(&work, Feed::At(source), &mut writer, workers, progress)?;
     finish(writer, layout, seen, options)
 }
@@ -376,14 +381,7 @@ fn from_stream(
     }
     let segments = block::segments(&layout.tensors, None);
     let copies = HashMap::new();
-    let work = Work {
-        segments: &segments,
-        copies: &copies,
-        settings: options.settings,
-        blake3: options.blake3,
-        sha256: options.sha256,
-        total: None,
-    };
+    let work = options.work(&segments, &copies, None);
     let mut out = output.writer()?;
     let feed = Feed::Stream(std::io::Cursor::new(head).chain(stream));
     let mut writer = Writer::new(&mut out, false).map_err(&at_target)?;

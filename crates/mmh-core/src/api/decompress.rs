@@ -142,7 +142,8 @@ fn from_file(
     out.flush().map_err(|e| place(target, e.into()))?;
     drop(out);
     check_hash(hasher, archive.index())?;
-    output.commit(Some(input.file()))?;
+    // A pipe has neither mode nor time to take over, and the file that it was spooled to is private.
+    output.commit(path.is_some().then_some(input.file()))?;
     Ok(report(archive.index(), archive.stored_len()))
 }
 

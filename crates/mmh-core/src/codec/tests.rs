@@ -3,16 +3,8 @@
 use super::*;
 use crate::dtype::Dtype;
 use crate::plan;
+use crate::testing::noise;
 use proptest::prelude::*;
-
-fn noise(n: usize, mut seed: u64) -> Vec<u8> {
-    (0..n)
-        .map(|_| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 56) as u8
-        })
-        .collect()
-}
 
 fn bf16_weights(n: usize) -> Vec<u8> {
     noise(4 * n, 11)
