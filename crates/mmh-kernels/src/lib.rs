@@ -7,7 +7,8 @@
 //!     │ zeros       how many low bits are zero, segment by segment?
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
-//!     ▼ huffman     symbols ⇄ streams of codes
+//!     │ huffman     symbols ⇄ streams of codes
+//!     ▼ lanes       the same, shaped for registers and warps
 //!   streams and planes
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod fields;
 mod generic;
 pub mod histogram;
 pub mod huffman;
+pub mod lanes;
 pub mod memory;
 pub mod period;
 pub mod planes;

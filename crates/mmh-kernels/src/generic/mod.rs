@@ -4,6 +4,7 @@ pub mod decode;
 pub mod encode;
 pub mod fields;
 pub mod histogram;
+pub mod lanes;
 pub mod planes;
 pub mod zeros;
 

@@ -121,7 +121,7 @@ impl CodeLengths {
     }
 
     /// The code of each value, first bit lowest, as it is written into a stream.
-    pub(super) fn codes(&self) -> [u16; 256] {
+    pub(crate) fn codes(&self) -> [u16; 256] {
         let mut codes = [0u16; 256];
         let mut next = 0u32;
         for length in 1..=self.longest as u32 {

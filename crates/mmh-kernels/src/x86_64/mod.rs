@@ -1,3 +1,4 @@
 //! Loops that the compiler does not find by itself.
 
 pub mod encode;
+pub mod lanes_avx512;

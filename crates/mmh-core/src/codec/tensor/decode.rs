@@ -1,10 +1,11 @@
 //! A payload to a block.
 
+use super::lanes::{self, Codes};
 use super::params::{Cursor, Cut, Mode, Params};
 use super::{GROUP, Scratch, lend};
 use crate::error::{Error, Result};
-use mmh_kernels::fields;
-use mmh_kernels::huffman::{self, DecodeTable};
+use mmh_kernels::fields::{self, FieldSpec};
+use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::memory;
 use mmh_kernels::planes::{self, Plane};
 
@@ -39,42 +40,66 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     out[body_end..].copy_from_slice(from.take(tail)?);
 
     let mut tables = 0;
+    let symbols = Mode::read_symbols(&mut from, n.div_ceil(GROUP))?;
+    let table = match &symbols {
+        Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+        _ => None,
+    };
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
         let mode = Mode::read(from, cut.0)?;
-        let table = if let Mode::Coded(code) = &mode {
-            if scratch.tables.len() == tables {
-                scratch.tables.push(DecodeTable::new());
-            }
-            scratch.tables[tables].build(code);
-            tables += 1;
-            Some(tables - 1)
-        } else {
-            None
+        let table = match &mode {
+            Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+            _ => None,
         };
         Ok(Described { cut, mode, table })
     };
-    let symbols = describe((8, 0), &mut from)?;
     let high = params.high_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
     let low = params.low_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
     let presence = read_presence(&params, n, &mut from)?;
-    let exceptions = if spec.t > 8 { read_exceptions(&params, n, &mut from)? } else { Vec::new() };
     let sizes = from.take(4 * n.div_ceil(GROUP))?;
+    let sizes = sizes.as_chunks::<4>().0.iter().map(|size| u32::from_le_bytes(*size) as usize);
+    let mut groups = sizes.map(|size| from.take(size)).collect::<Result<Vec<_>>>()?;
+    let exceptions = if params.has_exceptions(&symbols) {
+        let codes = if let Mode::Lanes(codes) = &symbols { Some(codes) } else { None };
+        read_exceptions(&params, codes, n, &mut from)?
+    } else {
+        Vec::new()
+    };
+    if !from.0.is_empty() {
+        return Err(bad(format_args!("{} bytes left over after the groups", from.0.len())));
+    }
+
+    let mut lane_symbols = Vec::new();
+    if let Mode::Lanes(codes) = &symbols {
+        let streams = lanes::split_off_streams(&mut groups)?;
+        if lanes::is_straight(&params) && matches!(high.as_slice(), [one] if one.mode == Mode::Packed) {
+            lanes::decode_bf16(codes, &streams, &groups, &mut out[head..body_end], scratch)?;
+            patch(&spec, &exceptions, &mut out[head..body_end]);
+            return Ok(());
+        }
+        lane_symbols = std::mem::take(&mut scratch.lane_symbols);
+        lanes::decode(codes, &streams, lend(&mut lane_symbols, n))?;
+    }
 
     let width = spec.rest_width();
-    for (g, (body, size_bytes)) in
-        out[head..body_end].chunks_mut(GROUP * size).zip(sizes.as_chunks::<4>().0).enumerate()
-    {
+    for (g, (body, group)) in out[head..body_end].chunks_mut(GROUP * size).zip(&groups).enumerate() {
         let m = body.len() / size;
-        let mut group = Cursor(from.take(u32::from_le_bytes(*size_bytes) as usize)?);
+        let mut group = Cursor(group);
         // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
-        let next = group.0.len().min(from.0.len());
-        memory::prefetch(&from.0[..next]);
-        let symbol_bytes = lend(&mut scratch.symbols, m);
-        match (&symbols.mode, symbols.table) {
-            (Mode::Constant(v), _) => symbol_bytes.fill(*v),
-            (_, None) => symbol_bytes.copy_from_slice(group.take(m)?),
-            (_, Some(t)) => coded(&scratch.tables[t], &mut group, symbol_bytes)?,
-        }
+        memory::prefetch(groups.get(g + 1).unwrap_or(&[].as_slice()));
+        let own_symbols = lend(&mut scratch.symbols, m);
+        let symbol_bytes = match (&symbols, table) {
+            (Mode::Lanes(_), _) => &lane_symbols[g * GROUP..g * GROUP + m],
+            (Mode::Constant(v), _) => {
+                own_symbols.fill(*v);
+                own_symbols
+            }
+            (_, None) => group.take(m)?,
+            (_, Some(t)) => {
+                coded(&scratch.tables[t], &mut group, own_symbols)?;
+                own_symbols
+            }
+        };
         // Where each plane's bytes are: in the payload, or decoded into scratch memory side by side.
         let high_coded = high.iter().filter(|p| p.table.is_some()).count();
         let mut spare = lend(&mut scratch.bytes, high_coded * m);
@@ -169,14 +194,29 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             return Err(bad(format_args!("{} bytes left over in group {g}", group.0.len())));
         }
     }
-    if !from.0.is_empty() {
-        return Err(bad(format_args!("{} bytes left over after the groups", from.0.len())));
+    if !lane_symbols.is_empty() {
+        scratch.lane_symbols = lane_symbols;
     }
-    for (at, field) in exceptions {
-        let from = head + at * size;
-        fields::patch(&spec, &mut out[from..from + size], field);
-    }
+    patch(&spec, &exceptions, &mut out[head..body_end]);
     Ok(())
+}
+
+/// Builds another table; gives its position.
+fn build(all: &mut Vec<DecodeTable>, used: &mut usize, code: &CodeLengths) -> usize {
+    if all.len() == *used {
+        all.push(DecodeTable::new());
+    }
+    all[*used].build(code);
+    *used += 1;
+    *used - 1
+}
+
+/// Puts the exceptions into their elements.
+fn patch(spec: &FieldSpec, exceptions: &[(usize, u16)], body: &mut [u8]) {
+    let size = spec.size();
+    for &(at, field) in exceptions {
+        fields::patch(spec, &mut body[at * size..(at + 1) * size], field);
+    }
 }
 
 fn packed<'a>(group: &mut Cursor<'a>, m: usize, (bits, shift): Cut) -> Result<Plane<'a>> {
@@ -217,7 +257,13 @@ fn read_presence<'a>(params: &Params, n: usize, from: &mut Cursor<'a>) -> Result
     Ok(map)
 }
 
-fn read_exceptions(params: &Params, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(usize, u16)>> {
+/// Fields that have no symbol, or whose symbol has no code in `lanes`.
+fn read_exceptions(
+    params: &Params,
+    lanes: Option<&Codes>,
+    n: usize,
+    from: &mut Cursor<'_>,
+) -> Result<Vec<(usize, u16)>> {
     let (base, t) = (params.spec.base as u32, params.spec.t);
     let count = from.varint()?;
     // Each takes at least three bytes.
@@ -231,8 +277,16 @@ fn read_exceptions(params: &Params, n: usize, from: &mut Cursor<'_>) -> Result<V
             let at = at.ok_or_else(|| bad("an exception lies outside of the block"))?;
             next = at + 1;
             let field = from.u16()?;
-            let has_symbol = field == 0 || (base < field as u32 && field as u32 <= base + 255);
-            if has_symbol || field as u32 >= 1 << t {
+            let symbol = match field as u32 {
+                f if t <= 8 => Some(f as usize),
+                0 => Some(0),
+                f if base < f && f <= base + 255 => Some((f - base) as usize),
+                _ => None,
+            };
+            let has_code = symbol.is_some_and(|s| {
+                lanes.is_none_or(|c| c.of(at as usize / GROUP).of().get(s).is_none_or(|n| *n > 0))
+            });
+            if has_code || field as u32 >= 1 << t {
                 return Err(bad(format_args!("field {field} cannot be an exception")));
             }
             Ok((at as usize, field))

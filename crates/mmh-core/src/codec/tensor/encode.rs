@@ -1,6 +1,7 @@
 //! A block to a payload.
 
 use super::analyze::Found;
+use super::lanes::{Codes, Streams};
 use super::params::{Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
@@ -42,7 +43,10 @@ pub fn encode(
         scratch.misses.clear();
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
-    let symbol_mode = byte_mode(&scratch.symbols[..n], level);
+    let symbol_mode = match Codes::choose(&scratch.symbols[..n], level) {
+        Some(codes) => Mode::Lanes(codes),
+        None => byte_mode(&scratch.symbols[..n], level),
+    };
 
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
@@ -75,18 +79,22 @@ pub fn encode(
     symbol_mode.write(out);
     high.iter().chain(&low).for_each(|(_, mode)| mode.write(out));
     out.extend_from_slice(&zeros.presence);
-    if spec.t > 8 {
-        write_exceptions(&params.spec, body, &scratch.misses, out);
-    }
     let sizes = out.len();
     let groups = n.div_ceil(GROUP);
     out.resize(sizes + 4 * groups, 0);
 
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
+    let lane_streams = match &symbol_mode {
+        Mode::Lanes(f) => Streams::encode(f, &scratch.symbols[..n], &mut scratch.misses, &mut scratch.lanes),
+        _ => Streams::default(),
+    };
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
+        if let Some(stream) = lane_streams.get(g) {
+            out.extend((stream.len() as u16).to_le_bytes());
+        }
         put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out);
         let rest = &scratch.rest[planes::storage(width, from)..];
         for ((cut, mode), table) in high.iter().zip(&high_tables) {
@@ -98,13 +106,20 @@ pub fn encode(
                 put_plane(*cut, mode, table, width, &scratch.low, m, &mut scratch.bytes, out);
             }
         }
+        out.extend_from_slice(lane_streams.get(g).unwrap_or(&[]));
         let size = (out.len() - group_start) as u32;
         out[sizes + 4 * g..sizes + 4 * g + 4].copy_from_slice(&size.to_le_bytes());
         if out.len() - start >= data.len() {
             return false;
         }
     }
-    true
+    if params.has_exceptions(&symbol_mode) {
+        // Those without a symbol come first, those without a code behind them; some may be both.
+        scratch.misses.sort_unstable();
+        scratch.misses.dedup();
+        write_exceptions(&params.spec, body, &scratch.misses, out);
+    }
+    out.len() - start < data.len()
 }
 
 fn table_of(mode: &Mode) -> Option<Box<EncodeTable>> {
@@ -256,7 +271,7 @@ fn gather(zeros: &Zeros, width: u8, rest: &[u64], from: usize, to: usize, low: &
     m
 }
 
-fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
+pub fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
     varint::write(misses.len() as u64, out);
     let mut next = 0u32;
     for &at in misses {
@@ -291,7 +306,8 @@ fn put_plane(
     out: &mut Vec<u8>,
 ) {
     match mode {
-        Mode::Constant(_) => {}
+        // Lanes are for symbols alone.
+        Mode::Constant(_) | Mode::Lanes(_) => {}
         Mode::Packed => {
             let start = out.len();
             out.resize(start + planes::packed_size(m, bits), 0);

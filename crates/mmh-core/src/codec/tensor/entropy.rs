@@ -54,6 +54,15 @@ pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
 }
 
+/// Bits of all counts when values are coded by these frequencies in 256ths, those without one at `exception` bits each.
+pub fn cost(counts: &[u32; 256], of: &[u8; 256], exception: u64) -> u64 {
+    let each = |(&c, &n): (&u32, &u8)| {
+        let bits = if n == 0 { exception << SCALE } else { (8 << SCALE) - log2(n as u32) };
+        c as u64 * bits
+    };
+    counts.iter().zip(of).map(each).sum::<u64>() >> SCALE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

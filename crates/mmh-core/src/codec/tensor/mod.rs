@@ -4,17 +4,20 @@
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
 //! * `analyze`: which split of the element pays
 //! * `encode`, `decode`: the payload
+//! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
 
 use super::{Block, Codec};
 use crate::dtype::{Dtype, Kind};
 use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
+use mmh_kernels::lanes::Work;
 
 pub mod analyze;
 mod decode;
 mod encode;
 mod entropy;
+mod lanes;
 mod params;
 
 /// `spec/codecs/tensor.md`
@@ -75,6 +78,8 @@ pub struct Scratch {
     counts: Vec<u32>,
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
+    lanes: Work,
+    lane_symbols: Vec<u8>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

@@ -1,5 +1,6 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
+use super::lanes::Codes;
 use crate::error::{Error, Result};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::CodeLengths;
@@ -14,6 +15,8 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
+    /// Entropy-coded in lanes; symbols only. Those without a code are exceptions.
+    Lanes(Codes),
 }
 
 /// The split of a block.
@@ -84,6 +87,11 @@ impl Params {
         planes::cut(self.low as u32)
     }
 
+    /// Whether a list of exceptions follows the groups.
+    pub fn has_exceptions(&self, symbols: &Mode) -> bool {
+        self.spec.t > 8 || matches!(symbols, Mode::Lanes(_))
+    }
+
     /// Appends the fields before the head and tail bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         let s = &self.spec;
@@ -125,10 +133,23 @@ impl Mode {
                 out.push(2);
                 code.write(out);
             }
+            Mode::Lanes(codes) => {
+                out.push(3);
+                codes.write(out);
+            }
         }
     }
 
-    /// Reads the descriptor of a plane of so many bits.
+    /// Reads the descriptor of the plane of symbols of so many groups.
+    pub fn read_symbols(from: &mut Cursor<'_>, groups: usize) -> Result<Mode> {
+        if from.0.first() == Some(&3) {
+            from.byte()?;
+            return Ok(Mode::Lanes(Codes::read(from, groups)?));
+        }
+        Mode::read(from, 8)
+    }
+
+    /// Reads the descriptor of another plane of so many bits.
     pub fn read(from: &mut Cursor<'_>, bits: u8) -> Result<Mode> {
         match from.byte()? {
             0 => {

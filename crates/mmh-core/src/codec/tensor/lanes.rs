@@ -1,0 +1,266 @@
+//! Symbols in lanes (mode 3): the choice of the codes, the streams of a block.
+
+use super::params::{Cursor, Params};
+use super::{GROUP, Scratch, entropy};
+use crate::codec::Level;
+use crate::error::{Error, Result};
+use mmh_kernels::fields::FieldSpec;
+use mmh_kernels::histogram;
+use mmh_kernels::huffman::MANY;
+use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, Work};
+
+/// Bytes of the size of a stream.
+const SIZE: usize = 2;
+
+/// The slowest level that uses lanes.
+const SLOWEST: u8 = 6;
+
+/// Bits that an exception costs: its gap, its field.
+const EXCEPTION_BITS: u64 = 32;
+
+/// Exponents of bf16 as symbols; signs and mantissas are the rests.
+const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
+
+/// Elements of a piece of a sample, and how many of them one piece stands for.
+const PIECE: usize = 1024;
+const STRIDE: usize = 16 * PIECE;
+
+/// The most codes that a block may have.
+const MOST_CODES: usize = 16;
+
+/// The codes of a block: each group has one of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes {
+    all: Vec<Frequencies>,
+    /// By group; empty if there is but one.
+    chosen: Vec<u8>,
+}
+
+impl Codes {
+    /// Which of them a group has.
+    fn chosen(&self, group: usize) -> usize {
+        self.chosen.get(group).map_or(0, |c| *c as usize)
+    }
+
+    /// The frequencies of a group.
+    pub fn of(&self, group: usize) -> &Frequencies {
+        &self.all[self.chosen(group)]
+    }
+
+    /// Appends them.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.all.len() as u8);
+        self.all.iter().for_each(|f| f.write(out));
+        out.extend(&self.chosen);
+    }
+
+    /// Reads those of a block of so many groups.
+    pub fn read(from: &mut Cursor<'_>, groups: usize) -> Result<Codes> {
+        let count = from.byte()? as usize;
+        if count == 0 || count > MOST_CODES {
+            return Err(bad(format_args!("{count} codes for lanes")));
+        }
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (frequencies, size) =
+                Frequencies::read(from.0).ok_or_else(|| bad("malformed frequencies"))?;
+            from.take(size)?;
+            all.push(frequencies);
+        }
+        let chosen = if count > 1 { from.take(groups)?.to_vec() } else { Vec::new() };
+        match chosen.iter().find(|c| **c as usize >= count) {
+            Some(c) => Err(bad(format_args!("code {c} of {count}"))),
+            None => Ok(Codes { all, chosen }),
+        }
+    }
+
+    /// The codes for a plane of symbols, where lanes suit the level and cost little more than a code without their limits would.
+    pub fn choose(symbols: &[u8], level: Level) -> Option<Codes> {
+        if level.get() > SLOWEST || symbols.len() < MANY {
+            return None;
+        }
+        let stride = if level.get() < MANY_CODES { STRIDE } else { STRIDE / 4 };
+        let groups: Vec<[u32; 256]> = symbols.chunks(GROUP).map(|g| sample(g, stride)).collect();
+        let total = sum(&groups);
+        let all = if level.get() < MANY_CODES {
+            Codes { all: vec![Frequencies::for_counts(&total, EXCEPTION_BITS)?], chosen: Vec::new() }
+        } else {
+            cluster(&groups)?
+        };
+        let cost: u64 = groups.iter().enumerate().map(|(g, counts)| all.cost(g, counts)).sum();
+        let elements: u64 = total.iter().map(|c| *c as u64).sum();
+        // A prefix code costs some hundredths of a bit more than the entropy, and takes longer.
+        let others = entropy::bits(total.iter().copied()) + elements * 6 / 100;
+        (cost <= others && cost * 52 < elements * 8 * 51).then_some(all)
+    }
+
+    fn cost(&self, group: usize, counts: &[u32; 256]) -> u64 {
+        entropy::cost(counts, self.of(group).of(), EXCEPTION_BITS)
+    }
+}
+
+/// Counts of pieces of a group.
+fn sample(group: &[u8], stride: usize) -> [u32; 256] {
+    let mut counts = [0u32; 256];
+    group.chunks(stride).for_each(|c| histogram::bytes(&c[..c.len().min(PIECE)], &mut counts));
+    counts
+}
+
+fn sum(groups: &[[u32; 256]]) -> [u32; 256] {
+    let mut total = [0u32; 256];
+    for group in groups {
+        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
+    }
+    total
+}
+
+/// The fastest level whose groups have a choice of codes.
+const MANY_CODES: u8 = 4;
+
+/// Codes that groups are offered.
+const OFFERED: usize = 4;
+
+/// Rounds of the search for them: the third changes next to nothing.
+const ROUNDS: usize = 3;
+
+/// Codes for groups that are not alike (Lloyd's algorithm with code lengths for distances): begins with groups that are alike in the
+/// mean of their symbols.
+fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
+    let mean = |counts: &[u32; 256]| {
+        let n: u64 = counts.iter().map(|c| *c as u64).sum();
+        let sum: u64 = counts.iter().enumerate().map(|(v, c)| v as u64 * *c as u64).sum();
+        (sum << 16) / n.max(1)
+    };
+    let one = Codes { all: vec![Frequencies::for_counts(&sum(groups), EXCEPTION_BITS)?], chosen: Vec::new() };
+    let offered = OFFERED.min(groups.len() / 2);
+    if offered < 2 {
+        return Some(one);
+    }
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by_key(|g| mean(&groups[*g]));
+    let mut chosen = vec![0u8; groups.len()];
+    for (rank, g) in order.iter().enumerate() {
+        chosen[*g] = (rank * offered / groups.len()) as u8;
+    }
+    let mut best = one;
+    for _ in 0..ROUNDS {
+        let used: Vec<u8> = (0..offered as u8).filter(|c| chosen.contains(c)).collect();
+        let of = |c: u8| groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| *g.0).collect::<Vec<_>>();
+        let all = used
+            .iter()
+            .map(|c| Frequencies::for_counts(&sum(&of(*c)), EXCEPTION_BITS))
+            .collect::<Option<Vec<_>>>();
+        let Some(all) = all else { break };
+        let cost = |group: &[u32; 256], f: &Frequencies| entropy::cost(group, f.of(), EXCEPTION_BITS);
+        let nearest = |group: &[u32; 256]| (0..all.len()).min_by_key(|c| cost(group, &all[*c])).unwrap_or(0);
+        chosen = groups.iter().map(|g| nearest(g) as u8).collect();
+        best = if all.len() > 1 {
+            Codes { all, chosen: chosen.clone() }
+        } else {
+            Codes { all, chosen: Vec::new() }
+        };
+    }
+    Some(best)
+}
+
+/// The streams of all groups of a block.
+#[derive(Default)]
+pub struct Streams {
+    bytes: Vec<u8>,
+    of: Vec<std::ops::Range<usize>>,
+}
+
+impl Streams {
+    /// Appends the positions of symbols without a code to `misses`.
+    pub fn encode(codes: &Codes, symbols: &[u8], misses: &mut Vec<u32>, work: &mut Work) -> Streams {
+        let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
+        let mut s = Streams { bytes: Vec::with_capacity(symbols.len() / 2), of: vec![0..0; groups.len()] };
+        for (c, frequencies) in codes.all.iter().enumerate() {
+            let table = Encoder::new(frequencies);
+            let those: Vec<usize> = (0..groups.len()).filter(|g| codes.chosen(*g) == c).collect();
+            for pair in those.chunks(2) {
+                let other = pair.get(1);
+                let both = [groups[pair[0]], other.map_or(&[][..], |g| groups[*g])];
+                let first = [pair[0], other.map_or(0, |g| *g)].map(|g| (g * GROUP) as u32);
+                let streams = lanes::encode(&table, both, first, misses, work);
+                for (g, stream) in pair.iter().zip(streams) {
+                    s.of[*g] = s.bytes.len()..s.bytes.len() + stream.len();
+                    s.bytes.extend_from_slice(stream);
+                }
+            }
+        }
+        s
+    }
+
+    /// Of a group.
+    pub fn get(&self, group: usize) -> Option<&[u8]> {
+        self.bytes.get(self.of.get(group)?.clone())
+    }
+}
+
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("tensor: {what}"))
+}
+
+/// Takes the streams off the groups, which keep their planes.
+pub fn split_off_streams<'a>(groups: &mut [&'a [u8]]) -> Result<Vec<&'a [u8]>> {
+    let split = |group: &mut &'a [u8]| {
+        let (size, rest) = group.split_first_chunk::<SIZE>()?;
+        let (planes, stream) =
+            rest.split_at_checked(rest.len().checked_sub(u16::from_le_bytes(*size) as usize)?)?;
+        *group = planes;
+        Some(stream)
+    };
+    groups
+        .iter_mut()
+        .map(split)
+        .collect::<Option<_>>()
+        .ok_or_else(|| bad("a group is shorter than its stream"))
+}
+
+/// Decodes groups with each code in turn.
+fn by_code(
+    codes: &Codes,
+    groups: Vec<Group<'_>>,
+    mut decode: impl FnMut(&Decoder, &mut [Group<'_>]) -> Option<()>,
+) -> Result<()> {
+    let undecodable = || bad("a stream of lanes does not decode");
+    let [only] = codes.all.as_slice() else {
+        let mut of: Vec<Vec<Group<'_>>> = codes.all.iter().map(|_| Vec::new()).collect();
+        groups.into_iter().enumerate().for_each(|(g, group)| of[codes.chosen(g)].push(group));
+        return of
+            .iter_mut()
+            .zip(&codes.all)
+            .try_for_each(|(groups, f)| decode(&Decoder::new(f), groups).ok_or_else(undecodable));
+    };
+    let mut groups = groups;
+    decode(&Decoder::new(only), &mut groups).ok_or_else(undecodable)
+}
+
+/// Decodes the symbols of all groups.
+pub fn decode(codes: &Codes, streams: &[&[u8]], symbols: &mut [u8]) -> Result<()> {
+    let groups = streams.iter().zip(symbols.chunks_mut(GROUP));
+    let groups = groups.map(|(stream, out)| Group { stream, rest: &[], out }).collect();
+    by_code(codes, groups, lanes::decode)
+}
+
+/// Whether a block with one packed plane of eight bits is what [`decode_bf16`] takes.
+pub fn is_straight(params: &Params) -> bool {
+    params.spec == BF16 && params.low == 0
+}
+
+/// Decodes all elements of such a block; the planes are the rests.
+pub fn decode_bf16(
+    codes: &Codes,
+    streams: &[&[u8]],
+    rests: &[&[u8]],
+    body: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let groups = streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP));
+    let groups: Vec<Group<'_>> = groups.map(|((stream, rest), out)| Group { stream, rest, out }).collect();
+    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
+        return Err(bad("a packed plane has the wrong size"));
+    }
+    by_code(codes, groups, |table, groups| lanes::decode_bf16(table, groups, &mut scratch.symbols))
+}

@@ -1,0 +1,91 @@
+//! Streams to symbols.
+
+use super::{Frequencies, STATES};
+use crate::cpu::Simd;
+use crate::fields::{self, FieldSpec};
+use crate::generic;
+
+/// What the decoder looks up, by state.
+pub struct Decoder {
+    /// The value that the state stands for.
+    pub(crate) value: [u8; STATES],
+    /// How many bits the next state takes.
+    pub(crate) bits: [u8; STATES],
+    /// The bits of the next state above those, modulo 256.
+    pub(crate) above: [u8; STATES],
+}
+
+impl Decoder {
+    /// The tables of a code.
+    pub fn new(frequencies: &Frequencies) -> Decoder {
+        let value = frequencies.spread();
+        let mut next = frequencies.of().map(u16::from);
+        let (mut bits, mut above) = ([0; STATES], [0; STATES]);
+        for (state, value) in value.iter().enumerate() {
+            let n = &mut next[*value as usize];
+            bits[state] = (n.leading_zeros() as u8).saturating_sub(7);
+            above[state] = *n as u8;
+            *n += 1;
+        }
+        Decoder { value, bits, above }
+    }
+}
+
+/// A group to decode: its stream, and where its elements go.
+pub struct Group<'a> {
+    /// All of its bytes.
+    pub stream: &'a [u8],
+    /// The rests of its elements, a byte each, for [`decode_bf16`]; empty for [`decode`].
+    pub rest: &'a [u8],
+    /// For [`decode`] a byte a symbol; for [`decode_bf16`] two bytes an element.
+    pub out: &'a mut [u8],
+}
+
+/// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
+pub fn decode(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
+    decode_on(crate::cpu::simd(), table, groups)
+}
+
+/// The same on the given instruction set.
+pub fn decode_on(simd: Simd, table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(table, groups) };
+    }
+    let _ = simd;
+    groups.iter_mut().try_for_each(|g| generic::lanes::decode(table, g.stream, g.out))
+}
+
+/// Decodes groups of bf16 whose symbols are the exponents and whose rests are sign and mantissa, and joins the two.
+/// `scratch` is memory to reuse. `None` as for [`decode`], and if `out` and `rest` do not have the same number of elements.
+pub fn decode_bf16(table: &Decoder, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
+    decode_bf16_on(crate::cpu::simd(), table, groups, scratch)
+}
+
+/// The same on the given instruction set.
+pub fn decode_bf16_on(
+    simd: Simd,
+    table: &Decoder,
+    groups: &mut [Group<'_>],
+    scratch: &mut Vec<u8>,
+) -> Option<()> {
+    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
+        return None;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(table, groups) };
+    }
+    let spec = FieldSpec { width: 1, sign_moved: true, t: 8, ..FieldSpec::default() };
+    for g in groups {
+        if scratch.len() < g.rest.len() {
+            scratch.resize(g.rest.len(), 0);
+        }
+        let symbols = &mut scratch[..g.rest.len()];
+        decode_on(simd, table, &mut [Group { stream: g.stream, rest: &[], out: symbols }])?;
+        fields::merge_bytes_on(simd, &spec, symbols, g.rest, g.out);
+    }
+    Some(())
+}

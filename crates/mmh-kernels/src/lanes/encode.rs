@@ -1,0 +1,108 @@
+//! Symbols to streams.
+
+use super::{Frequencies, STATES};
+use crate::cpu::Simd;
+use crate::generic;
+
+/// What the encoder looks up: by value, and by the place of a state among those of its value.
+pub struct Encoder {
+    /// States from this one on give up `bits` bits, those below it one less.
+    pub(crate) threshold: [u8; 256],
+    /// The most bits that a state gives up before this value, 1 to 8; 0 for values without a code.
+    pub(crate) bits: [u8; 256],
+    /// The place of the first state of the value in `states`.
+    pub(crate) begin: [u8; 256],
+    /// What is added to a state without those bits, modulo 256, to find its place in `states`.
+    pub(crate) offset: [u8; 256],
+    /// The states, ordered by value.
+    pub(crate) states: [u8; STATES],
+    /// The most frequent value, which stands in for those without a code.
+    pub(crate) stand_in: u8,
+}
+
+impl Encoder {
+    /// The tables of a code.
+    pub fn new(frequencies: &Frequencies) -> Encoder {
+        let of = frequencies.of();
+        let mut e = Encoder {
+            threshold: [0; 256],
+            bits: [0; 256],
+            begin: [0; 256],
+            offset: [0; 256],
+            states: [0; STATES],
+            stand_in: 0,
+        };
+        let mut first = [0u16; 256];
+        let mut sum = 0u16;
+        for (value, &n) in of.iter().enumerate() {
+            first[value] = sum;
+            if n > 0 {
+                // A state x from 256 to 511 gives up bits until it is below 2n, and then is not below n: 8 − ⌊log2 n⌋ of them if
+                // x ≥ n · 2^that, else one less.
+                let bits = (n.leading_zeros() + 1) as u8;
+                e.bits[value] = bits;
+                e.begin[value] = sum as u8;
+                e.threshold[value] = ((n as u16) << bits) as u8;
+                e.offset[value] = (sum as u8).wrapping_sub(n);
+                if n > of[e.stand_in as usize] {
+                    e.stand_in = value as u8;
+                }
+                sum += n as u16;
+            }
+        }
+        for (state, value) in frequencies.spread().into_iter().enumerate() {
+            let place = &mut first[value as usize];
+            e.states[*place as usize] = state as u8;
+            *place += 1;
+        }
+        e
+    }
+}
+
+/// Memory to reuse from group to group.
+#[derive(Default)]
+pub struct Work {
+    pub(crate) streams: [Vec<u8>; 2],
+}
+
+/// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Symbols without a code are
+/// written as another one; their positions, of which the groups' first are given, are appended to `misses`, in no order.
+pub fn encode<'w>(
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    work: &'w mut Work,
+) -> [&'w [u8]; 2] {
+    encode_on(crate::cpu::simd(), table, groups, first, misses, work)
+}
+
+/// The same on the given instruction set.
+pub fn encode_on<'w>(
+    simd: Simd,
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    work: &'w mut Work,
+) -> [&'w [u8]; 2] {
+    for (stream, symbols) in work.streams.iter_mut().zip(groups) {
+        let room = super::room(symbols.len());
+        if stream.len() < room {
+            stream.resize(room, 0);
+        }
+    }
+    let [one, other] = &mut work.streams;
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        let sizes = unsafe {
+            crate::x86_64::lanes_avx512::encode(table, groups, first, misses, [&mut *one, &mut *other])
+        };
+        return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
+    let _ = simd;
+    let a = generic::lanes::encode(table, groups[0], first[0], misses, one);
+    let b = generic::lanes::encode(table, groups[1], first[1], misses, other);
+    [&one[..a], &other[..b]]
+}

@@ -1,0 +1,189 @@
+use super::*;
+use crate::cpu::Simd;
+use proptest::prelude::*;
+
+/// As skewed as exponents are: halving, with a few values at the bottom.
+fn skewed(n: usize, seed: u64, spread: u32) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..n)
+        .map(|_| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let v = (x >> 33) as u32;
+            (v.trailing_zeros().min(spread) as u8).wrapping_mul(3).wrapping_add((v >> 28) as u8 & 3)
+        })
+        .collect()
+}
+
+fn counts(symbols: &[u8]) -> [u32; 256] {
+    let mut counts = [0; 256];
+    crate::histogram::bytes(symbols, &mut counts);
+    counts
+}
+
+fn sets() -> impl Iterator<Item = Simd> {
+    Simd::ALL.into_iter().filter(|s| s.is_available())
+}
+
+/// A stream and the symbols without a code.
+fn stream_of(simd: Simd, table: &Encoder, groups: [&[u8]; 2]) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
+    let (mut misses, mut work) = (Vec::new(), Work::default());
+    let [a, b] = encode_on(simd, table, groups, [7, 100_007], &mut misses, &mut work);
+    let (a, b) = (a.to_vec(), b.to_vec());
+    misses.sort_unstable();
+    (a, b, misses)
+}
+
+/// Every instruction set writes the same streams and reads them back, with what has no code patched.
+fn check(symbols: &[u8], other: &[u8], groups: usize) {
+    let mut both = counts(symbols);
+    both.iter_mut().zip(counts(other)).for_each(|(c, o)| *c += o);
+    let Some(frequencies) = Frequencies::for_counts(&both, 32) else { return };
+    let (to, from) = (Encoder::new(&frequencies), Decoder::new(&frequencies));
+    let expected = stream_of(Simd::Scalar, &to, [symbols, other]);
+    for simd in sets() {
+        let found = stream_of(simd, &to, [symbols, other]);
+        assert!(found == expected, "{simd:?} {} {}", symbols.len(), other.len());
+        let (stream, second, misses) = found;
+        let parts = [(symbols, stream.as_slice(), 7), (other, second.as_slice(), 100_007)];
+        for (symbols, stream, first) in parts {
+            let mut outs = vec![vec![0u8; symbols.len()]; groups];
+            let mut all: Vec<Group<'_>> =
+                outs.iter_mut().map(|out| Group { stream, rest: &[], out }).collect();
+            assert_eq!(decode_on(simd, &from, &mut all), Some(()), "{simd:?} {}", symbols.len());
+            let here = |at: &&u32| **at >= first && **at < first + symbols.len() as u32;
+            for out in &mut outs {
+                for at in misses.iter().filter(here) {
+                    assert_eq!(frequencies.of()[symbols[(*at - first) as usize] as usize], 0);
+                    out[(*at - first) as usize] = symbols[(*at - first) as usize];
+                }
+                assert!(out == symbols, "{simd:?} {}", symbols.len());
+            }
+            // Joined with the rests.
+            let rest: Vec<u8> = (0..symbols.len()).map(|i| (i * 37 + i / 256) as u8).collect();
+            let mut merged = vec![vec![0u8; 2 * symbols.len()]; groups];
+            let mut all: Vec<Group<'_>> =
+                merged.iter_mut().map(|out| Group { stream, rest: &rest, out }).collect();
+            assert_eq!(decode_bf16_on(simd, &from, &mut all, &mut Vec::new()), Some(()), "{simd:?}");
+            for out in &merged {
+                for (i, element) in out.as_chunks::<2>().0.iter().enumerate() {
+                    let x = u16::from_le_bytes(*element);
+                    assert_eq!((x & 0x7f | x >> 8 & 0x80) as u8, rest[i]);
+                    assert!((x >> 7) as u8 == symbols[i] || misses.contains(&(i as u32 + first)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_group_size_comes_back_on_every_instruction_set() {
+    let sizes = [2, 3, 31, 32, 33, 63, 64, 65, 95, 96, 97, 100, 1023, 1024, 1025, 5000, 32_735, 32_768];
+    for (i, n) in sizes.into_iter().enumerate() {
+        let mut symbols = skewed(n, i as u64, 20);
+        symbols[0] = 200;
+        symbols[1] = 201;
+        for groups in [1, 2, 3, 4, 9] {
+            check(&symbols, &[], groups);
+            check(&symbols, &symbols[n / 2..], groups);
+            check(&symbols[..n / 3], &symbols, groups);
+        }
+    }
+}
+
+#[test]
+fn nearly_constant_and_nearly_uniform_symbols() {
+    let rare: Vec<u8> = (0..32_768u32).map(|i| (i % 5000 == 77) as u8).collect();
+    check(&rare, &rare[3..], 4);
+    let uniform: Vec<u8> = (0..32_768u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    check(&uniform, &uniform[..9999], 4);
+    check(&uniform.iter().map(|s| s >> 3).collect::<Vec<_>>(), &[], 4);
+}
+
+#[test]
+fn the_cost_is_close_to_what_the_frequencies_promise() {
+    let symbols = skewed(32_768, 5, 20);
+    let frequencies = Frequencies::for_counts(&counts(&symbols), 32).unwrap();
+    let (stream, _, misses) = stream_of(Simd::Scalar, &Encoder::new(&frequencies), [&symbols, &[]]);
+    let bits: f64 = symbols
+        .iter()
+        .map(|s| frequencies.of()[*s as usize])
+        .filter(|n| *n > 0)
+        .map(|n| 8.0 - (n as f64).log2())
+        .sum();
+    let found = (stream.len() * 8) as f64;
+    assert!(found < bits * 1.01 + 512.0 + 8.0 * misses.len() as f64, "{found} {bits}");
+}
+
+#[test]
+fn frequencies_sum_to_256_and_come_back() {
+    let many = [
+        counts(&skewed(32_768, 1, 20)),
+        counts(&(0..=255).collect::<Vec<u8>>()),
+        counts(&[0, 0, 0, 0, 0, 0, 0, 255]),
+        std::array::from_fn(|i| if i < 2 { u32::MAX >> (8 * i) } else { 0 }),
+    ];
+    for c in many {
+        let frequencies = Frequencies::for_counts(&c, 32).unwrap();
+        let mut data = Vec::new();
+        frequencies.write(&mut data);
+        assert_eq!(data.len(), frequencies.written_size());
+        assert_eq!(Frequencies::read(&data), Some((frequencies, data.len())));
+        assert_eq!(Frequencies::read(&data[..data.len() - 1]), None);
+        data[2] ^= 1;
+        assert_eq!(Frequencies::read(&data), None);
+    }
+    assert_eq!(Frequencies::for_counts(&counts(&[9; 100]), 32), None);
+    assert_eq!(Frequencies::for_counts(&[0; 256], 32), None);
+    // Bounds have to be those of values that occur, and one value alone is no code.
+    assert_eq!(Frequencies::read(&[0, 2, 0, 128, 128]), None);
+    assert_eq!(Frequencies::read(&[5, 4, 128, 128]), None);
+    assert_eq!(Frequencies::read(&[4, 4, 0]), None);
+}
+
+#[test]
+fn streams_that_are_cut_off_or_too_long_are_refused() {
+    let symbols = skewed(5000, 3, 20);
+    let frequencies = Frequencies::for_counts(&counts(&symbols), 32).unwrap();
+    let (to, from) = (Encoder::new(&frequencies), Decoder::new(&frequencies));
+    let (stream, _, _) = stream_of(Simd::Scalar, &to, [&symbols, &[]]);
+    let mut longer = vec![0; 3];
+    longer.extend(&stream);
+    for simd in sets() {
+        let mut out = vec![0; symbols.len()];
+        let mut refuses = |stream: &[u8]| {
+            let mut groups = [Group { stream, rest: &[], out: &mut out }];
+            assert_eq!(decode_on(simd, &from, &mut groups), None, "{simd:?}");
+        };
+        refuses(&[]);
+        refuses(&stream[..63]);
+        refuses(&stream[1..]);
+        refuses(&stream[..stream.len() - 1]);
+        refuses(&longer);
+        assert_eq!(decode_on(simd, &from, &mut [Group { stream: &[], rest: &[], out: &mut [] }]), Some(()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_symbols_come_back(a in prop::collection::vec(0u8..40, 0..3000), b in prop::collection::vec(0u8..9, 0..300), groups in 1usize..6) {
+        check(&a, &b, groups);
+    }
+
+    #[test]
+    fn instruction_sets_agree_on_damaged_streams(seed: u64, n in 2usize..4000, at: usize, flip in 1u8.., groups in 1usize..6) {
+        let symbols = skewed(n, seed, 20);
+        if let Some(frequencies) = Frequencies::for_counts(&counts(&symbols), 32) {
+            let (to, from) = (Encoder::new(&frequencies), Decoder::new(&frequencies));
+            let (mut stream, _, _) = stream_of(Simd::Scalar, &to, [&symbols, &[]]);
+            let at = at % stream.len();
+            stream[at] ^= flip;
+            let results: Vec<_> = sets().map(|simd| {
+                let mut outs = vec![vec![0u8; n]; groups];
+                let mut all: Vec<Group<'_>> = outs.iter_mut().map(|out| Group { stream: &stream, rest: &[], out }).collect();
+                let verdict = decode_on(simd, &from, &mut all);
+                (verdict, if verdict.is_some() { outs } else { Vec::new() })
+            }).collect();
+            prop_assert!(results.windows(2).all(|r| r[0] == r[1]));
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Lanes in registers of 512 bits: 32 lanes of 16 bits are one register, and the look-ups of two streams share the bytes of another.
+//! The bytes are those of `generic::lanes`.
+
+use crate::lanes::{BEGINNING, Decoder, Encoder, Group, LANES};
+use std::arch::x86_64::*;
+
+/// A table of 256 bytes in four registers.
+type Table = [__m512i; 4];
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn registers(bytes: &[u8; 256]) -> Table {
+    let quarters = bytes.as_chunks::<64>().0;
+    // SAFETY: each quarter has 64 readable bytes; the load asks for no alignment.
+    std::array::from_fn(|i| unsafe { _mm512_loadu_si512(quarters[i].as_ptr().cast()) })
+}
+
+/// `table[index]` for 64 indices; `high` tells which of them are 128 or more.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn look_up(table: &Table, index: __m512i, high: __mmask64) -> __m512i {
+    let lower = _mm512_permutex2var_epi8(table[0], index, table[1]);
+    let upper = _mm512_permutex2var_epi8(table[2], index, table[3]);
+    _mm512_mask_blend_epi8(high, lower, upper)
+}
+
+/// Where the mask is set `a`, else `b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xca>(mask, a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn low_bytes() -> __m512i {
+    _mm512_set1_epi16(0xff)
+}
+
+/// What steps need besides the lanes.
+#[derive(Clone, Copy)]
+struct Constants {
+    value: Table,
+    bits: Table,
+    above: Table,
+    /// Byte i of the rest to both bytes of lane i.
+    twice: __m512i,
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn constants(table: &Decoder) -> Constants {
+    let twice: [u8; 64] = std::array::from_fn(|i| (i / 2) as u8);
+    Constants {
+        value: registers(&table.value),
+        bits: registers(&table.bits),
+        above: registers(&table.above),
+        // SAFETY: the array has 64 readable bytes.
+        twice: unsafe { _mm512_loadu_si512(twice.as_ptr().cast()) },
+    }
+}
+
+/// A stream at work: states, windows and missing bits of its lanes, each in the low byte or all of 16 bits; the bytes that are left, the
+/// elements that are done.
+#[derive(Clone, Copy)]
+struct Lanes {
+    state: __m512i,
+    window: __m512i,
+    short: __m512i,
+    left: usize,
+    done: usize,
+}
+
+impl Lanes {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn begin(stream: &[u8]) -> Option<Lanes> {
+        let left = stream.len().checked_sub(BEGINNING)?;
+        let beginning: &[u8; BEGINNING] = stream[left..].first_chunk()?;
+        let (mut short, mut window) = ([0u8; LANES], [0u8; LANES]);
+        for ((short, window), &marked) in short.iter_mut().zip(&mut window).zip(beginning) {
+            if marked == 0 {
+                return None;
+            }
+            *short = 1 + marked.trailing_zeros() as u8;
+            *window = marked & (marked - 1);
+        }
+        // SAFETY: 32 bytes each.
+        let load = |from: *const u8| unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast())) };
+        Some(Lanes {
+            state: load(beginning[LANES..].as_ptr()),
+            window: _mm512_slli_epi16::<8>(load(window.as_ptr())),
+            short: load(short.as_ptr()),
+            left,
+            done: 0,
+        })
+    }
+}
+
+/// Lanes for which the next state takes `bits` bits take bytes. Gives how many were taken, and the sums before.
+///
+/// # Safety
+/// 32 bytes are readable from each place on that is as many bytes below `end` as lanes can take.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+unsafe fn refill(window: &mut __m512i, short: &mut __m512i, bits: __m512i, end: *const u8) -> usize {
+    let sum = _mm512_add_epi8(*short, bits);
+    // High bytes are zero: the mask has bits for low bytes alone, and the bytes expand to lanes of 16 bits.
+    let takes = _mm512_cmpgt_epi8_mask(sum, _mm512_set1_epi16(8));
+    let taken = takes.count_ones() as usize;
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { _mm256_loadu_si256(end.sub(taken).cast()) };
+    let bytes = _mm512_maskz_expand_epi8(takes, _mm512_castsi256_si512(bytes));
+    *window = _mm512_or_si512(*window, _mm512_sllv_epi16(bytes, *short));
+    *short = _mm512_mask_sub_epi8(sum, takes, sum, _mm512_set1_epi16(8));
+    taken
+}
+
+/// Joins 32 exponents, each in its lane of 16 bits at its place, with 32 rests.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
+    let rests = _mm512_permutexvar_epi8(c.twice, _mm512_castsi256_si512(rests));
+    // The sign from the high copy of the rest, the mantissa from the low one.
+    select(_mm512_set1_epi16(0x7f80), exponents, rests)
+}
+
+/// How far ahead of their use bytes are asked for.
+const AHEAD: usize = 512;
+
+/// Decodes groups; those of one size four or two side by side.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+pub fn decode<const MERGE: bool>(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
+    let c = constants(table);
+    let mut groups = groups;
+    while !groups.is_empty() {
+        let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
+        let n = match same {
+            4.. => 4,
+            2.. => 2,
+            _ => 1,
+        };
+        let (now, later) = groups.split_at_mut(n);
+        groups = later;
+        if now[0].out.is_empty() {
+            now.iter().all(|g| g.stream.is_empty()).then_some(())?;
+            continue;
+        }
+        let zero = _mm512_setzero_si512();
+        let mut lanes = [Lanes { state: zero, window: zero, short: zero, left: 0, done: 0 }; 4];
+        for (l, g) in lanes.iter_mut().zip(now.iter()) {
+            *l = Lanes::begin(g.stream)?;
+        }
+        match n {
+            4 => four::<MERGE>(&c, now, &mut lanes),
+            2 => two::<MERGE>(&c, now, &mut lanes),
+            _ => {}
+        }
+        for (l, g) in lanes.into_iter().zip(now) {
+            finish::<MERGE>(&c, l, g)?;
+        }
+    }
+    Some(())
+}
+
+/// Elements of a group.
+#[inline(always)]
+fn elements<const MERGE: bool>(g: &Group<'_>) -> usize {
+    if MERGE { g.rest.len() } else { g.out.len() }
+}
+
+macro_rules! side_by_side {
+    ($name:ident, $n:literal, $($a:literal $b:literal $x:ident $wa:ident $ma:ident $pa:ident $wb:ident $mb:ident $pb:ident),*) => {
+        /// Decodes as far as no stream can run out of bytes or of elements.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+        fn $name<const MERGE: bool>(c: &Constants, groups: &mut [Group<'_>], lanes: &mut [Lanes; 4]) {
+            // The last two steps, of which one may be short and one has no next state, are left to `finish`.
+            let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
+            let mut done = 0;
+            let low = low_bytes();
+            // In variables of their own, the state stays in registers. The states of two streams are the bytes of one.
+            $(
+                let mut $x = select(low, lanes[$a].state, _mm512_slli_epi16::<8>(lanes[$b].state));
+                let (mut $wa, mut $ma) = (lanes[$a].window, lanes[$a].short);
+                let (mut $wb, mut $mb) = (lanes[$b].window, lanes[$b].short);
+                // SAFETY: `left` is within the stream.
+                let mut $pa = unsafe { groups[$a].stream.as_ptr().add(lanes[$a].left) };
+                // SAFETY: as above.
+                let mut $pb = unsafe { groups[$b].stream.as_ptr().add(lanes[$b].left) };
+            )*
+            let rests: [*const u8; $n] = std::array::from_fn(|i| groups[i].rest.as_ptr());
+            let outs: [*mut u8; $n] = std::array::from_fn(|i| groups[i].out.as_mut_ptr());
+            loop {
+                // A refill takes at most 32 bytes.
+                let mut rounds = steps - done / LANES;
+                $(
+                    rounds = rounds.min(($pa as usize - groups[$a].stream.as_ptr() as usize) / LANES);
+                    rounds = rounds.min(($pb as usize - groups[$b].stream.as_ptr() as usize) / LANES);
+                )*
+                if rounds == 0 {
+                    break;
+                }
+                for _ in 0..rounds {
+                    $(
+                        let high = _mm512_movepi8_mask($x);
+                        let values = look_up(&c.value, $x, high);
+                        let bits = look_up(&c.bits, $x, high);
+                        let above = look_up(&c.above, $x, high);
+                        let (na, nb) = (_mm512_and_si512(bits, low), _mm512_srli_epi16::<8>(bits));
+                        // SAFETY: `rounds` keeps `done` below the elements of every group less 32, and leaves 32 bytes below each
+                        // of the places in the streams, which have 64 bytes behind them from their beginning on. A prefetch reads
+                        // nothing.
+                        unsafe {
+                            $pa = $pa.sub(refill(&mut $wa, &mut $ma, na, $pa));
+                            $pb = $pb.sub(refill(&mut $wb, &mut $mb, nb, $pb));
+                            // The hardware does not see so many streams coming, least of all those that run backwards.
+                            _mm_prefetch::<_MM_HINT_T0>($pa.wrapping_sub(AHEAD).cast());
+                            _mm_prefetch::<_MM_HINT_T0>($pb.wrapping_sub(AHEAD).cast());
+                            if MERGE {
+                                _mm_prefetch::<_MM_HINT_T0>(rests[$a].wrapping_add(done + AHEAD).cast());
+                                _mm_prefetch::<_MM_HINT_T0>(rests[$b].wrapping_add(done + AHEAD).cast());
+                                let ra = _mm256_loadu_si256(rests[$a].add(done).cast());
+                                let rb = _mm256_loadu_si256(rests[$b].add(done).cast());
+                                let ea = bf16(c, _mm512_slli_epi16::<7>(values), ra);
+                                let eb = bf16(c, _mm512_srli_epi16::<1>(values), rb);
+                                _mm512_storeu_si512(outs[$a].add(2 * done).cast(), ea);
+                                _mm512_storeu_si512(outs[$b].add(2 * done).cast(), eb);
+                            } else {
+                                let va = _mm512_cvtepi16_epi8(values);
+                                let vb = _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(values));
+                                _mm256_storeu_si256(outs[$a].add(done).cast(), va);
+                                _mm256_storeu_si256(outs[$b].add(done).cast(), vb);
+                            }
+                        }
+                        // Above and window side by side, shifted left: the next state is in the low byte.
+                        let sa = _mm512_shldv_epi16(above, $wa, na);
+                        let sb = _mm512_shldv_epi16(_mm512_srli_epi16::<8>(above), $wb, nb);
+                        $x = select(low, sa, _mm512_slli_epi16::<8>(sb));
+                        $wa = _mm512_sllv_epi16($wa, na);
+                        $wb = _mm512_sllv_epi16($wb, nb);
+                    )*
+                    done += LANES;
+                }
+            }
+            $(
+                let (sa, sb) = (_mm512_and_si512($x, low), _mm512_srli_epi16::<8>($x));
+                let left = $pa as usize - groups[$a].stream.as_ptr() as usize;
+                lanes[$a] = Lanes { state: sa, window: $wa, short: $ma, left, done };
+                let left = $pb as usize - groups[$b].stream.as_ptr() as usize;
+                lanes[$b] = Lanes { state: sb, window: $wb, short: $mb, left, done };
+            )*
+        }
+    };
+}
+
+side_by_side!(four, 4, 0 1 x0 w0 m0 p0 w1 m1 p1, 2 3 x1 w2 m2 p2 w3 m3 p3);
+side_by_side!(two, 2, 0 1 x0 w0 m0 p0 w1 m1 p1);
+
+/// Decodes what is left of one stream, and checks its end.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+fn finish<const MERGE: bool>(c: &Constants, mut l: Lanes, g: &mut Group<'_>) -> Option<()> {
+    let count = elements::<MERGE>(g);
+    let eight = _mm512_set1_epi16(8);
+    while l.done < count {
+        let now = (count - l.done).min(LANES);
+        let present = u32::MAX >> (LANES - now);
+        let high = _mm512_movepi8_mask(l.state);
+        let values = look_up(&c.value, l.state, high);
+        // SAFETY: the masks leave out what lies beyond the elements.
+        unsafe {
+            if MERGE {
+                let rests = _mm256_maskz_loadu_epi8(present, g.rest.as_ptr().add(l.done).cast());
+                let elements = bf16(c, _mm512_slli_epi16::<7>(values), rests);
+                _mm512_mask_storeu_epi16(g.out.as_mut_ptr().add(2 * l.done).cast(), present, elements);
+            } else {
+                let values = _mm512_cvtepi16_epi8(values);
+                _mm256_mask_storeu_epi8(g.out.as_mut_ptr().add(l.done).cast(), present, values);
+            }
+        }
+        l.done += now;
+        let next = (count - l.done).min(LANES);
+        if next == 0 {
+            break;
+        }
+        let next = u32::MAX >> (LANES - next);
+        let bits = _mm512_and_si512(look_up(&c.bits, l.state, high), low_bytes());
+        let bits = _mm512_maskz_mov_epi16(next, bits);
+        let above = look_up(&c.above, l.state, high);
+        let taken = _mm512_cmpgt_epi8_mask(_mm512_add_epi8(l.short, bits), eight).count_ones() as usize;
+        l.left = l.left.checked_sub(taken)?;
+        // SAFETY: `left` is within the stream, and at least 64 bytes lie behind it.
+        unsafe { refill(&mut l.window, &mut l.short, bits, g.stream.as_ptr().add(l.left + taken)) };
+        let state = _mm512_and_si512(_mm512_shldv_epi16(above, l.window, bits), low_bytes());
+        l.state = _mm512_mask_mov_epi16(l.state, next, state);
+        l.window = _mm512_sllv_epi16(l.window, bits);
+    }
+    let empty =
+        _mm512_test_epi16_mask(l.window, l.window) == 0 && _mm512_cmpneq_epi16_mask(l.short, eight) == 0;
+    (l.left == 0 && empty).then_some(())
+}
+
+/// Lanes of a stream that is being written: bits that wait, the oldest lowest, and their number.
+#[derive(Clone, Copy)]
+struct Held {
+    bits: __m512i,
+    count: __m512i,
+    at: *mut u8,
+}
+
+impl Held {
+    /// Lanes in `lanes` give up `bits` bits of their states; full bytes are written. Gives the states without them.
+    ///
+    /// # Safety
+    /// 32 bytes are writable at `at`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
+    unsafe fn give(&mut self, state: __m512i, bits: __m512i) -> __m512i {
+        let short = _mm512_srlv_epi16(state, bits);
+        let given = _mm512_xor_si512(state, _mm512_sllv_epi16(short, bits));
+        let all = _mm512_or_si512(self.bits, _mm512_sllv_epi16(given, self.count));
+        let sum = _mm512_add_epi16(self.count, bits);
+        let full = _mm512_cmpgt_epi16_mask(sum, _mm512_set1_epi16(7));
+        let bytes = _mm256_maskz_compress_epi8(full, _mm512_cvtepi16_epi8(all));
+        // SAFETY: the caller's promise.
+        unsafe {
+            _mm256_storeu_si256(self.at.cast(), bytes);
+            self.at = self.at.add(full.count_ones() as usize);
+        }
+        self.bits = _mm512_mask_srli_epi16::<8>(all, full, all);
+        self.count = _mm512_mask_sub_epi16(sum, full, sum, _mm512_set1_epi16(8));
+        short
+    }
+
+    /// Writes what stands at the end of the stream; gives its size.
+    ///
+    /// # Safety
+    /// 64 bytes are writable at `at`, and `start` is where the stream begins.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn finish(self, states: __m512i, start: *const u8) -> usize {
+        let one = _mm512_set1_epi16(1);
+        let marked = _mm512_or_si512(_mm512_add_epi16(self.bits, self.bits), one);
+        let marked = _mm512_sllv_epi16(marked, _mm512_sub_epi16(_mm512_set1_epi16(7), self.count));
+        // SAFETY: the caller's promise.
+        unsafe {
+            _mm256_storeu_si256(self.at.cast(), _mm512_cvtepi16_epi8(marked));
+            _mm256_storeu_si256(self.at.add(LANES).cast(), _mm512_cvtepi16_epi8(states));
+        }
+        self.at as usize - start as usize + BEGINNING
+    }
+}
+
+/// Encodes two groups side by side; gives the sizes of their streams.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+pub fn encode(
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    out: [&mut [u8]; 2],
+) -> [usize; 2] {
+    let rows = groups.map(|g| g.len().div_ceil(LANES));
+    if (0..2).any(|i| out[i].len() < crate::lanes::room(groups[i].len())) {
+        return [0; 2];
+    }
+    let (threshold, bits) = (registers(&table.threshold), registers(&table.bits));
+    let (offset, states) = (registers(&table.offset), registers(&table.states));
+    let begin = registers(&table.begin);
+    let stand_in = _mm512_set1_epi8(table.stand_in as i8);
+    let zero = _mm512_setzero_si512();
+    let low = low_bytes();
+    let top = _mm512_set1_epi16(256);
+    let mut x = zero;
+    let [one, other] = out;
+    let starts = [one.as_mut_ptr(), other.as_mut_ptr()];
+    let mut held = starts.map(|at| Held { bits: zero, count: zero, at });
+    // A row of each; lanes that have no element, or their last one, are told by the lengths.
+    for r in (0..rows[0].max(rows[1])).rev() {
+        let row = |g: &[u8]| g.len().saturating_sub(r * LANES).min(LANES);
+        let next = |g: &[u8]| g.len().saturating_sub((r + 1) * LANES).min(LANES);
+        let load = |g: &[u8]| {
+            let n = row(g);
+            if n == LANES {
+                // SAFETY: 32 bytes of the group are at this row.
+                unsafe { _mm256_loadu_si256(g.as_ptr().add(r * LANES).cast()) }
+            } else if n == 0 {
+                _mm256_setzero_si256()
+            } else {
+                // SAFETY: the mask leaves out what lies beyond the group.
+                unsafe { _mm256_maskz_loadu_epi8(u32::MAX >> (LANES - n), g.as_ptr().add(r * LANES).cast()) }
+            }
+        };
+        let (sa, sb) = (load(groups[0]), load(groups[1]));
+        let mut symbols =
+            _mm512_or_si512(_mm512_cvtepu8_epi16(sa), _mm512_slli_epi16::<8>(_mm512_cvtepu8_epi16(sb)));
+        let mut high = _mm512_movepi8_mask(symbols);
+        let mut most = look_up(&bits, symbols, high);
+        let missing = _mm512_testn_epi8_mask(most, most);
+        if missing != 0 {
+            for (i, g) in groups.iter().enumerate() {
+                let of_group = |l: &usize| missing >> (2 * l + i) & 1 == 1;
+                misses.extend((0..row(g)).filter(of_group).map(|l| first[i] + (r * LANES + l) as u32));
+            }
+            symbols = _mm512_mask_mov_epi8(symbols, missing, stand_in);
+            high = _mm512_movepi8_mask(symbols);
+            most = look_up(&bits, symbols, high);
+        }
+        let below = _mm512_cmplt_epu8_mask(x, look_up(&threshold, symbols, high));
+        let n = _mm512_mask_sub_epi8(most, below, most, _mm512_set1_epi8(1));
+        let lanes = [next(groups[0]), next(groups[1])];
+        let go_on = lanes.map(|n| ((1u64 << n) - 1) as u32);
+        let mut na = _mm512_and_si512(n, low);
+        let mut nb = _mm512_srli_epi16::<8>(n);
+        let whole = lanes == [LANES; 2];
+        if !whole {
+            na = _mm512_maskz_mov_epi16(go_on[0], na);
+            nb = _mm512_maskz_mov_epi16(go_on[1], nb);
+        }
+        // SAFETY: a row writes at most as many bytes as it has elements, and 64 bytes of room lie behind those of all.
+        let (xa, xb) = unsafe {
+            (
+                held[0].give(_mm512_or_si512(_mm512_and_si512(x, low), top), na),
+                held[1].give(_mm512_or_si512(_mm512_srli_epi16::<8>(x), top), nb),
+            )
+        };
+        let place = select(low, xa, _mm512_slli_epi16::<8>(xb));
+        let mut place = _mm512_add_epi8(place, look_up(&offset, symbols, high));
+        if !whole {
+            // Lanes at their last element begin with the first state of its value.
+            let fresh = look_up(&begin, symbols, high);
+            let mask =
+                _mm512_movepi8_mask(select(low, _mm512_movm_epi16(go_on[0]), _mm512_movm_epi16(go_on[1])));
+            place = _mm512_mask_mov_epi8(fresh, mask, place);
+        }
+        let mut next_x = look_up(&states, place, _mm512_movepi8_mask(place));
+        if !whole {
+            let there = [row(groups[0]), row(groups[1])].map(|n| ((1u64 << n) - 1) as u32);
+            let mask =
+                _mm512_movepi8_mask(select(low, _mm512_movm_epi16(there[0]), _mm512_movm_epi16(there[1])));
+            next_x = _mm512_maskz_mov_epi8(mask, next_x);
+        }
+        x = next_x;
+    }
+    // SAFETY: as above.
+    unsafe {
+        let finish = |i: usize, states| if rows[i] == 0 { 0 } else { held[i].finish(states, starts[i]) };
+        [finish(0, _mm512_and_si512(x, low)), finish(1, _mm512_srli_epi16::<8>(x))]
+    }
+}
