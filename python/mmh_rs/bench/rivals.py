@@ -12,10 +12,10 @@ from typing import Any
 from .. import _core
 from .._api import LEVELS
 from .._dtypes import NUMPY_NAMES
-from .candidates import Candidate, Family, UnsuitableError
+from .candidates import Candidate, Choice, Family, UnsuitableError, chosen
 from .elements import Elements, buffer
 
-__all__ = ["MMH", "RIVALS"]
+__all__ = ["MMH", "RIVALS", "lineup"]
 
 
 def _named(dtype: str | None) -> str:
@@ -202,3 +202,25 @@ RIVALS: list[Family] = [
     Family("lzma", "lzma", "lzma", None, ("6",), _lzma, others=_numbers(0, 9, but=("6",))),
 ]  # fmt: skip
 """All others, in the order of tables: those made for weights first."""
+
+
+def lineup(levels: str, against: str | None) -> tuple[list[Choice], list[Family]]:
+    """Who is to be measured, ours first, and who would be, were it installed.
+
+    Args:
+        levels: of ours, separated by commas.
+        against: names of others, separated by commas; "none" for nobody, None for all that are installed.
+
+    Raises:
+        UnknownNameError: a name that stands for nothing, or for something that is not installed.
+    """
+    ours = chosen([f"mmh-{level}" for level in _split(levels)], [MMH])
+    if against is not None:
+        return ours + chosen([name for name in _split(against) if name != "none"], RIVALS), []
+    installed = [family for family in RIVALS if family.installed()]
+    missing = [family for family in RIVALS if family not in installed]
+    return ours + [choice for family in installed for choice in family.choices()], missing
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -75,9 +75,12 @@ def notes(result: FileResult, reference: Row | None) -> list[str]:
     told = []
     if reference is not None:
         told.append(f"±% and ×: compared with {reference.label}")
-    told += [f"{row.label} failed: {row.reason}" for row in result.rows if row.status == "failed"]
-    told += [f"{row.label} left out: {row.reason}" for row in result.rows if row.status == "skipped"]
-    told += [f"{row.label}: not reached" for row in result.rows if row.status == "interrupted"]
+    for status, said in (("failed", "failed"), ("skipped", "left out"), ("interrupted", "interrupted")):
+        reasons: dict[str, list[str]] = {}
+        for row in result.rows:
+            if row.status == status:
+                reasons.setdefault(row.reason or "", []).append(row.label)
+        told += [f"{', '.join(labels)} {said}: {reason}" for reason, labels in reasons.items()]
     if result.threads != 1:
         single = [row.label for row in result.rows if row.good and row.threads == "neither"]
         half = [row.label for row in result.rows if row.good and row.threads == "compress"]
@@ -139,7 +142,8 @@ def _larger(row: Row, reference: Row) -> str:
     if row is reference or row.ratio is None or not reference.ratio:
         return "="
     more = 100 * (row.ratio / reference.ratio - 1)
-    return f"{more:+.1f}" if abs(more) >= 0.995 else f"{more:+.2f}"
+    digits = 1 if abs(more) >= 0.995 else 2
+    return f"{round(more, digits) + 0.0:+.{digits}f}"  # no "-0.00"
 
 
 def _times(reference: Row | None, compress: float, decompress: float) -> list[str]:

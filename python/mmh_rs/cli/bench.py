@@ -82,13 +82,17 @@ def bench(
     memory, system, python, mmh, simd, versions, kept_pages}). status is good, failed, skipped or interrupted.
     """
     from ..bench import rivals
+    from ..bench.candidates import UnknownNameError
     from ..bench.machine import described, machine
     from ..bench.measure import keep_pages as kept
 
-    ours, others, missing = _choices(levels, against)
-    if reference is not None and reference not in [choice.name for choice in (*ours, *others)]:
-        names = ", ".join(choice.name for choice in (*ours, *others))
-        raise WrongUsageError(f"--relative-to {reference!r} is not measured (there are: {names})")
+    try:
+        choices, missing = rivals.lineup(levels, against)
+    except UnknownNameError as error:
+        raise WrongUsageError(str(error)) from None
+    names = [choice.name for choice in choices]
+    if reference is not None and reference not in names:
+        raise WrongUsageError(f"--relative-to {reference!r} is not measured (there are: {', '.join(names)})")
     if target is not None:
         try:
             _writable(target, force)  # now, rather than after minutes of measuring
@@ -100,7 +104,7 @@ def bench(
     for place, file in enumerate(files):
         with run.working_on(file):
             done, interrupted = _measured(
-                file, [*ours, *others], missing, limit * 10**6, runs, threads, not no_memory, whole_file, about, run
+                file, choices, missing, limit * 10**6, runs, threads, not no_memory, whole_file, about, run
             )
             results.append(done)
             run.result(file, **done.fields())
@@ -126,27 +130,6 @@ def bench(
         with run.working_on(target):
             _write(target, report(results, shlex.join(words), reference), force)
             run.summary(f"{printable(target)}  written")
-
-
-def _choices(levels: str, against: str | None) -> tuple[list[Choice], list[Choice], list[Family]]:
-    """Of ours, of the others, and what is not installed."""
-    from ..bench import rivals
-    from ..bench.candidates import UnknownNameError, chosen
-
-    try:
-        ours = chosen([f"mmh-{level}" for level in _split(levels)], [rivals.MMH])
-        if against is not None:
-            names = [name for name in _split(against) if name != "none"]
-            return ours, chosen(names, rivals.RIVALS), []
-    except UnknownNameError as error:
-        raise WrongUsageError(str(error)) from None
-    installed = [family for family in rivals.RIVALS if family.installed()]
-    others = [choice for family in installed for choice in family.choices()]
-    return ours, others, [family for family in rivals.RIVALS if family not in installed]
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _measured(
