@@ -162,7 +162,7 @@ class TestTable:
         found = fakes.result(path="/a/b.npy", bytes=5 * 10**7, threads=2)
         assert title(found) == "b.npy: the first 50.0 MB of BF16, 2 threads"
         assert (
-            title(replace(found, threads=0, dtype=None, dtype_bytes=5 * 10**7)) == "b.npy: 50.0 MB of bytes, all cores"
+            title(replace(found, threads=1, dtype=None, dtype_bytes=5 * 10**7)) == "b.npy: 50.0 MB of bytes, one thread"
         )
 
     def test_formats(self) -> None:

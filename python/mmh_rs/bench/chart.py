@@ -115,7 +115,8 @@ class _Chart:
             *self._copy(),
         ]
         dots = []
-        for place, point in enumerate(self.points):
+        # Ours last, and so on top.
+        for place, point in sorted(enumerate(self.points), key=lambda item: item[1].ours):
             x, y = self.at(point)
             kind = "ours" if point.ours else "best" if place in self.best else ""
             title = escape(f"{point.label}: {100 * point.size:.2f} %, {self.what} {point.speed:.3g} GB/s")

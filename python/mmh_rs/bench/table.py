@@ -20,9 +20,7 @@ def title(result: FileResult) -> str:
     part = f"{amount(result.bytes)} of {result.dtype or 'bytes'}"
     if result.bytes < result.dtype_bytes:
         part = f"the first {part}"
-    threads = (
-        "one thread" if result.threads == 1 else "all cores" if not result.threads else f"{result.threads} threads"
-    )
+    threads = "one thread" if result.threads == 1 else f"{result.threads} threads"
     return f"{os.path.basename(result.path)}: {part}, {threads}"
 
 

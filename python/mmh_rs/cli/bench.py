@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,13 +17,15 @@ from ._targets import STREAM, refuse_existing
 from ._terminal import printable, table
 
 if TYPE_CHECKING:
-    from ..bench.candidates import Choice, Family
-    from ..bench.measure import Progress
+    from ..bench.candidates import Choice
+    from ..bench.elements import Elements
+    from ..bench.measure import Measurement, Progress
     from ..bench.results import FileResult, Row
 
 __all__ = ["bench"]
 
 _WORDS = "mmh_rs.words"
+_COUNT = click.IntRange(min=1)
 
 
 class _Command(click.Command):
@@ -39,13 +41,15 @@ class _Command(click.Command):
 @click.option("-f", "--force", is_flag=True, help="Overwrite the report.")
 @click.option("--report", "target", metavar="OUT.html", help="Write a page with charts as well.")
 @click.option("--relative-to", "reference", metavar="NAME", help="Compare with this one.  [default: mmh-balanced]")
-@click.option("--keep-pages", is_flag=True, help="Let glibc keep freed memory, which spares others fresh pages.")
+@click.option("--keep-pages", is_flag=True, help="Have glibc keep freed memory, so that nobody pays for fresh pages.")
 @click.option("--no-memory", is_flag=True, help="Do not measure peak memory (quicker).")
 @click.option("--whole-file", is_flag=True, help="The size of the whole file at each level, too.")
-@click.option("--limit", type=click.IntRange(min=1), default=128, metavar="MB", help="At most so much of each file.")
-@click.option("--runs", type=click.IntRange(min=1), default=5, metavar="N", help="Runs to take the median of.")
+@click.option(
+    "--limit", type=_COUNT, default=128, metavar="MB", help="At most so much of each file.", show_default=True
+)
+@click.option("--runs", type=_COUNT, default=5, metavar="N", help="Runs to take the median of.", show_default=True)
 @click.option("-T", "--threads", type=click.IntRange(min=0), default=1, metavar="N", help="0: all cores.  [default: 1]")
-@click.option("--levels", default="fast,balanced,max", metavar="LEVELS", help="Levels of ours.")
+@click.option("--levels", default="fast,balanced,max", metavar="LEVELS", help="Levels of ours.", show_default=True)
 @click.option("--against", metavar="NAMES", help="Others to measure, or none.  [default: all that are installed]")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 def bench(
@@ -81,9 +85,12 @@ def bench(
     {…}, compress_memory, decompress_memory}]), whole_file ([{level, stored_bytes, ratio}]), machine ({cpu, cores,
     memory, system, python, mmh, simd, versions, kept_pages}). status is good, failed, skipped or interrupted.
     """
+    from dataclasses import replace
+
     from ..bench import rivals
     from ..bench.candidates import UnknownNameError
     from ..bench.machine import described, machine
+    from ..bench.measure import Measurement, Settings
     from ..bench.measure import keep_pages as kept
 
     try:
@@ -100,15 +107,16 @@ def bench(
             run.fail(error, target)
             return
     about = machine([rivals.MMH, *rivals.RIVALS], kept_pages=keep_pages and kept())
+    settings = Settings(runs, threads or about.cores, not no_memory)
     results: list[FileResult] = []
-    for place, file in enumerate(files):
+    for file in files:
         with run.working_on(file):
-            done, interrupted = _measured(
-                file, choices, missing, limit * 10**6, runs, threads, not no_memory, whole_file, about, run
-            )
+            measurement = Measurement(_elements(file, limit * 10**6), choices, missing, settings)
+            interrupted = _interrupted(measurement, [choice for choice in choices if whole_file], run)
+            done = replace(measurement.result(about), complete=not interrupted)
             results.append(done)
             run.result(file, **done.fields())
-            if place == 0:
+            if len(results) == 1:
                 run.show(_wrapped(described(about)) + "\n")
             run.show(_text(done, reference) + "\n")
             for row in done.rows:
@@ -132,46 +140,33 @@ def bench(
             run.summary(f"{printable(target)}  written")
 
 
-def _measured(
-    file: str,
-    choices: Sequence[Choice],
-    missing: Sequence[Family],
-    limit: int,
-    runs: int,
-    threads: int,
-    memory: bool,
-    whole: bool,
-    about: Any,
-    run: Run,
-) -> tuple[FileResult, bool]:
-    from dataclasses import replace
+def _interrupted(measurement: Measurement, whole: Sequence[Choice], run: Run) -> bool:
+    """Measures, and returns whether Ctrl-C came in between: what was measured until then is to be shown."""
+    from ..bench.measure import whole_file
 
-    from ..bench.elements import elements_of
-    from ..bench.measure import Measurement, Settings
-    from ..bench.measure import whole_file as through_file
-
-    _refuse(file)
-    measurement = Measurement(elements_of(file, limit), choices, missing, Settings(runs, threads, memory))
+    file = measurement.elements.path
     try:
         with _progress(file, run) as progress:
             measurement.run(progress)
-            if whole:
-                for choice in choices:
-                    if choice.family.name == "mmh":
-                        progress(f"whole file at {choice.setting}", 1.0)
-                        measurement.whole_file.append(through_file(file, choice.setting, threads))
+            for choice in whole:
+                if choice.family.name == "mmh":
+                    progress(f"whole file at {choice.setting}", 1.0)
+                    measurement.whole_file.append(whole_file(file, choice.setting, measurement.settings.threads))
     except KeyboardInterrupt:
-        return replace(measurement.result(about), complete=False), True
-    return measurement.result(about), False
+        return True
+    return False
 
 
-def _refuse(file: str) -> None:
+def _elements(file: str, limit: int) -> Elements:
+    from ..bench.elements import elements_of
+
     if file == STREAM or file.lower().startswith(("http://", "https://")):
         raise WrongUsageError("is not a file (name one: it is read more than once)")
     if os.path.isdir(file):
         raise WrongUsageError("is a directory (name the files in it)")
     if not is_source(file):
         raise WrongUsageError("is compressed already (name the original)")
+    return elements_of(file, limit)
 
 
 @contextmanager
