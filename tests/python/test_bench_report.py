@@ -158,6 +158,11 @@ class TestTable:
         assert "decompress with one thread: zstd 1" in told
         assert "whole file at max: 100.0 MB → 50.0 MB, 50.00 %" in told
 
+    def test_memory_that_is_not_there_is_said(self) -> None:
+        told = "\n".join(notes(fakes.result(*fakes.CROWD[:3]), None))
+        assert "memory not measured, being slow or refusing: mmh balanced, mmh max" in told
+        assert "memory" not in "\n".join(notes(fakes.result(*fakes.CROWD[1:]), None))
+
     def test_titles(self) -> None:
         found = fakes.result(path="/a/b.npy", bytes=5 * 10**7, threads=2)
         assert title(found) == "b.npy: the first 50.0 MB of BF16, 2 threads"

@@ -89,6 +89,9 @@ def notes(result: FileResult, reference: Row | None) -> list[str]:
     fewer = _limited(result)
     if fewer:
         told.append(f"fewer than {result.runs} runs, being slow: {', '.join(fewer)}")
+    unweighed = [row.label for row in result.rows if row.good and row.compress_memory is None]
+    if any(row.compress_memory is not None for row in result.rows) and unweighed:
+        told.append(f"memory not measured, being slow or refusing: {', '.join(unweighed)}")
     for whole in result.whole_file:
         told.append(
             f"whole file at {whole.level}: {amount(result.file_bytes)} → {amount(whole.stored_bytes)}, "
