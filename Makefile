@@ -52,7 +52,7 @@ format: $(VENV)/.installed ## format everything
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: build $(TORCH)/.bench ## us and others on real weights (fetches 1.1 GB once; ARGS=--update-readme)
+bench: build $(TORCH)/.bench ## mmh bench on real weights (fetches 1.1 GB once; ARGS=--update-readme)
 	$(TORCH)/bin/python benches/run.py $(ARGS)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)

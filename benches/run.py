@@ -1,46 +1,63 @@
-"""Ours and others on real weights: sizes, and speeds in one process, one thread, warm buffers.
+"""Ours and others on real weights: `mmh bench` over the corpus, with what each level is to reach.
 
-    python benches/run.py [FILE …] [--runs 5] [--mb 128] [--no-files] [--update-readme]
+    python benches/run.py [FILE …] [--runs 5] [--limit 128] [--against NAMES] [--system-pages] [--no-memory]
+                          [--no-files] [--update-readme]
 
-FILE names files of the corpus; the default is the six that stand for their dtypes. The corpus is fetched to
-benches/corpus/data (1.1 GB) unless MMH_CORPUS names a directory that has it. Every round trip is checked before it is
-timed and once more after it; the candidates take turns, and medians are reported. Prints Markdown and
-writes it to benches/results/.
+FILE names files of the corpus; the default is the ten that stand for their dtypes. The corpus is fetched to
+benches/corpus/data (1.1 GB) unless MMH_CORPUS names a directory that has it. How it is measured is `mmh_rs.bench`'s
+matter. Prints Markdown, and writes it to benches/results/DATE.md with DATE.json, the document of `mmh bench --json`,
+and DATE.html, the page of `mmh bench --report`.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from corpus.fetch import fill  # noqa: E402
-from rivals import Candidate, Weights, candidates, missing, weights_of  # noqa: E402
-from tables import machine, replace_region, table  # noqa: E402
+from tables import replace_region, table  # noqa: E402
+from targets import report as targets_report  # noqa: E402
+
+import mmh_rs as mmh  # noqa: E402
+from mmh_rs.bench.elements import elements_of  # noqa: E402
+from mmh_rs.bench.machine import described, machine  # noqa: E402
+from mmh_rs.bench.measure import Measurement, Settings, keep_pages  # noqa: E402
+from mmh_rs.bench.report import report as page  # noqa: E402
+from mmh_rs.bench.results import FileResult, Machine  # noqa: E402
+from mmh_rs.bench.rivals import MMH, RIVALS, lineup  # noqa: E402
+from mmh_rs.bench.table import cells, method, notes, reference_of  # noqa: E402
+from mmh_rs.cli._run import document  # noqa: E402
 
 TIMED = [
     "merlin-bf16.safetensors",
     "minilm-bf16.safetensors",
     "wordllama-fp16.safetensors",
+    "minilm-fp16.safetensors",
     "minilm-fp32.safetensors",
+    "minilm-sre-fp32.safetensors",
     "minilm-upcast-fp32.safetensors",
     "minilm-fp8-e4m3.safetensors",
+    "minilm-fp8-e5m2.safetensors",
+    "minilm-int8-rows.safetensors",
 ]
+# In the README: one file for each thing that there is to say.
+HEADLINE_FILES = (
+    "merlin-bf16",
+    "minilm-bf16",
+    "wordllama-fp16",
+    "minilm-fp32",
+    "minilm-upcast-fp32",
+    "minilm-fp8-e4m3",
+)
+HEADLINES = ("mmh-fast", "mmh-balanced", "mmh-max", "zipnn", "openzl-huffman", "zstd-3")
 DERIVED = (
     "minilm-bf16",
     "minilm-fp16",
@@ -50,111 +67,36 @@ DERIVED = (
     "minilm-upcast",
     "minilm-q",
 )
-HEADLINES = ("mmh fast", "mmh balanced", "mmh max", "ZipNN", "OpenZL Huffman", "zstd 3")
+# Not lzma: it takes a minute for what others do in a tenth of a second. `--against` has it.
+AGAINST = [family.name for family in RIVALS if family.name != "lzma"]
+PAGE_LIMIT = 300_000
+"""Bytes of a page that is worth keeping in the repository."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """Of one candidate on one file: stored over original size, and bytes a second of the original."""
+def measured(path: Path, against: str, settings: Settings, limit: int, about: Machine) -> FileResult:
+    """All candidates on one file."""
+    choices, missing = lineup("fast,balanced,max", against)
+    measurement = Measurement(elements_of(str(path), limit), choices, missing, settings)
+    last = ""
 
-    name: str
-    size: float
-    compress: float
-    decompress: float
+    def progress(what: str, done: float) -> None:
+        nonlocal last
+        step = what.split(":")[0].split(" of ")[0]
+        if step != last:
+            last = step
+            print(f"  {what}", file=sys.stderr, flush=True)
 
-
-def keep_pages() -> None:
-    """Start again with an allocator that keeps its pages.
-
-    We decode into a buffer of the caller's, most others into one that they allocate. glibc gives large ones back to the
-    system, or does not, as the heap's history has it; ZipNN decodes twice as fast when it does not. Warm for all is
-    the only fair reading of "warm buffers". Elsewhere than on glibc it is left to the system, and said so.
-    """
-    keep = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
-    if on_glibc() and any(name not in os.environ for name in keep):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **keep})
+    measurement.run(progress)
+    return replace(measurement.result(about), path=path.name)
 
 
-def on_glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"
-
-
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-def measure(weights: Weights, runs: int) -> list[Result]:
-    """Check every round trip, then let the candidates take turns."""
-    original = weights.raw.tobytes()
-    count = len(original)
-    blobs: dict[str, Any] = {}
-    good: list[Candidate] = []
-    for candidate in candidates(weights):
-        try:
-            blob = candidate.compress()
-            same = candidate.restored(candidate.decompress(blob)) == original
-        except Exception as error:  # a rival that cannot do it is left out, and said to be
-            print(f"  {candidate.name}: {error!r:.200}", file=sys.stderr)
-            continue
-        if not same:
-            raise SystemExit(f"{candidate.name} does not restore {weights.file}")
-        blobs[candidate.name] = blob
-        good.append(candidate)
-
-    times: dict[str, tuple[list[float], list[float]]] = {candidate.name: ([], []) for candidate in good}
-    copies = []
-    target = np.zeros_like(weights.raw)
-    for turn in range(runs):
-        copies.append(seconds(lambda: np.copyto(target, weights.raw))[0])
-        for candidate in good:
-            if turn and candidate.slow:
-                continue
-            compressing, decompressing = times[candidate.name]
-            compressing.append(seconds(candidate.compress)[0])
-            decompressing.append(seconds(lambda candidate=candidate: candidate.decompress(blobs[candidate.name]))[0])  # type: ignore[misc]
-        print(f"  turn {turn + 1} of {runs}", file=sys.stderr, flush=True)
-    for candidate in good:
-        if candidate.restored(candidate.decompress(blobs[candidate.name])) != original:
-            raise SystemExit(f"{candidate.name} no longer restores {weights.file} after it was timed")
-    copy = count / statistics.median(copies)
-    results = [Result("memcpy", 1.0, copy, copy)]
-    for candidate in good:
-        compressing, decompressing = times[candidate.name]
-        size = candidate.size(blobs[candidate.name]) / count
-        results.append(
-            Result(
-                candidate.name, size, count / statistics.median(compressing), count / statistics.median(decompressing)
-            )
-        )
-    return results
-
-
-def report(weights: Weights, results: Sequence[Result]) -> str:
-    """A table of one file. Speeds drift from run to run; the ratios hold."""
-    by_name = {result.name: result for result in results}
-
-    def ratio(result: Result, other: str) -> str:
-        base = by_name.get(other)
-        if base is None:
-            return "–"
-        return f"{result.compress / base.compress:.1f} / {result.decompress / base.decompress:.1f}"
-
-    rows = [
-        [
-            result.name,
-            f"{result.size:.4f}".lstrip("0"),
-            f"{result.compress / 1e9:.2f}",
-            f"{result.decompress / 1e9:.2f}",
-            ratio(result, "ZipNN"),
-            ratio(result, "OpenZL Huffman"),
-        ]
-        for result in results
-    ]
-    head = ["", "size", "compress GB/s", "decompress GB/s", "× ZipNN (c / d)", "× OpenZL Huffman (c / d)"]
-    title = f"### {weights.file}, {weights.dtype}, {len(weights.raw) / 1e6:.0f} MB{derived(weights.file)}"
-    return f"{title}\n\n{table(head, rows)}\n"
+def section(result: FileResult) -> str:
+    """The table of one file, in Markdown."""
+    reference = reference_of(result)
+    heads, lines, _ = cells(result, reference)
+    title = f"### {result.path}, {result.dtype}, {result.bytes / 1e6:.0f} MB{derived(result.path)}"
+    told = "\n".join(f"- {note}" for note in notes(result, reference))
+    return f"{title}\n\n{table([head.replace(chr(10), ' ') for head in heads], lines)}\n\n{told}\n"
 
 
 def derived(name: str) -> str:
@@ -164,8 +106,6 @@ def derived(name: str) -> str:
 def whole_files(folder: Path) -> str:
     """Every file of the corpus through `compress_file` and back, beside zstd."""
     import zstandard
-
-    import mmh_rs as mmh
 
     zstd = zstandard.ZstdCompressor(level=3)
     rows = []
@@ -187,27 +127,31 @@ def whole_files(folder: Path) -> str:
             print(f"  {path.name}", file=sys.stderr, flush=True)
     rows.append(["all", f"{sums[0] / 1e6:.1f}", f"{sums[1] / sums[0]:.4f}", f"{sums[2] / sums[0]:.4f}", ""])
     head = ["file (* derived)", "MB", "mmh balanced", "zstd 3", "mostly by"]
-    return "### Whole files\n\n" + table(head, rows) + "\n"
+    return "## Whole files\n\n" + table(head, rows) + "\n"
 
 
-def headline(measured: Sequence[tuple[Weights, Sequence[Result]]], where: str, date: str) -> str:
+def headline(results: Sequence[FileResult], where: str, date: str) -> str:
     """The short table of the README: size, compress and decompress by candidate and file."""
+    labels = {row.name: row.label for result in results for row in result.rows}
     rows = []
-    for weights, results in measured:
-        by_name = {result.name: result for result in results}
-        row = [f"{weights.file.removesuffix('.safetensors')}{' *' if derived(weights.file) else ''}"]
-        for name in HEADLINES:
-            result = by_name.get(name)
-            cell = "–" if result is None else f"{result.size:.3f}".lstrip("0")
-            if result is not None:
-                cell += f" · {result.compress / 1e9:.2f} · {result.decompress / 1e9:.2f}"
-            row.append(cell)
-        rows.append(row)
+    for result in results:
+        name = result.path.removesuffix(".safetensors")
+        if name not in HEADLINE_FILES:
+            continue
+        line = [f"{name}{' *' if derived(name) else ''}"]
+        for candidate in HEADLINES:
+            row = result.row(candidate)
+            if row is None or row.ratio is None or row.compress is None or row.decompress is None:
+                line.append("–")
+            else:
+                size = f"{row.ratio:.3f}".lstrip("0")
+                line.append(f"{size} · {row.compress.gbps:.2f} · {row.decompress.gbps:.2f}")
+        rows.append(line)
     note = (
         f"Size (of the original) · compress GB/s · decompress GB/s; one thread, in memory; {where}; {date}. "
         "Compare within a row: speeds drift from run to run. \\* derived: a cast of MiniLM."
     )
-    return table(["weights", *HEADLINES], rows) + "\n\n" + note
+    return table(["weights", *(labels.get(name, name) for name in HEADLINES)], rows) + "\n\n" + note
 
 
 def corpus() -> Path:
@@ -222,37 +166,60 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", default=TIMED, metavar="FILE", help="safetensors files of the corpus")
     parser.add_argument("--runs", type=int, default=5, help="turns of each candidate (default: 5)")
-    parser.add_argument("--mb", type=int, default=128, help="at most so many MB of each file (default: 128)")
+    parser.add_argument("--limit", type=int, default=128, help="at most so many MB of each file (default: 128)")
+    parser.add_argument("--against", help="as in mmh bench (default: all that are installed, but lzma)")
+    parser.add_argument("--system-pages", action="store_true", help="memory as the system allocates it")
+    parser.add_argument("--no-memory", action="store_true", help="without peak memory")
     parser.add_argument("--no-files", action="store_true", help="without the table of whole files")
     parser.add_argument("--update-readme", action="store_true", help="write the short table into README.md")
     options = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")  # of the rivals
 
     folder = corpus()
-    warm = "warm buffers for all" if on_glibc() else "ours decodes into a warm buffer, others as the system allocates"
-    where, date = machine(), datetime.date.today().isoformat()
-    parts = [f"## {date}\n\n{where}. One thread, {warm}, medians of {options.runs} turns.\n"]
-    if missing():
-        parts.append(f"Not installed, and so not here: {', '.join(missing())}.\n")
-    measured = []
+    against = options.against or ",".join(
+        family.name for family in RIVALS if family.name in AGAINST and family.installed()
+    )
+    absent = [family.name for family in RIVALS if not family.installed()]
+    # We decode into a warm buffer, others into memory that they allocate; to be compared with, they get warm pages too.
+    about = machine([MMH, *RIVALS], kept_pages=not options.system_pages and keep_pages())
+    settings = Settings(options.runs, 1, not options.no_memory)
+    results: list[FileResult] = []
+    parts: list[str] = []
     for file in options.files:
         print(file, file=sys.stderr, flush=True)
-        weights = weights_of(folder / file, options.mb * 10**6)
-        measured.append((weights, measure(weights, options.runs)))
-        parts.append(report(*measured[-1]))
+        results.append(measured(folder / file, against, settings, options.limit * 10**6, about))
+        parts.append(section(results[-1]))
         print(parts[-1], flush=True)
+    where, date = described(about), results[0].date[:10]
+    versions = ", ".join(f"{name} {version}" for name, version in about.versions.items() if version is not None)
+    start = f"## {date}\n\n{where}. One thread. {method(results[0])}\n\nVersions: {versions}.\n"
+    if absent:
+        start += f"\nNot installed, and so not here: {', '.join(absent)}.\n"
+    parts.insert(0, start)
+    parts.append(targets_report(results))
+    print(parts[-1], flush=True)
     if not options.no_files:
         print("whole files", file=sys.stderr, flush=True)
         parts.append(whole_files(folder))
         print(parts[-1], flush=True)
-    results = HERE / "results" / f"{date}.md"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text("\n".join(parts), encoding="utf-8")
-    print(f"written to {results.relative_to(HERE.parent)}", file=sys.stderr)
+
+    stem = HERE / "results" / date
+    stem.parent.mkdir(exist_ok=True)
+    pages = {
+        ".md": "\n".join(parts),
+        ".json": document("bench", 0, [{"path": result.path, **result.fields()} for result in results], []) + "\n",
+        ".html": page(results, "make bench"),
+    }
+    for suffix, text in pages.items():
+        data = text.encode()
+        target = stem.with_name(stem.name + suffix)
+        if suffix == ".html" and len(data) > PAGE_LIMIT:
+            print(f"{target.name} would be {len(data) / 1e6:.1f} MB: not kept", file=sys.stderr)
+            continue
+        target.write_bytes(data)
+        print(f"written to {target.relative_to(HERE.parent)}", file=sys.stderr)
     if options.update_readme:
-        replace_region(HERE.parent / "README.md", "bench", headline(measured, where, date))
+        replace_region(HERE.parent / "README.md", "bench", headline(results, where, date))
 
 
 if __name__ == "__main__":
-    keep_pages()
     main()

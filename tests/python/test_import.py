@@ -46,6 +46,11 @@ def test_help_takes_less_than_150_ms_and_no_rich() -> None:
     assert answers[0][1:] == ["0", "False", "False"]
 
 
+def test_the_command_leaves_the_benchmark_alone() -> None:
+    code = "import sys, mmh_rs.cli; print([name for name in sys.modules if name.startswith('mmh_rs.bench')])"
+    assert fresh(code) == "[]"
+
+
 def test_all_names_exist_and_are_listed() -> None:
     assert sorted(mmh.__all__) == mmh.__all__
     for name in mmh.__all__:

@@ -16,6 +16,7 @@ import click
 from .. import _core
 from ._failure import FAILED, INTERRUPTED, USAGE, Failure, failure_of
 from ._run import document, print_failure
+from .bench import bench
 from .cat import cat
 from .compress import compress, decompress
 from .doctor import doctor
@@ -78,7 +79,7 @@ def mmh(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for _command in (compress, decompress, list_, info, verify, cat, doctor):
+for _command in (compress, decompress, list_, info, verify, cat, bench, doctor):
     mmh.add_command(_command)
 
 
