@@ -1,6 +1,7 @@
 //! A block to a payload.
 
 use super::analyze::Found;
+use super::codeless;
 use super::lanes::{Codes, Streams};
 use super::params::{Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
@@ -95,7 +96,9 @@ pub fn encode(
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
     let lane_streams = match &symbol_mode {
-        Mode::Lanes(f) => Streams::encode(f, &scratch.symbols[..n], &mut scratch.misses, &mut scratch.lanes),
+        Mode::Lanes(codes) => {
+            Streams::encode(codes, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes)
+        }
         _ => Streams::default(),
     };
     for g in 0..groups {
@@ -122,11 +125,11 @@ pub fn encode(
             return false;
         }
     }
-    if params.has_exceptions(&symbol_mode) {
-        // Those without a symbol come first, those without a code behind them; some may be both.
-        scratch.misses.sort_unstable();
-        scratch.misses.dedup();
+    if spec.t > 8 {
         write_exceptions(&params.spec, body, &scratch.misses, out);
+    }
+    if let Mode::Lanes(_) = symbol_mode {
+        codeless::write(&scratch.symbols, &mut scratch.codeless, out);
     }
     out.len() - start < data.len()
 }
@@ -292,7 +295,7 @@ fn gather(zeros: &Zeros, width: u8, rest: &[u64], from: usize, to: usize, low: &
     m
 }
 
-pub fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
+fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
     varint::write(misses.len() as u64, out);
     let mut next = 0u32;
     for &at in misses {
