@@ -6,10 +6,14 @@ use crate::error::{Error, Result};
 use mmh_kernels::fields;
 use mmh_kernels::huffman::{self, DecodeTable};
 use mmh_kernels::memory;
+use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
 
 /// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
 const CHUNK: usize = 2048;
+
+/// The place of the symbol plane, which no plane of the rest has.
+const SYMBOLS: Cut = (8, u8::MAX);
 
 fn bad(what: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("tensor: {what}"))
@@ -40,7 +44,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
 
     let mut tables = 0;
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
-        let mode = Mode::read(from, cut.0)?;
+        let mode = if cut == SYMBOLS { Mode::read_symbols(from)? } else { Mode::read(from, cut.0)? };
         let table = if let Mode::Coded(code) = &mode {
             if scratch.tables.len() == tables {
                 scratch.tables.push(DecodeTable::new());
@@ -53,7 +57,10 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         };
         Ok(Described { cut, mode, table })
     };
-    let symbols = describe((8, 0), &mut from)?;
+    let symbols = describe(SYMBOLS, &mut from)?;
+    if let Mode::Modelled(model) = &symbols.mode {
+        model.build(&mut scratch.model)?;
+    }
     let high = params.high_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
     let low = params.low_planes().map(|cut| describe(cut, &mut from)).collect::<Result<Vec<_>>>()?;
     let presence = read_presence(&params, n, &mut from)?;
@@ -72,6 +79,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         let symbol_bytes = lend(&mut scratch.symbols, m);
         match (&symbols.mode, symbols.table) {
             (Mode::Constant(v), _) => symbol_bytes.fill(*v),
+            (Mode::Modelled(_), _) => modelled(&scratch.model, g * GROUP, &mut group, symbol_bytes)?,
             (_, None) => symbol_bytes.copy_from_slice(group.take(m)?),
             (_, Some(t)) => coded(&scratch.tables[t], &mut group, symbol_bytes)?,
         }
@@ -190,6 +198,13 @@ fn packed<'a>(group: &mut Cursor<'a>, m: usize, (bits, shift): Cut) -> Result<Pl
 fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
     let taken =
         huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
+    group.take(taken)?;
+    Ok(())
+}
+
+fn modelled(model: &DecodeModel, first: usize, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
+    let taken = mmh_kernels::modelled::decode_group(model, first, group.0, out)
+        .ok_or_else(|| bad("a modelled plane does not decode"))?;
     group.take(taken)?;
     Ok(())
 }

@@ -1,16 +1,20 @@
 //! A block to a payload.
 
 use super::analyze::Found;
+use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, EncodeTable};
-use mmh_kernels::{histogram, planes, zeros};
+use mmh_kernels::{histogram, modelled, planes, zeros};
 
 /// Elements of the finest segment.
 const FINEST: u32 = 6;
+
+/// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
+const SHORTEST_MODELLED: usize = 4096;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
 const PAYS: (u64, u64) = (51, 52);
@@ -43,6 +47,8 @@ pub fn encode(
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
     let symbol_mode = byte_mode(&scratch.symbols[..n], level);
+    let symbol_mode =
+        model_if_it_pays(symbol_mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes);
 
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
@@ -84,10 +90,22 @@ pub fn encode(
 
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
+    let symbol_model = match &symbol_mode {
+        Mode::Modelled(model) => model.encoder(),
+        _ => None,
+    };
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
-        put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out);
+        match &symbol_model {
+            Some(model) => {
+                if !modelled::encode_group(model, &scratch.classes[from..to], &scratch.symbols[from..to], out)
+                {
+                    return false;
+                }
+            }
+            None => put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out),
+        }
         let rest = &scratch.rest[planes::storage(width, from)..];
         for ((cut, mode), table) in high.iter().zip(&high_tables) {
             put_plane(*cut, mode, table, width, rest, to - from, &mut scratch.bytes, out);
@@ -131,6 +149,33 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
         counts[0] = if any_zero { counts[0].max(1) } else { 0 };
     }
     code_if_it_pays(&counts, level)
+}
+
+/// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.
+fn model_if_it_pays(
+    mode: Mode,
+    symbols: &[u8],
+    spec: &FieldSpec,
+    element: Element,
+    level: Level,
+    classes: &mut Vec<u8>,
+) -> Mode {
+    let bits = match &mode {
+        Mode::Coded(code) => {
+            let mut counts = [0; 256];
+            histogram::bytes(symbols, &mut counts);
+            huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64
+        }
+        Mode::Packed => symbols.len() as u64 * 8,
+        _ => return mode,
+    };
+    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED {
+        return mode;
+    }
+    match Model::choose(symbols, spec, element.kind, classes) {
+        Some((model, modelled)) if modelled * 1001 < bits * 1000 => Mode::Modelled(Box::new(model)),
+        _ => mode,
+    }
 }
 
 fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
@@ -291,7 +336,7 @@ fn put_plane(
     out: &mut Vec<u8>,
 ) {
     match mode {
-        Mode::Constant(_) => {}
+        Mode::Constant(_) | Mode::Modelled(_) => {}
         Mode::Packed => {
             let start = out.len();
             out.resize(start + planes::packed_size(m, bits), 0);

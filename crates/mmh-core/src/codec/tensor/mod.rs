@@ -3,6 +3,7 @@
 //! * `params`: the head of the payload, written and read
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
 //! * `analyze`: which split of the element pays
+//! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
 
 use super::{Block, Codec};
@@ -10,11 +11,14 @@ use crate::dtype::{Dtype, Kind};
 use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
+use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
+mod columns;
 mod decode;
 mod encode;
 mod entropy;
+mod modelled;
 mod params;
 
 /// `spec/codecs/tensor.md`
@@ -75,6 +79,8 @@ pub struct Scratch {
     counts: Vec<u32>,
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
+    model: DecodeModel,
+    classes: Vec<u8>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

@@ -1,5 +1,6 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
+use super::modelled::Model;
 use crate::error::{Error, Result};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::CodeLengths;
@@ -14,6 +15,8 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
+    /// Entropy-coded with contexts.
+    Modelled(Box<Model>),
 }
 
 /// The split of a block.
@@ -125,7 +128,20 @@ impl Mode {
                 out.push(2);
                 code.write(out);
             }
+            Mode::Modelled(model) => {
+                out.push(4);
+                model.write(out);
+            }
         }
+    }
+
+    /// Reads the descriptor of the symbol plane.
+    pub fn read_symbols(from: &mut Cursor<'_>) -> Result<Mode> {
+        if from.0.first() == Some(&4) {
+            from.take(1)?;
+            return Ok(Mode::Modelled(Box::new(Model::read(from)?)));
+        }
+        Mode::read(from, 8)
     }
 
     /// Reads the descriptor of a plane of so many bits.
