@@ -14,7 +14,7 @@ use mmh_kernels::{histogram, modelled, planes, zeros};
 const FINEST: u32 = 6;
 
 /// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
-const SHORTEST_MODELLED: usize = 4096;
+const SHORTEST_MODELLED: usize = 1024;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
 const PAYS: (u64, u64) = (51, 52);
