@@ -872,9 +872,9 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
                 break
             mean, x = means[lane], states[lane]
             c = model.columns[(first + position) % len(model.columns)] if model.columns else 12
-            s = mean if mean >= 8 else mean | 8
-            octave = s.bit_length() - 1
-            number = 8 * octave + ((s << 3) >> octave) % 8 + 2 * c - 24 - model.first_class
+            a = mean + 8
+            octave = a.bit_length() - 1
+            number = 8 * octave + (8 * a >> octave) % 8 + 2 * c - 24 - model.first_class
             symbol, frequency, place = model.tables[max(0, min(CLASSES - 1, number))][x % 4096]
             x = frequency * (x >> 12) + place
             if x < LOWEST_STATE:

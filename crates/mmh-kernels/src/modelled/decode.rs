@@ -1,15 +1,18 @@
 //! Words to symbols.
 
-use super::model::{CLASSES, Frequencies, MAX_TABLES, PROBABILITY_BITS, Place, Shape, TOTAL, Walk};
+use super::model::{
+    CLASSES, Frequencies, MAX_TABLES, PROBABILITY_BITS, Place, RAW_CLASSES, Shape, TOTAL, Walk,
+};
 use super::{LANES, LOWEST, lanes};
 
-/// For each of the 4096 slots: symbol, its frequency << 8, the slot's position in it << 20.
-type Table = [u32; TOTAL as usize];
+/// For each of the 4096 slots: symbol, its frequency << 8, the slot's position in it << 20, the symbol's magnitude << 32.
+type Table = [u64; TOTAL as usize];
 
 /// A model, laid out for the decoder's loop.
 #[derive(Default)]
 pub struct DecodeModel {
     tables: Vec<Table>,
+    /// By raw class.
     table_of: Vec<u8>,
     walk: Walk,
     /// No byte has this value when nothing is escaped.
@@ -17,15 +20,13 @@ pub struct DecodeModel {
 }
 
 /// Frequency 4096 does not occur, as a table has at least two entries.
-fn fill(table: &mut Table, frequencies: &Frequencies, escape: u8) {
+fn fill(table: &mut Table, frequencies: &Frequencies, escape: u8, magnitude: &[u16; 256]) {
     let mut slot = 0;
     let all = (0..=255).map(|s| (s, frequencies.of(s))).chain([(escape, frequencies.escape())]);
     for (symbol, f) in all {
-        for at in 0..f as usize {
-            if let Some(entry) = table.get_mut(slot + at) {
-                *entry = symbol as u32 | (f as u32) << 8 | (at as u32) << 20;
-            }
-        }
+        let base = symbol as u64 | (f as u64) << 8 | (magnitude[symbol as usize] as u64) << 32;
+        let entries = table.get_mut(slot..slot + f as usize).unwrap_or_default();
+        entries.iter_mut().enumerate().for_each(|(at, entry)| *entry = base | (at as u64) << 20);
         slot += f as usize;
     }
 }
@@ -53,11 +54,12 @@ impl DecodeModel {
             return false;
         }
         self.tables.resize(tables.len(), [0; TOTAL as usize]);
+        let magnitude = shape.magnitude.table();
         for (table, frequencies) in self.tables.iter_mut().zip(tables) {
-            fill(table, frequencies, escape.unwrap_or(0));
+            fill(table, frequencies, escape.unwrap_or(0), &magnitude);
         }
-        self.table_of = table_of.to_vec();
         self.walk = Walk::new(shape);
+        self.table_of = self.walk.class_of_raw().map(|c| table_of[c as usize]).to_vec();
         self.escape = escape.map_or(256, u32::from);
         true
     }
@@ -92,8 +94,14 @@ fn decode(model: &DecodeModel, first: usize, data: &[u8], out: &mut [u8]) -> Opt
     Some(2 + 4 * k + size)
 }
 
-fn by_class(model: &DecodeModel) -> Option<[&Table; CLASSES]> {
-    let mut tables = [model.tables.first()?; CLASSES];
+/// The state after a symbol, before it is filled up.
+#[inline(always)]
+fn advance(entry: u64, state: u32) -> u32 {
+    (entry as u32 >> 8 & 0xfff) * (state >> PROBABILITY_BITS) + (entry as u32 >> 20)
+}
+
+fn by_class(model: &DecodeModel) -> Option<[&Table; RAW_CLASSES]> {
+    let mut tables = [model.tables.first()?; RAW_CLASSES];
     for (table, i) in tables.iter_mut().zip(&model.table_of) {
         *table = model.tables.get(*i as usize)?;
     }
@@ -102,7 +110,7 @@ fn by_class(model: &DecodeModel) -> Option<[&Table; CLASSES]> {
 
 struct Job<'a> {
     model: &'a DecodeModel,
-    tables: &'a [&'a Table; CLASSES],
+    tables: &'a [&'a Table; RAW_CLASSES],
     magnitude: &'a [u16; 256],
     first: usize,
 }
@@ -169,15 +177,17 @@ impl Job<'_> {
     fn one<const COLUMNS: bool>(&self, lane: &mut Lane, words: &mut Words<'_>) -> Option<u8> {
         let walk = &self.model.walk;
         let column = walk.column::<COLUMNS>(lane.place);
-        let table = self.tables[walk.class::<COLUMNS>(lane.place, column)];
+        let table = self.tables[walk.raw_class::<COLUMNS>(lane.place, column)];
         let entry = table[(lane.state & (TOTAL - 1)) as usize];
-        lane.state = words.refill((entry >> 8 & 0xfff) * (lane.state >> PROBABILITY_BITS) + (entry >> 20))?;
+        lane.state = words.refill(advance(entry, lane.state))?;
         let mut symbol = entry as u8;
+        let mut m = (entry >> 32) as u32;
         if symbol as u32 == self.model.escape {
             symbol = lane.state as u8;
+            m = self.magnitude[symbol as usize] as u32;
             lane.state = words.refill(lane.state >> 8)?;
         }
-        walk.step::<COLUMNS>(self.magnitude, &mut lane.place, column, symbol);
+        walk.step::<COLUMNS>(&mut lane.place, column, m);
         Some(symbol)
     }
 
@@ -210,24 +220,26 @@ impl Job<'_> {
             macro_rules! next {
                 ($lane:ident, $out:ident) => {
                     let column = walk.column::<COLUMNS>($lane.place);
-                    let table = tables[walk.class::<COLUMNS>($lane.place, column)];
+                    let table = tables[walk.raw_class::<COLUMNS>($lane.place, column)];
                     let entry = table[($lane.state & (TOTAL - 1)) as usize];
-                    let state = (entry >> 8 & 0xfff) * ($lane.state >> PROBABILITY_BITS) + (entry >> 20);
+                    let state = advance(entry, $lane.state);
                     let low = (state < LOWEST) as u32;
                     let word = u16::from_le_bytes(ahead[taken & 7]) as u32;
                     // Without a branch: whether a word is due is as good as random.
                     $lane.state = state << (16 * low) | word & low.wrapping_neg();
                     taken += low as usize;
                     let mut symbol = entry as u8;
+                    let mut m = (entry >> 32) as u32;
                     if symbol as u32 == escape {
                         symbol = $lane.state as u8;
+                        m = magnitude[symbol as usize] as u32;
                         $lane.state >>= 8;
                         if $lane.state < LOWEST {
                             $lane.state = $lane.state << 16 | u16::from_le_bytes(ahead[taken & 7]) as u32;
                             taken += 1;
                         }
                     }
-                    walk.step::<COLUMNS>(magnitude, &mut $lane.place, column, symbol);
+                    walk.step::<COLUMNS>(&mut $lane.place, column, m);
                     *$out = symbol;
                 };
             }

@@ -33,6 +33,7 @@ fn classes_in<const K: usize, const COLUMNS: bool>(
         return;
     }
     let per = n.div_ceil(K);
+    let class_of_raw = walk.class_of_raw();
     let mut places: [_; K] = std::array::from_fn(|i| walk.begin(first + i * per));
     // Lanes side by side, as in the decoder: each waits for its own running mean.
     for step in 0..per {
@@ -42,8 +43,8 @@ fn classes_in<const K: usize, const COLUMNS: bool>(
                 break;
             }
             let column = walk.column::<COLUMNS>(*place);
-            out[at] = walk.class::<COLUMNS>(*place, column) as u8;
-            walk.step::<COLUMNS>(magnitude, place, column, symbols[at]);
+            out[at] = class_of_raw[walk.raw_class::<COLUMNS>(*place, column)];
+            walk.step::<COLUMNS>(place, column, magnitude[symbols[at] as usize] as u32);
         }
     }
 }

@@ -83,13 +83,16 @@ fn column_word(scale: u8) -> u32 {
     QUARTERS[(scale % 4) as usize] >> (scale / 4) | (2 * scale) << 16
 }
 
-/// Eighths of octaves of a running mean: 8 · ⌊log2 s⌋ and the three bits that follow the highest; that of 8 for less than 8.
+/// Eighths of octaves of a running mean s, with a = s + 8: 8 · ⌊log2 a⌋ and the three bits of a that follow the highest.
 #[inline(always)]
 pub fn fine_class(s: u32) -> u32 {
-    let s = s | if s < 8 { 8 } else { 0 };
-    let octave = 31 - s.leading_zeros();
-    (octave << 3) + (s >> (octave - 3)) - 8
+    let a = s + 8;
+    let octave = 31 - a.leading_zeros();
+    (octave << 3) + (a >> (octave - 3)) - 8
 }
+
+/// More than any class before it is counted from the first.
+pub(super) const RAW_CLASSES: usize = 512;
 
 /// A shape, laid out for loops.
 #[derive(Default)]
@@ -144,28 +147,22 @@ impl Walk {
         if COLUMNS { self.columns.get(place.column as usize).copied().unwrap_or(0) } else { 0 }
     }
 
-    /// The class of the element at `place`, below [`CLASSES`].
+    /// The class of the element at `place`, not yet counted from the first; below [`RAW_CLASSES`].
     #[inline(always)]
-    pub(super) fn class<const COLUMNS: bool>(&self, place: Place, column: u32) -> usize {
-        let (class, origin) = (fine_class(place.mean), self.first_class);
-        let class = if COLUMNS {
-            (class + (column >> 16)).saturating_sub(origin + 2 * NEUTRAL as u32)
-        } else {
-            class.saturating_sub(origin)
-        };
-        class.min(CLASSES as u32 - 1) as usize
+    pub(super) fn raw_class<const COLUMNS: bool>(&self, place: Place, column: u32) -> usize {
+        let added = if COLUMNS { column >> 16 } else { 2 * NEUTRAL as u32 };
+        (fine_class(place.mean) + added) as usize % RAW_CLASSES
     }
 
-    /// Goes on to the next element.
+    /// For each raw class the class, below [`CLASSES`].
+    pub(super) fn class_of_raw(&self) -> [u8; RAW_CLASSES] {
+        let first = self.first_class as usize + 2 * NEUTRAL as usize;
+        std::array::from_fn(|raw| raw.saturating_sub(first).min(CLASSES - 1) as u8)
+    }
+
+    /// Goes on to the next element, after one of magnitude `m`.
     #[inline(always)]
-    pub(super) fn step<const COLUMNS: bool>(
-        &self,
-        magnitude: &[u16; 256],
-        place: &mut Place,
-        column: u32,
-        symbol: u8,
-    ) {
-        let m = magnitude[symbol as usize] as u32;
+    pub(super) fn step<const COLUMNS: bool>(&self, place: &mut Place, column: u32, m: u32) {
         let m = if COLUMNS { (m * (column & 0xffff)) >> 12 } else { m };
         place.mean = place.mean - (place.mean >> self.window) + m;
         if COLUMNS {
