@@ -14,7 +14,7 @@ mod encode;
 mod model;
 
 pub use decode::{DecodeModel, decode_group, decode_group_on};
-pub use encode::{EncodeModel, classify, classify_on, encode_group, histogram};
+pub use encode::{EncodeModel, classify, classify_on, encode_group, encode_group_on, histogram};
 pub use model::{
     CLASSES, ClassHistogram, Frequencies, MAX_COLUMNS, MAX_TABLES, Magnitude, NEUTRAL, PROBABILITY_BITS,
     SCALES, Shape, Walk, fine_class,

@@ -34,7 +34,9 @@ fn shape(columns: usize, window: u8) -> Shape {
 /// Three tables: of symbols 40 … 149, of 60 … 139 and of two, all with an escape.
 fn tables() -> (Vec<Frequencies>, [u8; CLASSES]) {
     let hill = |first: u8, n: u8| -> Vec<u8> {
-        (0..n).map(|i| 127 - (first + i).abs_diff(100)).map(|w| if w == 120 { 0 } else { w }).collect()
+        // One that does not occur, and one that has a single slot.
+        let weight = |s: u8| 127 - s.abs_diff(100);
+        (first..first + n).map(|s| [weight(s), 0, 1][(s == 93) as usize + 2 * (s == 95) as usize]).collect()
     };
     let tables = vec![
         Frequencies::from_weights(40, &hill(40, 110), 80),

@@ -27,7 +27,8 @@ pub fn find(symbols: &[u8], magnitude: &[u16; 256]) -> Option<Vec<u8>> {
 fn lags() -> impl Iterator<Item = usize> {
     (16..=LONGEST).filter(|l| match l {
         ..=512 => l.is_multiple_of(8) || l.is_multiple_of(9),
-        ..=8192 => l.is_multiple_of(8),
+        ..=1024 => l.is_multiple_of(8),
+        ..=4096 => l.is_multiple_of(16),
         _ => l.is_multiple_of(64),
     })
 }

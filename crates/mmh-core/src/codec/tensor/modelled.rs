@@ -55,6 +55,9 @@ const GAP_BITS: u64 = 3;
 /// What an escaped symbol costs more than one of a table, in bits.
 const ESCAPE_BITS: u64 = 6;
 
+/// Classes are joined until they hold one in so many elements, before tables are assigned to them.
+const UNITS: u64 = 64;
+
 /// Symbols at the ends of a table rarer than this are escaped: they would cost more by the slot that each needs at least.
 const RARE: u64 = 16_000;
 
@@ -314,15 +317,26 @@ fn cost(counts: &[u32; 256]) -> u64 {
 /// The cheapest way to give neighbouring classes a table each, as the ends of the tables' classes, by dynamic programming; and what it
 /// costs.
 fn segment(counts: &ClassHistogram) -> (Vec<u8>, u64) {
-    // Classes that do not occur go with the one below.
-    let used: Vec<usize> = (0..CLASSES).filter(|c| counts[*c].iter().any(|n| *n > 0)).collect();
-    let n = used.len();
+    // Classes that hardly occur go with the ones below: the first of each unit, and its counts.
+    let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
+    let mut units: Vec<(usize, u64, [u32; 256])> = Vec::new();
+    for (class, counts) in counts.iter().enumerate() {
+        let n: u64 = counts.iter().map(|c| *c as u64).sum();
+        match units.last_mut() {
+            Some((_, m, sum)) if (*m + n) * UNITS < total || n == 0 => {
+                *m += n;
+                sum.iter_mut().zip(counts).for_each(|(s, c)| *s += c);
+            }
+            _ => units.push((class, n, *counts)),
+        }
+    }
+    let n = units.len();
     let mut best = vec![(u64::MAX, 0usize, 0usize); n + 1];
     best[0] = (0, 0, 0);
     for from in 0..n {
         let mut sum = [0u32; 256];
         for to in from..n {
-            sum.iter_mut().zip(&counts[used[to]]).for_each(|(s, c)| *s += c);
+            sum.iter_mut().zip(&units[to].2).for_each(|(s, c)| *s += c);
             let total = best[from].0 + cost(&sum);
             if total < best[to + 1].0 && best[from].2 < MAX_TABLES {
                 best[to + 1] = (total, from, best[from].2 + 1);
@@ -332,7 +346,7 @@ fn segment(counts: &ClassHistogram) -> (Vec<u8>, u64) {
     let mut ends = Vec::new();
     let mut at = n;
     while at > 0 {
-        ends.push(if at == n { CLASSES as u8 } else { used[at] as u8 });
+        ends.push(units.get(at).map_or(CLASSES, |u| u.0) as u8);
         at = best[at].1;
     }
     ends.reverse();
