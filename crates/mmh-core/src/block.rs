@@ -17,10 +17,19 @@ pub const BLOCK: usize = 1 << 20;
 /// which the statistics are more alike, saves more than its table costs.
 pub const BYTE_BLOCK: usize = 1 << 17;
 
+/// The same where symbols are modelled: the model follows the statistics, and its tables weigh more.
+pub const MODELLED_BYTE_BLOCK: usize = 1 << 19;
+
 /// Bytes of a block of a segment with this dtype; opaque bytes have none.
-pub fn size_for(dtype: Option<Dtype>) -> usize {
+pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     match dtype {
-        Some(d) if d.bits() <= 8 => BYTE_BLOCK,
+        Some(d) if d.bits() <= 8 => {
+            if level.get() < 7 {
+                BYTE_BLOCK
+            } else {
+                MODELLED_BYTE_BLOCK
+            }
+        }
         _ => BLOCK,
     }
 }

@@ -51,7 +51,7 @@ pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for s in &segments {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1)) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|(i, _)| layout.tensors.get(i)).map(|t| t.name.clone());
         all.push(explain(&buf, s, name, level, &mut scratch)?);
@@ -69,7 +69,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for s in &segments {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1)) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
         archive.read_range(s.start, &mut buf, &workers, true)?;
         let name = s.tensor.and_then(|(i, _)| tensors.get(i)).map(|t| t.name.clone());
         let mut why = explain(&buf, s, name, level, &mut scratch)?;

@@ -2,6 +2,7 @@
 
 use super::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block::{self, Encoded, Segment, Settings};
+use crate::codec::Level;
 use crate::container::reader::with_scratch;
 use crate::container::writer::Writer;
 use crate::dtype::Dtype;
@@ -47,6 +48,7 @@ struct Cutter<'a, 's> {
     at: u64,
     ended: bool,
     batch: usize,
+    level: Level,
 }
 
 impl<'a> Cutter<'a, '_> {
@@ -60,7 +62,7 @@ impl<'a> Cutter<'a, '_> {
             if len >= self.batch || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(block::size_for(s.tensor.map(|t| t.1)) as u64) as usize;
+            let n = (s.len - done).min(block::size_for(s.tensor.map(|t| t.1), self.level) as u64) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;
@@ -214,6 +216,7 @@ pub fn run<W: Write + Send>(
         at: 0,
         ended: false,
         batch: workers.batch(),
+        level: work.settings.level,
     };
     let mut hashes = Hashes {
         blake3: work.blake3.then(blake3::Hasher::new),

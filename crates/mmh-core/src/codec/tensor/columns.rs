@@ -6,9 +6,9 @@ use mmh_kernels::modelled::{NEUTRAL, SCALES};
 
 /// Stretches of a block that are compared with what follows them at some distance, and their elements: few for all distances, more for those
 /// that look best.
-const STRETCHES: usize = 3;
+const STRETCHES: usize = 4;
 const FEW: usize = 1 << 13;
-const MORE: usize = 1 << 16;
+const MORE: usize = 1 << 15;
 
 /// How many distances look best.
 const BEST: usize = 24;
@@ -38,27 +38,15 @@ fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
     if symbols.len() < 4 * 1024 {
         return None;
     }
-    // Quarters of octaves around a mean that follows slowly, so that only what is local counts.
     let level: [i16; 256] = std::array::from_fn(|s| (log2(magnitude[s] as u32 + 1) >> 13) as i16);
-    let mut mean = 64 << 10;
-    let residuals: Vec<i16> = symbols
-        .iter()
-        .map(|s| {
-            let v = level[*s as usize] as i32;
-            let r = v - (mean >> 10);
-            mean += (v << 4) - (mean >> 6);
-            r.clamp(-31, 31) as i16
-        })
+    let longest = LONGEST.min(symbols.len() / 4);
+    let room = symbols.len() - longest;
+    let start = |i: usize| (room - MORE.min(room)) * i / (STRETCHES - 1);
+    let windows: Vec<Vec<i16>> = (0..STRETCHES)
+        .map(|i| residuals(&symbols[start(i)..start(i) + MORE.min(room) + longest], &level))
         .collect();
-    let longest = LONGEST.min(residuals.len() / 4);
     let alike = |stretch: usize, lag: usize| -> i64 {
-        let room = residuals.len() - longest;
-        let stretch = stretch.min(room);
-        let start = |i: usize| (room - stretch) * i / (STRETCHES - 1);
-        (0..STRETCHES)
-            .map(start)
-            .map(|at| correlation::product(&residuals[at..at + stretch], &residuals[at + lag..]))
-            .sum()
+        windows.iter().map(|w| correlation::product(&w[..stretch.min(room)], &w[lag..])).sum()
     };
     let mut found: Vec<(i64, usize)> =
         lags().take_while(|l| *l <= longest).map(|l| (alike(FEW, l), l)).collect();
@@ -73,6 +61,18 @@ fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
     }
     // Multiples of the period are about as good: the shortest of the best.
     found.iter().find(|f| f.0 * 8 >= most * 7).map(|f| f.1)
+}
+
+/// Eighths of octaves around a mean that follows slowly, so that only what is local counts.
+fn residuals(symbols: &[u8], level: &[i16; 256]) -> Vec<i16> {
+    let mut mean = symbols.first().map_or(0, |s| (level[*s as usize] as i32) << 10);
+    let residual = |s: &u8| {
+        let v = level[*s as usize] as i32;
+        let r = v - (mean >> 10);
+        mean += (v << 4) - (mean >> 6);
+        r.clamp(-31, 31) as i16
+    };
+    symbols.iter().map(residual).collect()
 }
 
 /// The mean magnitude of each column, in quarters of octaves around that of all.

@@ -160,19 +160,16 @@ fn model_if_it_pays(
     level: Level,
     classes: &mut Vec<u8>,
 ) -> Mode {
-    let bits = match &mode {
-        Mode::Coded(code) => {
-            let mut counts = [0; 256];
-            histogram::bytes(symbols, &mut counts);
-            huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64
-        }
-        Mode::Packed => symbols.len() as u64 * 8,
-        _ => return mode,
-    };
-    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED {
+    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED || matches!(mode, Mode::Constant(_)) {
         return mode;
     }
-    match Model::choose(symbols, spec, element.kind, classes) {
+    let mut counts = [0; 256];
+    histogram::bytes(symbols, &mut counts);
+    let bits = match &mode {
+        Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
+        _ => symbols.len() as u64 * 8,
+    };
+    match Model::choose(symbols, &counts, spec, element.kind, classes) {
         Some((model, modelled)) if modelled * 1001 < bits * 1000 => Mode::Modelled(Box::new(model)),
         _ => mode,
     }

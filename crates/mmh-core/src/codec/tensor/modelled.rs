@@ -56,23 +56,22 @@ const GAP_BITS: u64 = 3;
 const ESCAPE_BITS: u64 = 6;
 
 /// Classes are joined until they hold one in so many elements, before tables are assigned to them.
-const UNITS: u64 = 64;
+const UNITS: u64 = 128;
 
 /// Symbols at the ends of a table rarer than this are escaped: they would cost more by the slot that each needs at least.
 const RARE: u64 = 16_000;
 
 impl Model {
-    /// A model of the symbols of a block, and about how many bits it takes to code them with it; leaves their classes in `classes`. `None`
+    /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves their classes in `classes`. `None`
     /// if there is none worth a thought.
     pub fn choose(
         symbols: &[u8],
+        counts: &[u32; 256],
         spec: &FieldSpec,
         kind: Kind,
         classes: &mut Vec<u8>,
     ) -> Option<(Model, u64)> {
-        let mut counts = [0; 256];
-        histogram::bytes(symbols, &mut counts);
-        let magnitude = magnitude(&counts, symbols.len(), spec, kind);
+        let magnitude = magnitude(counts, symbols.len(), spec, kind);
         let table = magnitude.table();
         let sum: u64 = counts.iter().zip(&table).map(|(c, m)| *c as u64 * *m as u64).sum();
         let start = (sum / symbols.len().max(1) as u64).min(u16::MAX as u64) as u16;
