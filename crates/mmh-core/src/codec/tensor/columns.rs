@@ -77,19 +77,19 @@ fn residuals(symbols: &[u8], level: &[i16; 256]) -> Vec<i16> {
 
 /// The mean magnitude of each column, in quarters of octaves around that of all.
 fn scales(symbols: &[u8], magnitude: &[u16; 256], period: usize) -> Vec<u8> {
-    let mut sums = vec![0u32; period];
+    let mut sums = vec![0u64; period];
     for row in symbols.chunks(period) {
         for (sum, s) in sums.iter_mut().zip(row) {
-            *sum += magnitude[*s as usize] as u32;
+            *sum += magnitude[*s as usize] as u64;
         }
     }
     let rows = |column: usize| (symbols.len() - column).div_ceil(period) as u64;
-    let total: u64 = sums.iter().map(|s| *s as u64).sum();
+    let total: u64 = sums.iter().sum();
     // In units of 2^-8.
     let log = |sum: u64, n: u64| log2(((sum << 8) / n.max(1)).clamp(1, u32::MAX as u64) as u32) as i64;
     let all = log(total, symbols.len() as u64);
-    let scale = |(column, sum): (usize, &u32)| {
-        let quarters = (log(*sum as u64, rows(column)) - all + (1 << 13)) >> 14;
+    let scale = |(column, sum): (usize, &u64)| {
+        let quarters = (log(*sum, rows(column)) - all + (1 << 13)) >> 14;
         (quarters + NEUTRAL as i64).clamp(0, SCALES as i64 - 1) as u8
     };
     sums.iter().enumerate().map(scale).collect()

@@ -62,8 +62,8 @@ const UNITS: u64 = 128;
 const RARE: u64 = 16_000;
 
 impl Model {
-    /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves their classes in `classes`. `None`
-    /// if there is none worth a thought.
+    /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves
+    /// their classes in `classes`. `None` if there is none worth a thought.
     pub fn choose(
         symbols: &[u8],
         counts: &[u32; 256],
@@ -99,7 +99,8 @@ impl Model {
         let counts = count(&shape, symbols, usize::MAX, classes);
         let (ends, bits) = segment(&counts);
         let bits = bits + column_bits(&shape.columns);
-        Some((Model::of(shape, &counts, &ends), bits))
+        let model = Model::of(shape, &counts, &ends);
+        model.frequencies().is_some().then_some((model, bits))
     }
 
     /// The model with one table for the classes up to each end.
@@ -110,13 +111,13 @@ impl Model {
         let escape = (all[rarest] as u64 * RARE < total).then_some(rarest as u8);
         let table = |(range, end): (std::ops::Range<usize>, &u8)| {
             let mut counts = merge(&counts[range]);
-            let mut rare = 0;
+            let all: u32 = counts.iter().sum();
             let mut window = 0..256;
             if let Some(escape) = escape {
-                rare = std::mem::take(&mut counts[escape as usize]);
+                counts[escape as usize] = 0;
                 window = keep(&mut counts);
-                rare += counts[..window.start].iter().chain(&counts[window.end..]).sum::<u32>();
             }
+            let rare = all - counts[window.clone()].iter().sum::<u32>();
             let most = counts.iter().copied().max().unwrap_or(1).max(1);
             let weight = |c: u32| match c {
                 0 => 0,
