@@ -508,13 +508,32 @@ class Numbers:
         return elements
 
 
+# One entry for each of the 4096 slots: the symbol (None: the escape), its frequency, and the slot's place in it.
+SlotTable = list[tuple[int | None, int, int]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """tensor 4: the model of a symbol plane."""
+
+    window: int
+    start: int
+    first_class: int
+    columns: bytes
+    # By symbol.
+    magnitudes: list[int]
+    # By class.
+    tables: list[SlotTable]
+
+
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant and without a code table it is packed."""
+    """A plane and its descriptor (tensor 2). Without a constant, a code table and a model it is packed."""
 
     width: int
     constant: int | None = None
     codes: CodeTable | None = None
+    model: Model | None = None
 
 
 def decode_tensor(payload: Reader, raw: int) -> bytes:
@@ -528,7 +547,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     expect(count >= 1, "number of elements", "at least 1", count, payload.at)
     head, tail = payload.take(head_size, "head"), payload.take(tail_size, "tail")
 
-    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1)
+    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, symbols=True)
     high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
     low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
     presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
@@ -543,7 +562,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     for number, size in enumerate(sizes):
         group = payload.section(size, f"group {number}")
         m = min(GROUP, count - number * GROUP)
-        group_symbols = read_plane_data(group, symbols, m)
+        group_symbols = read_plane_data(group, symbols, m, first=number * GROUP)
         fields = [field_of_symbol[symbol] for symbol in group_symbols]
         for position, field in exceptions.get(number, []):
             expect_equal("symbol of an exception", 0, group_symbols[position], group.end - size)
@@ -588,10 +607,12 @@ def plane_widths(bits: int) -> list[int]:
     return [8] * (bits // 8) + [width for width in (4, 2, 1) if bits & width]
 
 
-def read_plane(payload: Reader, width: int, largest: int | None = None) -> Plane:
+def read_plane(payload: Reader, width: int, largest: int | None = None, symbols: bool = False) -> Plane:
     """tensor 2: a plane descriptor."""
     mode = payload.u8("mode of a plane")
     at = payload.at
+    if mode == 4 and symbols:
+        return Plane(width, model=read_model(payload))
     if mode == 0:
         constant = payload.u8("constant of a plane")
         largest = (1 << width) - 1 if largest is None else largest
@@ -667,8 +688,10 @@ def append_bits(values: list[int], width: int, plane: bytes) -> list[int]:
     return [value << width | bits for value, bits in zip(values, plane, strict=True)]
 
 
-def read_plane_data(group: Reader, plane: Plane, m: int) -> bytes:
-    """tensor 3: a plane's values over `m` elements, a byte for each."""
+def read_plane_data(group: Reader, plane: Plane, m: int, first: int = 0) -> bytes:
+    """tensor 3: a plane's values over `m` elements, a byte for each; the first is number `first` of the block."""
+    if plane.model is not None:
+        return read_modelled(group, plane.model, m, first)
     if plane.constant is not None:
         return bytes([plane.constant]) * m
     if plane.codes is not None:
@@ -718,6 +741,153 @@ def read_stream(stream: Reader, codes: CodeTable, count: int) -> bytes:
     expect_equal("size of a stream", (used + 7) // 8, len(data), start)
     expect(window == 0, "unused bits of a stream", 0, "others", stream.end - 1)
     values.reverse()
+    return bytes(values)
+
+
+# ---- Modelled symbols (codecs/tensor 4) ----
+
+CLASSES = 64
+LOWEST_STATE = 1 << 16
+
+
+class Bits:
+    """Bits of the payload, the first of them lowest in its byte."""
+
+    def __init__(self, payload: Reader) -> None:
+        self.payload, self.byte, self.left = payload, 0, 0
+
+    def take(self, count: int, what: str) -> int:
+        value = 0
+        for place in range(count):
+            if self.left == 0:
+                self.byte, self.left = self.payload.u8(what), 8
+            value |= (self.byte & 1) << place
+            self.byte, self.left = self.byte >> 1, self.left - 1
+        return value
+
+    def take_difference(self, what: str) -> int:
+        size = 2
+        while self.take(1, what):
+            size += 1
+            expect(size <= 8, what, "at most 8 bits", "more", self.payload.at - 1)
+        z = (1 << size | self.take(size, what)) - 4
+        return z // 2 if z % 2 == 0 else -(z + 1) // 2
+
+
+def read_model(payload: Reader) -> Model:
+    """tensor 4, *Model*."""
+    form = payload.u8("form of a model")
+    kind, window, has_escape = form & 15, (form >> 4 & 7) + 1, form >> 7 == 1
+    expect(kind <= 8, "kind of a model", "at most 8", kind, payload.at - 1)
+    origin = payload.u8("origin")
+    start = payload.uint(2, "start")
+    first_class = payload.u8("first class")
+    escape = payload.u8("escape") if has_escape else None
+    columns = read_columns(payload)
+    at = payload.at
+    count = payload.u8("number of tables")
+    expect(1 <= count <= 32, "number of tables", "1 to 32", count, at)
+    ends = [*payload.take(count - 1, "ends of tables"), CLASSES]
+    rising = all(a < b for a, b in zip([0, *ends], ends, strict=False))
+    expect(rising, "ends of tables", "rising numbers from 1 to 63", ends[:-1], at + 1)
+    bits = Bits(payload)
+    tables: list[SlotTable] = []
+    for start_class, end in zip([0, *ends], ends, strict=False):
+        tables += [read_frequencies(bits, escape)] * (end - start_class)
+    expect_equal("unused bits of the tables", 0, bits.byte, payload.at - 1)
+    return Model(window, start, first_class, columns, [magnitude(kind, origin, s) for s in range(256)], tables)
+
+
+def read_columns(payload: Reader) -> bytes:
+    """tensor 4, *Model*: the scale of each column."""
+    at = payload.at
+    count = payload.varint("number of columns")
+    if count == 0:
+        return b""
+    expect(2 <= count <= 32768, "number of columns", "0 or 2 to 32768", count, at)
+    columns = read_coded(payload, read_code_table(payload), count)
+    expect(max(columns) <= 24, "scale of a column", "at most 24", max(columns), at)
+    return columns
+
+
+def magnitude(kind: int, origin: int, symbol: int) -> int:
+    """tensor 4, *Magnitude*."""
+    if kind == 8:
+        v = (symbol - origin) % 256
+        return 128 * min(v, 256 - v)
+    v = symbol - origin
+    if v < 0:
+        return 0
+    octave = v >> kind
+    return 1 << 14 if octave >= 14 else ((1 << kind) + v % (1 << kind) << octave) >> kind
+
+
+def read_frequencies(bits: Bits, escape: int | None) -> SlotTable:
+    """tensor 4, *Frequencies*."""
+    first, last = bits.take(8, "first symbol of a table"), bits.take(8, "last symbol of a table")
+    expect(first <= last, "last symbol of a table", f"at least {first}", last, bits.payload.at - 1)
+    escape_weight = 0 if escape is None else bits.take(7, "weight of the escape")
+    weights = [bits.take(7, "weight")]
+    for _ in range(first, last):
+        weights.append(weights[-1] + bits.take_difference("difference of weights"))
+        expect(0 <= weights[-1] <= 127, "weight", "0 to 127", weights[-1], bits.payload.at - 1)
+    at = bits.payload.at - 1
+    entries: list[tuple[int | None, int]] = [
+        (symbol, weight) for symbol, weight in enumerate(weights, start=first) if weight > 0
+    ]
+    expect(len(entries) > 0, "weights of a table", "one that is not 0", "only zeros", at)
+    expect(all(symbol != escape for symbol, _ in entries), "weight of the escape's symbol", 0, "more", at)
+    largest = max(range(len(entries)), key=lambda i: entries[i][1])
+    if escape_weight > 0:
+        entries.append((None, escape_weight))
+    expect(len(entries) >= 2, "entries of a table", "at least 2", 1, at)
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    shares = [scale[weight % 8] << weight // 8 for _, weight in entries]
+    frequencies = [1 + share * (4096 - len(shares)) // sum(shares) for share in shares]
+    frequencies[largest] += 4096 - sum(frequencies)
+    return [
+        (symbol, frequency, place)
+        for (symbol, _), frequency in zip(entries, frequencies, strict=True)
+        for place in range(frequency)
+    ]
+
+
+def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
+    """tensor 4, *Group* and *Class*."""
+    lanes = 4 if m >= 1024 else 1
+    each = math.ceil(m / lanes)
+    count = group.uint(2, "number of words")
+    at = group.at
+    states = [group.uint(4, "state") for _ in range(lanes)]
+    expect(min(states) >= LOWEST_STATE, "state", f"at least {LOWEST_STATE}", min(states), at)
+    words = group.section(2 * count, "words of a group")
+    means = [model.start << model.window] * lanes
+    values = bytearray(m)
+    quarters = (32768, 27554, 23170, 19484)
+    for step in range(each):
+        for lane in range(lanes):
+            position = lane * each + step
+            # Only the last lane may be shorter than the others.
+            if position >= m:
+                break
+            mean, x = means[lane], states[lane]
+            c = model.columns[(first + position) % len(model.columns)] if model.columns else 12
+            a = mean + 8
+            octave = a.bit_length() - 1
+            number = 8 * octave + (8 * a >> octave) % 8 + 2 * c - 24 - model.first_class
+            symbol, frequency, place = model.tables[max(0, min(CLASSES - 1, number))][x % 4096]
+            x = frequency * (x >> 12) + place
+            if x < LOWEST_STATE:
+                x = x << 16 | words.uint(2, "word")
+            if symbol is None:
+                symbol, x = x % 256, x >> 8
+                if x < LOWEST_STATE:
+                    x = x << 16 | words.uint(2, "word")
+            values[position], states[lane] = symbol, x
+            scaled = model.magnitudes[symbol] * (quarters[c % 4] >> c // 4) >> 12
+            means[lane] = mean - (mean >> model.window) + scaled
+    words.finish()
+    expect_equal("states at the end", [LOWEST_STATE] * lanes, states, at)
     return bytes(values)
 
 
