@@ -1,5 +1,5 @@
 //! Symbols coded with the probabilities of a context: how large the numbers just before were, and how large the numbers of this column
-//! are (`spec/codecs/tensor.md`, section 4).
+//! are (`spec/codecs/tensor.md`, section 5).
 //!
 //! Weights are noise whose scale changes slowly along a row and from column to column. A running mean of the magnitudes says what
 //! to expect of the next one: it picks one of a few frequency tables, and asymmetric numeral systems (rANS) code the symbol with

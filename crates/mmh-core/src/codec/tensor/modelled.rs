@@ -1,4 +1,4 @@
-//! The descriptor of a modelled plane, and the choice of a model (`spec/codecs/tensor.md`, section 4).
+//! The descriptor of a modelled plane, and the choice of a model (`spec/codecs/tensor.md`, section 5).
 
 use super::entropy::{self, log2};
 use super::params::Cursor;
