@@ -13,22 +13,34 @@ pub const MAX_BLOCK: usize = 1 << 24;
 /// Bytes that this writer puts into a block: large enough for its tables to weigh nothing, small enough to be read for a slice.
 pub const BLOCK: usize = 1 << 20;
 
-/// The same for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller block, of
-/// which the statistics are more alike, saves more than its table costs.
-pub const BYTE_BLOCK: usize = 1 << 17;
-
 /// The same at the fastest levels, whose blocks have one code each: source and payload stay in a second-level cache.
 pub const FAST_BLOCK: usize = 1 << 19;
-/// The same where symbols are modelled: the model follows the statistics, and its tables weigh more.
-pub const MODELLED_BYTE_BLOCK: usize = 1 << 19;
+
+/// The same at these levels for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller
+/// block, of which the statistics are more alike, saves more than its table costs.
+pub const FAST_BYTE_BLOCK: usize = 1 << 17;
+
+/// The same at the slower levels, where groups choose among codes, or symbols are modelled.
+pub const BYTE_BLOCK: usize = 1 << 19;
 
 /// Bytes of a block of a segment with this dtype; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
+    let fast = level.get() <= 3;
     match dtype {
-        Some(d) if d.bits() <= 8 && level.get() < 7 => BYTE_BLOCK,
-        Some(d) if d.bits() <= 8 => MODELLED_BYTE_BLOCK,
-        _ if level.get() <= 3 => FAST_BLOCK,
-        _ => BLOCK,
+        Some(d) if d.bits() <= 8 => {
+            if fast {
+                FAST_BYTE_BLOCK
+            } else {
+                BYTE_BLOCK
+            }
+        }
+        _ => {
+            if fast {
+                FAST_BLOCK
+            } else {
+                BLOCK
+            }
+        }
     }
 }
 

@@ -59,8 +59,10 @@ fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.
-fn extra_bits(exponent: u8, level: Level) -> u8 {
+fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     match (exponent, level.get()) {
+        // As many values as suit the 256 states of lanes.
+        (0..=5, 1..=6) if width > 0 => 1,
         // Fewer bits in a symbol: more symbols in a look-up.
         (0..=5, 1..=3) => 2,
         (0..=5, _) => 3,
@@ -77,7 +79,7 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
     let base = FieldSpec { width: element.width, ..FieldSpec::default() };
     match element.kind {
         Kind::Float { exponent: e } => {
-            let most = (e + extra_bits(e, level)).min(bits - 1);
+            let most = (e + extra_bits(e, element.width, level)).min(bits - 1);
             let moved = (e..=most).map(|t| FieldSpec { sign_moved: true, t, ..base });
             // With the sign in the symbol: for numbers that are all positive.
             moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base })).collect()

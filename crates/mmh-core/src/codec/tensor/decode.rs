@@ -43,8 +43,15 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
 
     let mut tables = 0;
     let symbols = Mode::read_symbols(&mut from, n.div_ceil(GROUP))?;
+    // The decoding table of each group: the first of these, and what the group chooses.
     let table = match &symbols {
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+        Mode::Choice(choice) => {
+            choice.all.iter().for_each(|code| {
+                build(&mut scratch.tables, &mut tables, code);
+            });
+            Some(0)
+        }
         _ => None,
     };
     if let Mode::Modelled(model) = &symbols {
@@ -118,8 +125,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
                 own_symbols
             }
             (_, None) => group.take(m)?,
-            (_, Some(t)) => {
-                coded(&scratch.tables[t], &mut group, own_symbols)?;
+            (mode, Some(t)) => {
+                let chosen = if let Mode::Choice(choice) = mode { choice.of[g] as usize } else { 0 };
+                coded(&scratch.tables[t + chosen], &mut group, own_symbols)?;
                 own_symbols
             }
         };

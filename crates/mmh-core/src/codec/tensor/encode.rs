@@ -1,10 +1,11 @@
 //! A block to a payload.
 
 use super::analyze::Found;
+use super::cluster::{cluster, sum};
 use super::codeless;
-use super::lanes::{Codes, Pairs};
+use super::lanes::Codes;
 use super::modelled::Model;
-use super::params::{Cut, Mode, Params};
+use super::params::{Choice, Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
 use crate::container::varint;
@@ -51,10 +52,11 @@ pub fn encode(
         scratch.misses.clear();
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
-    let symbol_mode = match Codes::choose(&scratch.symbols[..n], level) {
+    let symbol_mode = match Codes::choose(&scratch.symbols[..n], &spec, level) {
         Some(codes) => Mode::Lanes(codes),
         None => {
             let mode = byte_mode(&scratch.symbols[..n], level);
+            let mode = choice_if_it_pays(mode, &scratch.symbols[..n], level);
             model_if_it_pays(mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes)
         }
     };
@@ -101,23 +103,29 @@ pub fn encode(
 
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
-    let pairs = if let Mode::Lanes(codes) = &symbol_mode { Some(Pairs::new(codes)) } else { None };
+    let in_lanes = if let Mode::Lanes(codes) = &symbol_mode {
+        scratch.streams.encode(codes, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes);
+        true
+    } else {
+        false
+    };
+    let choice: Vec<EncodeTable> = match &symbol_mode {
+        Mode::Choice(choice) => choice.all.iter().map(EncodeTable::new).collect(),
+        _ => Vec::new(),
+    };
     let symbol_model = if let Mode::Modelled(model) = &symbol_mode { model.encoder() } else { None };
-    scratch.codeless.clear();
-    let mut streams: [&[u8]; 2] = [&[]; 2];
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
         let symbols = &scratch.symbols[..n];
-        if let Some(pairs) = &pairs {
-            if g % 2 == 0 {
-                streams = pairs.encode(g, symbols, &mut scratch.codeless, &mut scratch.lanes);
-            }
-            out.extend((streams[g % 2].len() as u16).to_le_bytes());
+        if in_lanes {
+            out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
         } else if let Some(model) = &symbol_model {
             if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
                 return false;
             }
+        } else if let Mode::Choice(Choice { of, .. }) = &symbol_mode {
+            huffman::encode_group(&choice[of[g] as usize], &symbols[from..to], out);
         } else {
             put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
         }
@@ -131,7 +139,9 @@ pub fn encode(
                 put_plane(*cut, mode, table, width, &scratch.low, m, &mut scratch.bytes, out);
             }
         }
-        out.extend_from_slice(streams[g % 2]);
+        if in_lanes {
+            out.extend_from_slice(scratch.streams.get(g));
+        }
         let size = (out.len() - group_start) as u32;
         out[sizes + 4 * g..sizes + 4 * g + 4].copy_from_slice(&size.to_le_bytes());
         if out.len() - start >= data.len() {
@@ -173,6 +183,46 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     code_if_it_pays(&counts, level)
 }
 
+/// Codes that groups are offered.
+const OFFERED: usize = 8;
+
+/// Several codes instead of one, where groups are not alike.
+fn choice_if_it_pays(mode: Mode, symbols: &[u8], level: Level) -> Mode {
+    let Mode::Coded(one) = &mode else { return mode };
+    let groups = symbols.len().div_ceil(GROUP);
+    if level.get() < 4 || groups < 2 {
+        return mode;
+    }
+    let counts: Vec<[u32; 256]> = symbols
+        .chunks(GROUP)
+        .map(|group| {
+            let mut counts = [0; 256];
+            group.chunks(4096).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+            counts
+        })
+        .collect();
+    let of = cluster(&counts, OFFERED.min(groups));
+    let clusters = of.iter().max().map_or(1, |c| *c as usize + 1);
+    let limit = code_limit(level);
+    // Every value that occurs anywhere gets a code everywhere.
+    let present = one.lengths().map(|l| (l > 0) as u32);
+    let fit = |c: usize| {
+        let mut those = sum(counts.iter().zip(&of).filter(|g| *g.1 as usize == c).map(|g| g.0));
+        those.iter_mut().zip(present).for_each(|(t, p)| *t = if p == 0 { 0 } else { (*t).max(1) });
+        CodeLengths::for_counts(&those, limit)
+    };
+    let Some(all) = (0..clusters).map(fit).collect::<Option<Vec<_>>>() else { return mode };
+    let bits = |code: &CodeLengths, counts: &[u32; 256]| huffman::coded_bits(counts, code);
+    let alone: u64 = counts.iter().map(|group| bits(one, group)).sum();
+    let chosen: u64 = counts.iter().zip(&of).map(|(group, c)| bits(&all[*c as usize], group)).sum();
+    // The sample stands for four times as much.
+    let tables: usize = all.iter().map(CodeLengths::written_size).sum();
+    if clusters > 1 && 4 * alone > 4 * chosen + 8 * (tables + groups) as u64 {
+        return Mode::Choice(Choice { all, of });
+    }
+    mode
+}
+
 /// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.
 fn model_if_it_pays(
     mode: Mode,
@@ -189,6 +239,15 @@ fn model_if_it_pays(
     histogram::bytes(symbols, &mut counts);
     let bits = match &mode {
         Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
+        Mode::Choice(choice) => {
+            let each = |(group, c): (&[u8], &u8)| {
+                let mut counts = [0; 256];
+                histogram::bytes(group, &mut counts);
+                huffman::coded_bits(&counts, &choice.all[*c as usize])
+            };
+            let tables: usize = choice.all.iter().map(CodeLengths::written_size).sum();
+            symbols.chunks(GROUP).zip(&choice.of).map(each).sum::<u64>() + 8 * tables as u64
+        }
         _ => symbols.len() as u64 * 8,
     };
     match Model::choose(symbols, &counts, spec, element.kind, classes) {
@@ -197,12 +256,17 @@ fn model_if_it_pays(
     }
 }
 
+/// Bits of the longest code: with 11, look-ups give more symbols.
+fn code_limit(level: Level) -> u32 {
+    if level.get() >= 7 { 12 } else { 11 }
+}
+
 fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     if entropy::bits(counts.iter().copied()) * PAYS.1 >= total * 8 * PAYS.0 {
         return Mode::Packed;
     }
-    match CodeLengths::for_counts(counts, if level.get() >= 7 { 12 } else { 11 }) {
+    match CodeLengths::for_counts(counts, code_limit(level)) {
         Some(code) if huffman::coded_bits(counts, &code) * PAYS.1 < total * 8 * PAYS.0 => {
             Mode::Coded(Box::new(code))
         }
@@ -368,8 +432,8 @@ fn put_plane(
     out: &mut Vec<u8>,
 ) {
     match mode {
-        // Lanes and models are for symbols alone.
-        Mode::Constant(_) | Mode::Lanes(_) | Mode::Modelled(_) => {}
+        // The others are for symbols alone.
+        Mode::Constant(_) | Mode::Choice(_) | Mode::Lanes(_) | Mode::Modelled(_) => {}
         Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
             out.extend_from_slice(&planes::as_bytes(rest)[..m]);
         }

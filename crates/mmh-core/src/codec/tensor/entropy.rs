@@ -43,6 +43,13 @@ pub fn log2(x: u32) -> u64 {
     ((whole as u64) << SCALE) + fraction
 }
 
+/// The ideal code length of each value, in units of 2^-16 bits; values that do not occur cost a bit more than those that occur once.
+pub fn lengths(counts: &[u32; 256]) -> [u32; 256] {
+    let total: u32 = counts.iter().fold(0, |t, c| t.saturating_add(*c));
+    let all = log2(total.max(1)) as u32;
+    counts.map(|c| if c == 0 { all + (1 << SCALE) } else { all.saturating_sub(log2(c) as u32) })
+}
+
 /// Order-0 entropy of the counts, in bits over all of them, rounded down.
 pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     let total: u64 = counts.clone().map(u64::from).sum();

@@ -1,6 +1,7 @@
 //! Symbols in lanes (mode 3): the choice of the codes, the streams of a block.
 
-use super::params::{Cursor, Params};
+use super::cluster::{cluster, sum};
+use super::params::{Cursor, MOST_CODES, Params};
 use super::{GROUP, Scratch, entropy};
 use crate::codec::Level;
 use crate::error::{Error, Result};
@@ -24,9 +25,6 @@ const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t
 /// Elements of a piece of a sample, and how many of them one piece stands for.
 const PIECE: usize = 1024;
 const STRIDE: usize = 16 * PIECE;
-
-/// The most codes that a block may have.
-const MOST_CODES: usize = 16;
 
 /// Groups that are decoded side by side.
 const SIDE_BY_SIDE: usize = 4;
@@ -55,13 +53,17 @@ impl Codes {
         &self.all[self.chosen(group)]
     }
 
-    /// All groups of a block, so that as many as can be have a neighbour with the same code.
+    /// Groups of a block two by two, as far as two have the same code; those that are left over come last.
+    fn pairs(&self, groups: usize) -> Vec<Vec<usize>> {
+        let those = |c| (0..groups).filter(|g| self.chosen(*g) == c).collect::<Vec<usize>>();
+        let by_code: Vec<Vec<usize>> = (0..self.all.len()).map(those).collect();
+        let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).map(|pair| pair.to_vec());
+        pairs.chain(by_code.iter().flat_map(|those| those.as_chunks::<2>().1).map(|g| vec![*g])).collect()
+    }
+
+    /// Groups that are decoded side by side.
     pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
-        let by_code = (0..self.all.len()).map(|c| (0..groups).filter(|g| self.chosen(*g) == c).collect());
-        let by_code: Vec<Vec<usize>> = by_code.collect();
-        let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).flatten();
-        let single = by_code.iter().flat_map(|those| those.as_chunks::<2>().1);
-        let order: Vec<usize> = pairs.chain(single).copied().collect();
+        let order: Vec<usize> = self.pairs(groups).into_iter().flatten().collect();
         order.chunks(SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
     }
 
@@ -98,7 +100,7 @@ impl Codes {
     }
 
     /// The codes for a plane of symbols, where lanes suit the level and cost little more than a code without their limits would.
-    pub fn choose(symbols: &[u8], level: Level) -> Option<Codes> {
+    pub fn choose(symbols: &[u8], spec: &FieldSpec, level: Level) -> Option<Codes> {
         if level.get() > SLOWEST || symbols.len() < MANY {
             return None;
         }
@@ -108,12 +110,21 @@ impl Codes {
         let all = if level.get() < MANY_CODES {
             Codes::one(Frequencies::for_counts(&total, CODELESS_BITS)?)
         } else {
-            cluster(&groups)?
+            codes_of_unlike(&groups)?
         };
         let cost: u64 = groups.iter().enumerate().map(|(g, counts)| all.cost(g, counts)).sum();
         let elements: u64 = total.iter().map(|c| *c as u64).sum();
-        // A prefix code costs some hundredths of a bit more than the entropy, and takes longer.
-        let others = entropy::bits(total.iter().copied()) + elements * 6 / 100;
+        // A prefix code costs some hundredths of a bit more than the entropy, and takes longer to decode. Elements of one byte are all symbol:
+        // for them a hundredth of a bit is more than speed is worth.
+        let hundredths = if spec.width == 0 { 1 } else { 8 };
+        let ideal = if level.get() < MANY_CODES {
+            entropy::bits(total.iter().copied())
+        } else {
+            let of = cluster(&groups, OFFERED);
+            let those = |c: u8| sum(groups.iter().zip(&of).filter(|g| *g.1 == c).map(|g| g.0));
+            (0..OFFERED as u8).map(|c| entropy::bits(those(c).iter().copied())).sum()
+        };
+        let others = ideal + elements * hundredths / 100;
         (cost <= others && cost * 52 < elements * 8 * 51).then_some(all)
     }
 
@@ -129,89 +140,86 @@ fn sample(group: &[u8], stride: usize) -> [u32; 256] {
     counts
 }
 
-fn sum(groups: &[[u32; 256]]) -> [u32; 256] {
-    let mut total = [0u32; 256];
-    for group in groups {
-        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
-    }
-    total
-}
-
 /// The fastest level whose groups have a choice of codes.
 const MANY_CODES: u8 = 4;
 
 /// Codes that groups are offered.
 const OFFERED: usize = 4;
 
-/// Rounds of the search for them: the third changes next to nothing.
-const ROUNDS: usize = 3;
-
-/// Codes for groups that are not alike (Lloyd's algorithm with code lengths for distances): begins with groups that are alike in the
-/// mean of their symbols.
-fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
-    let mean = |counts: &[u32; 256]| {
-        let n: u64 = counts.iter().map(|c| *c as u64).sum();
-        let sum: u64 = counts.iter().enumerate().map(|(v, c)| v as u64 * *c as u64).sum();
-        (sum << 16) / n.max(1)
-    };
+/// Codes for groups that are not alike.
+fn codes_of_unlike(groups: &[[u32; 256]]) -> Option<Codes> {
     let one = Codes::one(Frequencies::for_counts(&sum(groups), CODELESS_BITS)?);
-    // Two neighbours share a code: that is how groups decode fastest.
-    let pairs: Vec<[u32; 256]> = groups.chunks(2).map(sum).collect();
-    let (singles, groups) = (groups.len(), pairs);
-    let offered = OFFERED.min(groups.len() / 2);
-    if offered < 2 {
-        return Some(one);
-    }
-    let mut order: Vec<usize> = (0..groups.len()).collect();
-    order.sort_by_key(|g| mean(&groups[*g]));
-    let mut chosen = vec![0u8; groups.len()];
-    for (rank, g) in order.iter().enumerate() {
-        chosen[*g] = (rank * offered / groups.len()) as u8;
-    }
-    let mut best = one;
-    for _ in 0..ROUNDS {
-        let used: Vec<u8> = (0..offered as u8).filter(|c| chosen.contains(c)).collect();
-        let of = |c: u8| groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| *g.0).collect::<Vec<_>>();
-        let all = used
-            .iter()
-            .map(|c| Frequencies::for_counts(&sum(&of(*c)), CODELESS_BITS))
-            .collect::<Option<Vec<_>>>();
-        let Some(all) = all else { break };
-        let cost = |group: &[u32; 256], f: &Frequencies| entropy::cost(group, f.of(), CODELESS_BITS);
-        let nearest = |group: &[u32; 256]| (0..all.len()).min_by_key(|c| cost(group, &all[*c])).unwrap_or(0);
-        chosen = groups.iter().map(|g| nearest(g) as u8).collect();
-        let of_single =
-            if all.len() > 1 { (0..singles).map(|g| chosen[g / 2]).collect() } else { Vec::new() };
-        best = Codes { all, chosen: of_single };
+    let offered = OFFERED.min(groups.len() / 4).max(1);
+    let mut of = cluster(groups, offered);
+    let mut best = one.clone();
+    // The clusters are of ideal codes: two more rounds with what these ones cost.
+    for _ in 0..2 {
+        let used = (0..offered as u8).filter(|c| of.contains(c));
+        let those = |c: u8| sum(groups.iter().zip(&of).filter(|g| *g.1 == c).map(|g| g.0));
+        let all = used.map(|c| Frequencies::for_counts(&those(c), CODELESS_BITS)).collect::<Option<Vec<_>>>();
+        // A cluster of one value alone has no code.
+        let Some(all) = all.filter(|all| all.len() > 1) else { return Some(one) };
+        let cost = |group, c: usize| entropy::cost(group, all[c].of(), CODELESS_BITS);
+        let nearest = |group| (0..all.len()).min_by_key(|c| cost(group, *c)).unwrap_or(0) as u8;
+        of = groups.iter().map(nearest).collect();
+        make_even(&mut of, all.len(), |g, c| cost(&groups[g], c));
+        best = Codes { chosen: of.clone(), all };
     }
     Some(best)
 }
 
-/// Encodes the groups of a block, two neighbours at a time.
-pub struct Pairs<'a> {
-    codes: &'a Codes,
-    tables: Vec<Encoder>,
+/// Two groups with the same code decode faster than two without: of two codes with an odd number of groups, one gives the other the group
+/// that loses least.
+fn make_even(of: &mut [u8], codes: usize, cost: impl Fn(usize, usize) -> u64) {
+    let odd = |of: &[u8]| {
+        (0..codes).filter(|c| of.iter().filter(|o| **o as usize == *c).count() % 2 == 1).collect()
+    };
+    let odd: Vec<usize> = odd(of);
+    for pair in odd.as_chunks::<2>().0 {
+        let moves = (0..of.len()).filter_map(|g| {
+            let to = match of[g] as usize {
+                c if c == pair[0] => pair[1],
+                c if c == pair[1] => pair[0],
+                _ => return None,
+            };
+            Some((cost(g, to).saturating_sub(cost(g, of[g] as usize)), g, to))
+        });
+        if let Some((_, g, to)) = moves.min() {
+            of[g] = to as u8;
+        }
+    }
 }
 
-impl<'a> Pairs<'a> {
-    /// Neighbours have to have the same code.
-    pub fn new(codes: &'a Codes) -> Pairs<'a> {
-        Pairs { codes, tables: codes.all.iter().map(Encoder::new).collect() }
+/// The streams of all groups of a block.
+#[derive(Default)]
+pub struct Streams {
+    bytes: Vec<u8>,
+    of: Vec<std::ops::Range<usize>>,
+}
+
+impl Streams {
+    /// Encodes a block, two groups at a time. `codeless` gets the positions of symbols without a code, in no order.
+    pub fn encode(&mut self, codes: &Codes, symbols: &[u8], codeless: &mut Vec<u32>, work: &mut Work) {
+        let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
+        let tables: Vec<Encoder> = codes.all.iter().map(Encoder::new).collect();
+        self.bytes.clear();
+        self.of.clear();
+        self.of.resize(groups.len(), 0..0);
+        codeless.clear();
+        for pair in codes.pairs(groups.len()) {
+            let both = [groups[pair[0]], pair.get(1).map_or(&[][..], |g| groups[*g])];
+            let first = [pair[0], *pair.last().unwrap_or(&0)].map(|g| (g * GROUP) as u32);
+            let streams = lanes::encode(&tables[codes.chosen(pair[0])], both, first, codeless, work);
+            for (g, stream) in pair.iter().zip(streams) {
+                self.of[*g] = self.bytes.len()..self.bytes.len() + stream.len();
+                self.bytes.extend_from_slice(stream);
+            }
+        }
     }
 
-    /// The streams of group `first`, which is even, and of the next; the second is empty where there is none. `codeless` gets the
-    /// positions of symbols without a code, in no order.
-    pub fn encode<'w>(
-        &self,
-        first: usize,
-        symbols: &[u8],
-        codeless: &mut Vec<u32>,
-        work: &'w mut Work,
-    ) -> [&'w [u8]; 2] {
-        let pair = &symbols[first * GROUP..symbols.len().min((first + 2) * GROUP)];
-        let (one, other) = pair.split_at(pair.len().min(GROUP));
-        let at = [first, first + 1].map(|g| (g * GROUP) as u32);
-        lanes::encode(&self.tables[self.codes.chosen(first)], [one, other], at, codeless, work)
+    /// Of a group.
+    pub fn get(&self, group: usize) -> &[u8] {
+        self.of.get(group).and_then(|range| self.bytes.get(range.clone())).unwrap_or(&[])
     }
 }
 

@@ -5,6 +5,7 @@
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
+//! * `cluster`: groups that share a code
 //! * `codeless`: symbols in lanes that have no code
 //! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
 
@@ -17,6 +18,7 @@ use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
+mod cluster;
 mod codeless;
 mod columns;
 mod decode;
@@ -86,6 +88,7 @@ pub struct Scratch {
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
     lanes: Work,
+    streams: lanes::Streams,
     batch_symbols: Vec<u8>,
     model: DecodeModel,
     classes: Vec<u8>,

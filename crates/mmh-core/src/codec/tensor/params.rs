@@ -16,6 +16,8 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
+    /// Entropy-coded, each group with one of several codes; symbols only.
+    Choice(Choice),
     /// Entropy-coded in lanes; symbols only. Those without a code stand in a list.
     Lanes(Codes),
     /// Entropy-coded with contexts.
@@ -121,6 +123,39 @@ impl Params {
     }
 }
 
+fn read_code(from: &mut Cursor<'_>) -> Result<CodeLengths> {
+    let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
+    from.take(size)?;
+    Ok(code)
+}
+
+/// The most codes that groups may choose from.
+pub const MOST_CODES: usize = 16;
+
+/// Several codes, of which each group has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Two to [`MOST_CODES`].
+    pub all: Vec<CodeLengths>,
+    /// By group.
+    pub of: Vec<u8>,
+}
+
+impl Choice {
+    fn read(from: &mut Cursor<'_>, groups: usize) -> Result<Choice> {
+        let count = from.byte()? as usize;
+        if !(2..=MOST_CODES).contains(&count) {
+            return Err(bad(format_args!("a choice of {count} codes")));
+        }
+        let all = (0..count).map(|_| read_code(from)).collect::<Result<Vec<_>>>()?;
+        let of = from.take(groups)?.to_vec();
+        match of.iter().find(|c| **c as usize >= count) {
+            Some(c) => Err(bad(format_args!("code {c} of {count}"))),
+            None => Ok(Choice { all, of }),
+        }
+    }
+}
+
 impl Mode {
     /// Appends a plane's descriptor.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -130,6 +165,11 @@ impl Mode {
             Mode::Coded(code) => {
                 out.push(2);
                 code.write(out);
+            }
+            Mode::Choice(choice) => {
+                out.extend([5, choice.all.len() as u8]);
+                choice.all.iter().for_each(|code| code.write(out));
+                out.extend(&choice.of);
             }
             Mode::Lanes(codes) => {
                 out.push(3);
@@ -153,6 +193,10 @@ impl Mode {
                 from.byte()?;
                 Ok(Mode::Modelled(Box::new(Model::read(from)?)))
             }
+            Some(5) => {
+                from.byte()?;
+                Ok(Mode::Choice(Choice::read(from, groups)?))
+            }
             _ => Mode::read(from, 8),
         }
     }
@@ -168,11 +212,7 @@ impl Mode {
                 Ok(Mode::Constant(value))
             }
             1 => Ok(Mode::Packed),
-            2 if bits == 8 => {
-                let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
-                from.take(size)?;
-                Ok(Mode::Coded(Box::new(code)))
-            }
+            2 if bits == 8 => Ok(Mode::Coded(Box::new(read_code(from)?))),
             mode => Err(bad(format_args!("mode {mode} for a plane of {bits} bits"))),
         }
     }
