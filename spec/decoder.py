@@ -469,8 +469,12 @@ def decode_zstd(payload: Reader, raw: int) -> bytes:
 
 GROUP = 32768
 LONGEST_CODE = 12
+LANES = 32
+STATES = 256
 # One entry for each value of the next 12 bits of a stream: the symbol whose code they begin with, and its length.
 CodeTable = list[tuple[int, int]]
+# One entry for each state: its value and its number v.
+StateTable = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -495,6 +499,12 @@ class Numbers:
             return [symbol % (1 << self.t) for symbol in range(256)]
         return [0] + [(self.base + symbol) % (1 << self.t) for symbol in range(1, 256)]
 
+    def symbol_of_field(self, field: int) -> int | None:
+        """The symbol of a T that has one."""
+        if self.t <= 8 or field == 0:
+            return field
+        return field - self.base if 1 <= field - self.base <= 255 else None
+
     def join(self, fields: list[int], rests: list[int]) -> list[int]:
         """The elements from their T and R: the inverse of the steps of tensor 1."""
         if self.sign_moved:
@@ -510,11 +520,13 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant and without a code table it is packed."""
+    """A plane and its descriptor (tensor 2). Without a constant, a code table and lanes it is packed; in lanes it has
+    the states of each group's code."""
 
     width: int
     constant: int | None = None
     codes: CodeTable | None = None
+    lanes: list[StateTable] | None = None
 
 
 def decode_tensor(payload: Reader, raw: int) -> bytes:
@@ -528,25 +540,37 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     expect(count >= 1, "number of elements", "at least 1", count, payload.at)
     head, tail = payload.take(head_size, "head"), payload.take(tail_size, "tail")
 
-    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1)
+    group_count = math.ceil(count / GROUP)
+    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, groups_in_lanes=group_count)
     high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
     low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
     presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
-    exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
-    group_count = math.ceil(count / GROUP)
     expect(4 * group_count <= payload.left, "group sizes", f"{4 * group_count} bytes", payload.left, payload.at)
     sizes = [payload.uint(4, "size of a group") for _ in range(group_count)]
-    expect_equal("sum of the group sizes", payload.left, sum(sizes), payload.at)
+    groups = [payload.section(size, f"group {number}") for number, size in enumerate(sizes)]
+    exceptions: dict[int, list[tuple[int, int]]] = {}
+    if numbers.t > 8 or symbols.lanes is not None:
+        exceptions = read_exceptions(payload, numbers, count, symbols.lanes)
+    payload.finish()
 
     field_of_symbol = numbers.field_of_symbol()
     out = bytearray(head)
-    for number, size in enumerate(sizes):
-        group = payload.section(size, f"group {number}")
+    for number, group in enumerate(groups):
         m = min(GROUP, count - number * GROUP)
-        group_symbols = read_plane_data(group, symbols, m)
+        start = group.at
+        if symbols.lanes is None:
+            group_symbols = read_plane_data(group, symbols, m)
+        else:
+            # The stream stands behind the other planes.
+            stream_size = group.uint(2, "size of a stream of lanes")
+            at_most = f"at most {group.left}"
+            expect(stream_size <= group.left, "size of a stream of lanes", at_most, stream_size, start)
+            group, stream = group.section(group.left - stream_size, group.part), group.section(stream_size, "stream")
+            group_symbols = read_lanes(stream, symbols.lanes[number], m)
         fields = [field_of_symbol[symbol] for symbol in group_symbols]
         for position, field in exceptions.get(number, []):
-            expect_equal("symbol of an exception", 0, group_symbols[position], group.end - size)
+            if symbols.lanes is None:
+                expect_equal("symbol of an exception", 0, group_symbols[position], start)
             fields[position] = field
         rests = [0] * m
         for plane in high:
@@ -588,8 +612,8 @@ def plane_widths(bits: int) -> list[int]:
     return [8] * (bits // 8) + [width for width in (4, 2, 1) if bits & width]
 
 
-def read_plane(payload: Reader, width: int, largest: int | None = None) -> Plane:
-    """tensor 2: a plane descriptor."""
+def read_plane(payload: Reader, width: int, largest: int | None = None, groups_in_lanes: int = 0) -> Plane:
+    """tensor 2: a plane descriptor. The plane of symbols may be in lanes, and then says something of each group."""
     mode = payload.u8("mode of a plane")
     at = payload.at
     if mode == 0:
@@ -597,7 +621,10 @@ def read_plane(payload: Reader, width: int, largest: int | None = None) -> Plane
         largest = (1 << width) - 1 if largest is None else largest
         expect(constant <= largest, "constant of a plane", f"at most {largest}", constant, at)
         return Plane(width, constant=constant)
-    expect(mode <= 2, "mode of a plane", "0, 1 or 2", mode, at - 1)
+    if mode == 3 and groups_in_lanes > 0:
+        return Plane(width, lanes=read_lane_codes(payload, groups_in_lanes))
+    allowed = "0, 1, 2 or 3" if groups_in_lanes > 0 else "0, 1 or 2"
+    expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
     return Plane(width, codes=read_code_table(payload) if mode == 2 else None)
 
@@ -630,6 +657,44 @@ def read_code_table(payload: Reader) -> CodeTable:
     return table
 
 
+def read_lane_codes(payload: Reader, groups: int) -> list[StateTable]:
+    """tensor 2, mode 3: the codes; the result is the one of each group."""
+    at = payload.at
+    count = payload.u8("number of codes")
+    expect(1 <= count <= 16, "number of codes", "1 to 16", count, at)
+    codes = [read_states(payload) for _ in range(count)]
+    if count == 1:
+        return codes * groups
+    at = payload.at
+    choice = payload.take(groups, "codes of the groups")
+    expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
+    return [codes[number] for number in choice]
+
+
+def read_states(payload: Reader) -> StateTable:
+    """tensor 2, *Frequencies*, and tensor 3, *Lanes*: the states that the frequencies of a code make."""
+    at = payload.at
+    first, last = payload.u8("first value of the frequencies"), payload.u8("last value of the frequencies")
+    expect(first < last, "last value of the frequencies", f"more than the first, {first}", last, at + 1)
+    frequencies = payload.take(last - first + 1, "frequencies")
+    expect(frequencies[0] > 0, "first of the frequencies", "more than 0", 0, at + 2)
+    expect(frequencies[-1] > 0, "last of the frequencies", "more than 0", 0, payload.at - 1)
+    expect_equal("sum of the frequencies", STATES, sum(frequencies), at + 2)
+
+    value_of_state = [0] * STATES
+    state = 0
+    for value, frequency in enumerate(frequencies, start=first):
+        for _ in range(frequency):
+            value_of_state[state] = value
+            state = (state + 163) % STATES
+    next_number = dict(enumerate(frequencies, start=first))
+    table: StateTable = []
+    for value in value_of_state:
+        table.append((value, next_number[value]))
+        next_number[value] += 1
+    return table
+
+
 def read_presence(payload: Reader, segments: int) -> list[bool]:
     """tensor 2: one bit for each segment, least significant first."""
     bitmap = payload.take((segments + 7) // 8, "presence")
@@ -638,8 +703,11 @@ def read_presence(payload: Reader, segments: int) -> list[bool]:
     return bits[:segments]
 
 
-def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, list[tuple[int, int]]]:
+def read_exceptions(
+    payload: Reader, numbers: Numbers, count: int, lanes: list[StateTable] | None
+) -> dict[int, list[tuple[int, int]]]:
     """tensor 2: the exceptions of each group, as position in the group and T."""
+    coded = [{value for value, _ in states} for states in lanes or []]
     at = payload.at
     total = payload.varint("number of exceptions")
     expect(total <= payload.left // 3, "number of exceptions", f"at most {payload.left // 3}", total, at)
@@ -650,9 +718,13 @@ def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, 
         position += payload.varint("gap of an exception") + 1
         expect(position < count, "position of an exception", f"at most {count - 1}", position, at)
         field = payload.uint(2, "T of an exception")
-        expect(1 <= field < 1 << numbers.t, "T of an exception", f"1 to {(1 << numbers.t) - 1}", field, payload.at - 2)
-        has_symbol = 1 <= field - numbers.base <= 255
-        expect(not has_symbol, "T of an exception", "one without a symbol", field, payload.at - 2)
+        expect(field < 1 << numbers.t, "T of an exception", f"at most {(1 << numbers.t) - 1}", field, payload.at - 2)
+        symbol = numbers.symbol_of_field(field)
+        if symbol is not None and lanes is not None:
+            has_code = symbol in coded[position // GROUP]
+            expect(not has_code, "T of an exception", "one whose symbol has no code", field, payload.at - 2)
+        else:
+            expect(symbol is None, "T of an exception", "one without a symbol", field, payload.at - 2)
         exceptions.setdefault(position // GROUP, []).append((position % GROUP, field))
     return exceptions
 
@@ -718,6 +790,42 @@ def read_stream(stream: Reader, codes: CodeTable, count: int) -> bytes:
     expect_equal("size of a stream", (used + 7) // 8, len(data), start)
     expect(window == 0, "unused bits of a stream", 0, "others", stream.end - 1)
     values.reverse()
+    return bytes(values)
+
+
+def read_lanes(stream: Reader, states: StateTable, m: int) -> bytes:
+    """tensor 3, *Lanes*: a group's symbols."""
+    start, data = stream.at, stream.take(stream.left, "stream")
+    expect(len(data) >= 2 * LANES, "size of a stream of lanes", f"at least {2 * LANES}", len(data), start)
+    # Bytes are taken from here down.
+    taken = len(data) - 2 * LANES
+    lane_state = list(data[taken + LANES :])
+    # The bits that each lane has, the first one highest, and how many they are.
+    lane_bits, lane_count = [0] * LANES, [0] * LANES
+    for lane, byte in enumerate(data[taken : taken + LANES]):
+        expect(byte != 0, "first bits of a lane", "a bit that is 1", 0, start + taken + lane)
+        zeros = (byte & -byte).bit_length() - 1
+        lane_bits[lane], lane_count[lane] = byte >> (zeros + 1), 7 - zeros
+    for lane in range(min(m, LANES), LANES):
+        expect_equal("state of a lane without elements", 0, lane_state[lane], start + taken + LANES + lane)
+
+    values = bytearray()
+    for row in range(0, m, LANES):
+        values += bytes(states[state][0] for state in lane_state[: m - row])
+        # The lanes that have an element in the next row, and the bits that they need.
+        needs = [max(0, 9 - states[state][1].bit_length()) for state in lane_state[: max(0, m - row - LANES)]]
+        short = [lane for lane, needed in enumerate(needs) if lane_count[lane] < needed]
+        expect(len(short) <= taken, "bytes of a stream of lanes", f"at least {len(short)} left", taken, start)
+        taken -= len(short)
+        for lane, byte in zip(short, data[taken:], strict=False):
+            lane_bits[lane] = lane_bits[lane] << 8 | byte
+            lane_count[lane] += 8
+        for lane, needed in enumerate(needs):
+            lane_count[lane] -= needed
+            u, lane_bits[lane] = divmod(lane_bits[lane], 1 << lane_count[lane])
+            lane_state[lane] = ((states[lane_state[lane]][1] << needed) + u) % STATES
+    expect_equal("bytes of a stream of lanes that are left over", 0, taken, start)
+    expect_equal("bits of lanes that are left over", 0, sum(lane_count), start)
     return bytes(values)
 
 
