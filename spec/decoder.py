@@ -21,7 +21,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -499,12 +499,6 @@ class Numbers:
             return [symbol % (1 << self.t) for symbol in range(256)]
         return [0] + [(self.base + symbol) % (1 << self.t) for symbol in range(1, 256)]
 
-    def symbol_of_field(self, field: int) -> int | None:
-        """The symbol of a T that has one."""
-        if self.t <= 8 or field == 0:
-            return field
-        return field - self.base if 1 <= field - self.base <= 255 else None
-
     def join(self, fields: list[int], rests: list[int]) -> list[int]:
         """The elements from their T and R: the inverse of the steps of tensor 1."""
         if self.sign_moved:
@@ -548,9 +542,8 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     expect(4 * group_count <= payload.left, "group sizes", f"{4 * group_count} bytes", payload.left, payload.at)
     sizes = [payload.uint(4, "size of a group") for _ in range(group_count)]
     groups = [payload.section(size, f"group {number}") for number, size in enumerate(sizes)]
-    exceptions: dict[int, list[tuple[int, int]]] = {}
-    if numbers.t > 8 or symbols.lanes is not None:
-        exceptions = read_exceptions(payload, numbers, count, symbols.lanes)
+    exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
+    codeless = read_codeless(payload, symbols.lanes, count) if symbols.lanes is not None else {}
     payload.finish()
 
     field_of_symbol = numbers.field_of_symbol()
@@ -559,7 +552,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
         m = min(GROUP, count - number * GROUP)
         start = group.at
         if symbols.lanes is None:
-            group_symbols = read_plane_data(group, symbols, m)
+            group_symbols = bytearray(read_plane_data(group, symbols, m))
         else:
             # The stream stands behind the other planes.
             stream_size = group.uint(2, "size of a stream of lanes")
@@ -567,10 +560,11 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
             expect(stream_size <= group.left, "size of a stream of lanes", at_most, stream_size, start)
             group, stream = group.section(group.left - stream_size, group.part), group.section(stream_size, "stream")
             group_symbols = read_lanes(stream, symbols.lanes[number], m)
+            for position, symbol in codeless.get(number, []):
+                group_symbols[position] = symbol
         fields = [field_of_symbol[symbol] for symbol in group_symbols]
         for position, field in exceptions.get(number, []):
-            if symbols.lanes is None:
-                expect_equal("symbol of an exception", 0, group_symbols[position], start)
+            expect_equal("symbol of an exception", 0, group_symbols[position], start)
             fields[position] = field
         rests = [0] * m
         for plane in high:
@@ -703,11 +697,8 @@ def read_presence(payload: Reader, segments: int) -> list[bool]:
     return bits[:segments]
 
 
-def read_exceptions(
-    payload: Reader, numbers: Numbers, count: int, lanes: list[StateTable] | None
-) -> dict[int, list[tuple[int, int]]]:
+def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, list[tuple[int, int]]]:
     """tensor 2: the exceptions of each group, as position in the group and T."""
-    coded = [{value for value, _ in states} for states in lanes or []]
     at = payload.at
     total = payload.varint("number of exceptions")
     expect(total <= payload.left // 3, "number of exceptions", f"at most {payload.left // 3}", total, at)
@@ -718,15 +709,59 @@ def read_exceptions(
         position += payload.varint("gap of an exception") + 1
         expect(position < count, "position of an exception", f"at most {count - 1}", position, at)
         field = payload.uint(2, "T of an exception")
-        expect(field < 1 << numbers.t, "T of an exception", f"at most {(1 << numbers.t) - 1}", field, payload.at - 2)
-        symbol = numbers.symbol_of_field(field)
-        if symbol is not None and lanes is not None:
-            has_code = symbol in coded[position // GROUP]
-            expect(not has_code, "T of an exception", "one whose symbol has no code", field, payload.at - 2)
-        else:
-            expect(symbol is None, "T of an exception", "one without a symbol", field, payload.at - 2)
+        expect(1 <= field < 1 << numbers.t, "T of an exception", f"1 to {(1 << numbers.t) - 1}", field, payload.at - 2)
+        has_symbol = 1 <= field - numbers.base <= 255
+        expect(not has_symbol, "T of an exception", "one without a symbol", field, payload.at - 2)
         exceptions.setdefault(position // GROUP, []).append((position % GROUP, field))
     return exceptions
+
+
+def read_codeless(payload: Reader, lanes: list[StateTable], count: int) -> dict[int, list[tuple[int, int]]]:
+    """tensor 4: the symbols of each group that have no code, as position in the group and symbol."""
+    start = payload.at
+    total = payload.varint("number of symbols without a code")
+    expect(total <= 8 * payload.left, "number of symbols without a code", f"at most {8 * payload.left}", total, start)
+    if total == 0:
+        return {}
+    at = payload.at
+    r, kind_count = payload.u8("r"), payload.u8("kinds of symbols without a code") + 1
+    expect(r <= 15, "r", "at most 15", r, at)
+    at = payload.at
+    kinds = payload.take(kind_count, "symbols without a code")
+    ascending = all(a < b for a, b in pairwise(kinds))
+    expect(ascending, "symbols without a code", "ascending ones", kinds.hex(" "), at)
+    at = payload.at
+    data = payload.take(payload.left, "list of symbols without a code")
+    used = 0
+
+    def take(size: int) -> int:
+        """The next bits, the first one lowest."""
+        nonlocal used
+        expect(used + size <= 8 * len(data), "list of symbols without a code", "more bits", "its end", at + len(data))
+        used += size
+        return sum((data[bit // 8] >> bit % 8 & 1) << place for place, bit in enumerate(range(used - size, used)))
+
+    coded = [{value for value, _ in states} for states in lanes]
+    codeless: dict[int, list[tuple[int, int]]] = {}
+    position = -1
+    for _ in range(total):
+        zeros = 0
+        while take(1) == 0:
+            zeros += 1
+            expect(zeros <= 24, "zeros of a gap", "at most 24", zeros, at + used // 8)
+        gap = zeros << r | take(r) if zeros < 24 else take(24)
+        position += gap + 1
+        what = "position of a symbol without a code"
+        expect(position < count, what, f"at most {count - 1}", position, at + used // 8)
+        number = take((kind_count - 1).bit_length())
+        expect(number < kind_count, "symbol without a code", f"at most number {kind_count - 1}", number, at + used // 8)
+        symbol = kinds[number]
+        has_code = symbol in coded[position // GROUP]
+        expect(not has_code, "symbol without a code", "one that has none", symbol, at + used // 8)
+        codeless.setdefault(position // GROUP, []).append((position % GROUP, symbol))
+    expect_equal("size of the list of symbols without a code", (used + 7) // 8, len(data), at)
+    expect(take(-used % 8) == 0, "unused bits of the list of symbols without a code", 0, "others", payload.at - 1)
+    return codeless
 
 
 def spread(dense: bytes, segments: list[int], kept: list[int]) -> bytes:
@@ -793,8 +828,8 @@ def read_stream(stream: Reader, codes: CodeTable, count: int) -> bytes:
     return bytes(values)
 
 
-def read_lanes(stream: Reader, states: StateTable, m: int) -> bytes:
-    """tensor 3, *Lanes*: a group's symbols."""
+def read_lanes(stream: Reader, states: StateTable, m: int) -> bytearray:
+    """tensor 3, *Lanes*: a group's symbols, those without a code as others."""
     start, data = stream.at, stream.take(stream.left, "stream")
     expect(len(data) >= 2 * LANES, "size of a stream of lanes", f"at least {2 * LANES}", len(data), start)
     # Bytes are taken from here down.
@@ -826,7 +861,7 @@ def read_lanes(stream: Reader, states: StateTable, m: int) -> bytes:
             lane_state[lane] = ((states[lane_state[lane]][1] << needed) + u) % STATES
     expect_equal("bytes of a stream of lanes that are left over", 0, taken, start)
     expect_equal("bits of lanes that are left over", 0, sum(lane_count), start)
-    return bytes(values)
+    return values
 
 
 BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {

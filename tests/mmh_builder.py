@@ -324,7 +324,7 @@ class Coded:
 @dataclass(frozen=True)
 class Lanes:
     """The plane of symbols in lanes: the frequencies of each code, and the code of each group if there are several.
-    `first` and `last` widen the tables; `stand_in` is written for exceptions (when None: the code's lowest value)."""
+    `first` and `last` widen the tables; `stand_in` is written for values without a code (when None: the lowest one)."""
 
     codes: Sequence[Mapping[int, int]]
     chosen: Sequence[int] = ()
@@ -362,6 +362,7 @@ class TensorParts:
     presence: bytes
     groups: list[list[bytes]]
     exceptions: bytes
+    codeless: bytes = b""
     group_sizes: list[int] | None = None
     after: bytes = field(default=b"")
 
@@ -372,7 +373,8 @@ class TensorParts:
         out += self.head + self.tail + b"".join(self.descriptors) + self.presence
         groups = [b"".join(group) for group in self.groups]
         sizes = [len(group) for group in groups] if self.group_sizes is None else self.group_sizes
-        return out + b"".join(u32(size) for size in sizes) + b"".join(groups) + self.exceptions + self.after
+        out += b"".join(u32(size) for size in sizes) + b"".join(groups)
+        return out + self.exceptions + self.codeless + self.after
 
 
 def tensor_parts(
@@ -430,9 +432,9 @@ def tensor_parts(
     modes = [PACKED] * len(widths) if modes is None else modes
     assert len(modes) == len(widths), f"there are {len(widths)} planes of the widths {widths}"
     lanes = modes[0] if isinstance(modes[0], Lanes) else None
+    codeless: list[tuple[int, int]] = []
     if lanes is not None:
-        without = {p: T for p, T in enumerate(T for T, _ in split) if symbols[p] not in lanes.of_group(p // GROUP)}
-        exceptions = sorted((without | dict(exceptions)).items())
+        codeless = [(p, s) for p, s in enumerate(symbols) if s not in lanes.of_group(p // GROUP)]
     groups: list[list[bytes]] = []
     for start in range(0, count, GROUP):
         stop = min(start + GROUP, count)
@@ -463,7 +465,8 @@ def tensor_parts(
         descriptors=[descriptor(mode) for mode in modes],
         presence=presence_bitmap(present),
         groups=groups,
-        exceptions=exception_list(exceptions) if t > 8 or lanes is not None else b"",
+        exceptions=exception_list(exceptions) if t > 8 else b"",
+        codeless=codeless_list(codeless) if lanes is not None else b"",
     )
 
 
@@ -667,3 +670,40 @@ def exception_list(exceptions: Sequence[tuple[int, int]], count: int | None = No
         out += varint(position - before - 1) + u16(T)
         before = position
     return out
+
+
+def codeless_list(
+    codeless: Sequence[tuple[int, int]],
+    r: int = 4,
+    *,
+    kinds: Sequence[int] | None = None,
+    count: int | None = None,
+    long: int = 24,
+    more_bits: str = "",
+) -> bytes:
+    """Symbols without a code as (position, symbol). What is None is made right; gaps of `long` units and more are
+    written in full; `more_bits` follow the others."""
+    out = varint(len(codeless) if count is None else count)
+    if not codeless:
+        return out
+    if kinds is None:
+        kinds = sorted({symbol for _, symbol in codeless})
+    width = (len(kinds) - 1).bit_length()
+
+    def lowest_first(value: int, size: int) -> str:
+        return f"{value:0{size}b}"[::-1] if size else ""
+
+    bits = ""
+    before = -1
+    for position, symbol in codeless:
+        gap = position - before - 1
+        if gap >> r >= long:
+            bits += "0" * 24 + "1" + lowest_first(gap, 24)
+        else:
+            bits += "0" * (gap >> r) + "1" + lowest_first(gap % (1 << r), r)
+        bits += lowest_first(kinds.index(symbol), width)
+        before = position
+    bits += more_bits
+    bits += "0" * (-len(bits) % 8)
+    out += u8(r) + u8(len(kinds) - 1) + bytes(kinds)
+    return out + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))

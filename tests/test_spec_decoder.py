@@ -33,6 +33,7 @@ from mmh_builder import (
     TensorParts,
     build,
     coded_stream,
+    codeless_list,
     copy,
     exception_list,
     flat_frequencies,
@@ -560,7 +561,7 @@ def test_lanes_by_hand() -> None:
     # With value 1 it has v = 274 over 4, which leaves the bits 1 and 0.
     begin = bytes([states[1, 68]]) + bytes([18]) * 31
     assert lanes_stream([1] * 33, frequencies) == b"\xa0" + b"\x80" * 31 + begin
-    # A value without a code is another one.
+    # For a value without a code, another one is written.
     assert lanes_stream([7], frequencies, 1) == lanes_stream([1], frequencies)
 
 
@@ -668,14 +669,23 @@ def test_codes_of_groups() -> None:
     wide = [flat_frequencies([c, c + 1, c + 2]) for c in (40, 90, 200)]
     right = Lanes(wide, [0, 1, 0, 2])
     parts = tensor_parts(block, element_bits=8, t=8, modes=[right])
-    assert parts.exceptions == b"\0"
+    assert (parts.exceptions, parts.codeless) == (b"", b"\0")
     decode_parts(parts, block)
-    # A wrong choice makes exceptions of all elements of the last group, and codes need not be used.
+    # A wrong choice leaves all elements of the last group without a code, and codes need not be used.
     wrong = Lanes([*wide, *[{0: 1, 255: 255}] * 13], [0, 1, 0, 0])
     parts = tensor_parts(block, element_bits=8, t=8, modes=[wrong])
-    assert parts.exceptions[:1] == b"\x05"
+    assert parts.codeless[:1] == b"\x05"
     decode_parts(parts, block)
     decode_parts(tensor_parts(block[:GROUP], element_bits=8, t=8, modes=[Lanes(wide, [0])]), block[:GROUP])
+
+
+def test_symbols_without_a_code_by_hand() -> None:
+    """The example of the specification."""
+    assert codeless_list([(0, 9), (6, 9)], 1, kinds=[3, 9]) == bytes.fromhex("02 01 01 03 09 e5")
+    # One symbol takes no bits; a gap of 24 units is written in full.
+    assert codeless_list([(2, 7)], 0) == bytes.fromhex("01 00 00 07 04")
+    assert codeless_list([(24, 7)], 0) == bytes.fromhex("01 00 00 07") + (1 << 24 | 24 << 25).to_bytes(7, "little")
+    assert codeless_list([]) == b"\0"
 
 
 def test_exceptions_in_lanes() -> None:
@@ -684,17 +694,35 @@ def test_exceptions_in_lanes() -> None:
     block = block_of([T << 6 | 5 for T in fields], 16)
     for code in ({0: 100, 1: 156}, {0: 1, 255: 255}, {1: 128, 254: 128}, flat_frequencies(range(256))):
         parts = tensor_parts(block, element_bits=16, t=10, base=100, modes=[Lanes([code]), *[PACKED] * 2])
-        symbols = {0: 0, **{100 + s: s for s in range(1, 256)}}
-        assert parts.exceptions == exception_list([(i, T) for i, T in enumerate(fields) if symbols.get(T) not in code])
+        # Exceptions have the symbol 0, with a code or without.
+        symbols = [T - 100 if 101 <= T <= 355 else 0 for T in fields]
+        missing = [(i, T) for i, (T, s) in enumerate(zip(fields, symbols, strict=True)) if T and not s]
+        assert parts.exceptions == exception_list(missing)
+        assert parts.codeless == codeless_list([(i, s) for i, s in enumerate(symbols) if s not in code])
         decode_parts(parts, block)
-    # With t of at most 8, a list is there for lanes alone; values outside of T have codes and are cut off.
+    # Values outside of T have codes or are in the list, and are cut off.
     block = bytes([1, 2, 3] * 30)
     parts = tensor_parts(block, element_bits=8, t=7, modes=[Lanes([{1: 200, 128: 56}]), PACKED])
     decode_parts(parts, block)
-    parts.exceptions = exception_list([])
-    payload = parts.to_bytes()
-    restored = decoder.decode_tensor(decoder.Reader(payload, 0, len(payload), "tensor payload"), len(block))
-    assert set(restored) <= {2, 3}
+    parts.codeless = codeless_list([(4, 129)])
+    restored = decode_tensor_parts(parts, len(block))
+    assert set(restored) <= {2, 3} and restored[4] >> 1 == 1
+
+
+@pytest.mark.parametrize("r", [0, 1, 7, 15])
+def test_gaps_and_kinds_of_symbols_without_a_code(r: int) -> None:
+    rng = random.Random(r)
+    for kinds in (1, 2, 3, 16, 17, 254):
+        places = sorted({0, 1, 2, 24, 50, GROUP - 1, GROUP, GROUP + 4999} | set(rng.sample(range(GROUP + 5000), 40)))
+        block = bytearray(rng.choice([254, 255]) for _ in range(GROUP + 5000))
+        for at in places:
+            block[at] = rng.randrange(kinds)
+        parts = tensor_parts(bytes(block), element_bits=8, t=8, modes=[Lanes([{254: 100, 255: 156}])])
+        codeless = [(at, block[at]) for at in places]
+        for long in (24, 5):
+            # Symbols that are not used may be in the list.
+            parts.codeless = codeless_list(codeless, r, kinds=range(kinds), long=long)
+            decode_parts(parts, bytes(block))
 
 
 @pytest.mark.parametrize("log_segment", range(4, 16))
@@ -827,8 +855,8 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
             r"position of an exception: .* at most 1999, found 2000",
         ),
         (TEN, edit(exceptions=exception_list([(2**63, 1)])), r"position of an exception: expected at most 1999"),
-        (TEN, edit(exceptions=exception_list([(0, 0)])), r"T of an exception: expected one without a symbol, found 0"),
-        (TEN, edit(exceptions=exception_list([(0, 1024)])), r"T of an exception: expected at most 1023, found 1024"),
+        (TEN, edit(exceptions=exception_list([(0, 0)])), r"T of an exception: expected 1 to 1023, found 0"),
+        (TEN, edit(exceptions=exception_list([(0, 1024)])), r"T of an exception: expected 1 to 1023, found 1024"),
         (
             TEN,
             edit(exceptions=exception_list([(0, 201)])),
@@ -928,11 +956,29 @@ def one_code(*table: int) -> Callable[[TensorParts], None]:
         (set_byte(-33, 0), r"first bits of a lane: expected a bit that is 1, found 0"),
         (replace_plane(1, lambda data: data[:-1]), r"packed plane: expected 2000 bytes, found 1999 left in the group"),
         (replace_plane(1, lambda data: data + b"\0"), r"end of the group 0: expected no more bytes, found 1 left"),
-        (edit(exceptions=exception_list([(0, 0x7F)])), r"T of an exception: expected one whose symbol has no code"),
-        (edit(exceptions=exception_list([(0, 0x100)])), r"T of an exception: expected at most 255, found 256"),
-        (edit(exceptions=exception_list([(2000, 3)])), r"position of an exception: expected at most 1999, found 2000"),
-        (edit(exceptions=exception_list([], 1)), r"number of exceptions: expected at most 0, found 1"),
-        (edit(exceptions=b""), r"number of exceptions: expected 1 bytes, found 0 left"),
+        (edit(codeless=codeless_list([(0, 0x7F)])), r"symbol without a code: expected one that has none, found 127"),
+        (
+            edit(codeless=codeless_list([(0, 3), (2000, 3)])),
+            r"position of a symbol .*: expected at most 1999, found 2000",
+        ),
+        (edit(codeless=codeless_list([(2**24 - 1, 3)], 0)), r"position of a symbol .* found 16777215"),
+        (edit(codeless=b"\1"), r"number of symbols without a code: expected at most 0, found 1"),
+        (
+            edit(codeless=varint(2**40) + bytes(9)),
+            r"number of symbols without a code: expected at most 72, found 10995",
+        ),
+        (edit(codeless=b""), r"number of symbols without a code: expected 1 bytes, found 0 left"),
+        (edit(codeless=codeless_list([(0, 3)], 16)), r"r: expected at most 15, found 16"),
+        (edit(codeless=b"\1\0\1\5"), r"symbols without a code: expected 2 bytes, found 1 left"),
+        (edit(codeless=codeless_list([(0, 3)], kinds=[4, 3])), r"symbols without a code: expected ascending ones"),
+        (edit(codeless=codeless_list([(0, 3)], kinds=[3, 3])), r"symbols without a code: expected ascending ones"),
+        (edit(codeless=bytes([1, 0, 2, 3, 4, 5, 0b111])), r"symbol without a code: expected at most number 2, found 3"),
+        (edit(codeless=bytes([1, 0, 0, 3, 0])), r"list of symbols without a code: expected more bits, found its end"),
+        (edit(codeless=bytes([1, 0, 0, 3, 0, 0, 0, 2])), r"zeros of a gap: expected at most 24, found 25"),
+        (edit(codeless=bytes([1, 0, 0, 3, 3])), r"unused bits of the list of symbols without a code: expected 0"),
+        (edit(codeless=bytes([1, 0, 0, 3, 1, 0])), r"size of the list of symbols without a code: expected 1, found 2"),
+        (edit(codeless=codeless_list([(0, 3)], count=4)), r"list of symbols without a code: expected more bits"),
+        (edit(exceptions=b"\0"), r"size of the list|end of the tensor payload"),
         (edit(after=b"\0"), r"end of the tensor payload: expected no more bytes, found 1 left over"),
     ],
 )
@@ -946,13 +992,13 @@ def test_lies_of_lanes(change: Callable[[TensorParts], None], message: str) -> N
     assert by_engine(build([tensor_frame(payload, BF16)])) == "corrupt"
 
 
-def test_an_exception_with_a_code_in_its_group_alone() -> None:
+def test_symbols_with_a_code_in_another_group_alone() -> None:
     block = bytes([5, 6] * (GROUP // 2) + [7, 8] * 40)
     parts = tensor_parts(block, element_bits=8, t=8, modes=[Lanes([{5: 128, 6: 128}, {7: 128, 8: 128}], [0, 1])])
     decode_parts(parts, block)
-    parts.exceptions = exception_list([(GROUP - 1, 6)])
-    refuse_parts(parts, len(block), r"T of an exception: expected one whose symbol has no code, found 6")
-    parts.exceptions = exception_list([(GROUP, 6)])
+    parts.codeless = codeless_list([(GROUP - 1, 6)])
+    refuse_parts(parts, len(block), r"symbol without a code: expected one that has none, found 6")
+    parts.codeless = codeless_list([(GROUP, 6)])
     assert decode_tensor_parts(parts, len(block)) == block[:GROUP] + b"\x06" + block[GROUP + 1 :]
 
 

@@ -118,16 +118,23 @@ def lanes_by_hand() -> Iterator[Vector]:
     # Codes that no group has, and groups of other codes than the first.
     codes = [mb.flat_frequencies(range(i, i + 3)) for i in range(14)]
     yield vector("16-codes", symbols(5000), mb.Lanes([*codes, skewed, {0: 128, 255: 128}], [14]), 8, t=8)
-    unlike = [
-        int(s) + 50 * (i // mb.GROUP % 3) for i, s in enumerate(random.choice([1, 2, 3, 9], size=2 * mb.GROUP + 40))
-    ]
-    four = [{v + 50 * k: f for v, f in ((1, 70), (2, 60), (3, 50), (9, 76))} for k in (2, 0, 1)]
-    yield vector("codes", unlike, mb.Lanes(four, [1, 2, 0]), 8, t=8)
-    # Symbols without a code where t is small; fields without a symbol too where it is not, and zero of either kind.
+    four = [{v + 64 * k: f for v, f in ((1, 70), (2, 60), (3, 50), (9, 76))} for k in (2, 0, 3, 1)]
+    drawn = [int(s) + 64 * (i // mb.GROUP) for i, s in enumerate(random.choice([1, 2, 3, 9], size=3 * mb.GROUP + 77))]
+    drawn[mb.GROUP - 1], drawn[2 * mb.GROUP], drawn[-1] = 2 + 64, 255, 0
+    cut = {"t": 9, "sign_moved": True, "drop": 5}
+    elements = [mb.join_element(200 + s if s else 0, i % 4 << 5, 16, 9, True) for i, s in enumerate(drawn)]
+    yield vector("codes", elements, mb.Lanes(four, [1, 3, 0, 2]), 16, base=200, **cut)
+    # Symbols without a code; fields without a symbol too where t is over 8, and zero of either kind.
     some = symbols(2000)
     some[3], some[500], some[501], some[1999] = 0, 255, 1, 254
     elements = [mb.join_element(s, i * 41 % 256, 16, t=8, sign_moved=True) for i, s in enumerate(some)]
-    yield vector("exceptions", elements, mb.Lanes([skewed], stand_in=127), 16, t=8, sign_moved=True)
+    yield vector("without-a-code", elements, mb.Lanes([skewed], stand_in=127), 16, t=8, sign_moved=True)
+    # All values but those with a code, at gaps of many sizes.
+    places = sorted({int(at * 1.018**at) for at in range(1, 254)} | {0})
+    some = [119] * (places[-1] + 9)
+    for number, at in enumerate(places):
+        some[at] = number if number < 119 else number + 2
+    yield vector("254-without-a-code", some, mb.Lanes([{119: 255, 120: 1}]), 8, t=8)
     wide = [s - 100 + 700 for s in symbols(2000)]
     for at, T in ((0, 0), (17, 1023), (40, 700), (41, 955), (42, 956), (1000, 699), (1001, 1), (1998, 0), (1999, 701)):
         wide[at] = T
@@ -193,14 +200,11 @@ def lanes_by_engine() -> Iterator[Vector]:
     for level in (1, 2, 5):
         yield vector(f"bf16-level-{level}", bf16(values), "BF16", level)
     yield vector("f16-level-2", values.astype(np.float16), "F16", 2)
-    # Exponents that the writer's sample does not have.
+    # Exponents that the writer's sample does not have: those that symbols can tell, and those that they cannot.
     rare = values.copy()
     rare[[2000, 2001, 4000]] = 1e30, 0, -1e-30
-    yield vector("bf16-exceptions", bf16(rare), "BF16", 2)
-    yield vector("bf16-exceptions-of-both-kinds", bf16(rare), "BF16", 5)
-    # Groups of unlike statistics have codes of their own; few bits of mantissa keep the file small.
-    unlike = random.normal(0, 1, 3 * mb.GROUP + 77) * np.repeat([0.01, 300, 1e-5, 1e5], mb.GROUP)[: 3 * mb.GROUP + 77]
-    yield vector("bf16-codes", bf16(unlike) & 0xFFE0, "BF16", 5)
+    yield vector("bf16-without-a-code", bf16(rare), "BF16", 2)
+    yield vector("bf16-exceptions", bf16(rare), "BF16", 5)
     wide = values.astype(np.float32).view(np.uint32)
     yield vector("f32-zero-bits", wide & 0xFFFFE000, "F32", 5)
     some = wide.copy()
@@ -323,12 +327,25 @@ def invalid_lanes() -> Iterator[tuple[str, bytes]]:
     yield "bytes-left", with_stream(b"\0" + stream)
     yield "bytes-missing", with_stream(stream[1:])
     yield "group-bytes-left", with_stream(stream, rest=rest + b"\0")
-    yield "exception-with-code", changed(exceptions=mb.exception_list([(9, 118)]))
-    yield "exception-position", changed(exceptions=mb.exception_list([(512, 1)]))
-    yield "exception-field", changed(exceptions=mb.exception_list([(9, 256)]))
-    yield "exception-count", changed(exceptions=mb.exception_list([(9, 1)], count=2))
-    yield "no-exceptions", changed(exceptions=b"")
     yield "after", changed(after=b"\0")
+
+    lists = {
+        "missing": b"",
+        "with-a-code": mb.codeless_list([(9, int(symbols[9]))]),
+        "position": mb.codeless_list([(512, 1)]),
+        "position-far": mb.codeless_list([(2**24 - 1, 1)]),
+        "number": bytes([1, 0, 2, 1, 2, 3, 0b111]),
+        "count": b"\xff\xff\xff\xff\xff\x7f" + mb.codeless_list([(9, 1)])[1:],
+        "r": mb.codeless_list([(9, 1)], 16),
+        "descending": mb.codeless_list([(9, 1)], kinds=[2, 1]),
+        "twice-the-same": mb.codeless_list([(9, 1)], kinds=[1, 1]),
+        "25-zeros": bytes([1, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]),
+        "cut-off": mb.codeless_list([(9, 1)])[:-1],
+        "bits-left": mb.codeless_list([(9, 1)], more_bits="1"),
+        "byte-left": mb.codeless_list([(9, 1)]) + b"\0",
+    }
+    for name, codeless in lists.items():
+        yield f"without-a-code-{name}", changed(codeless=codeless)
 
     # Lanes of one element, which take no bits, and lanes of none.
     short = b"".join((118 + i % 4 << 56).to_bytes(8, "little") for i in range(20))

@@ -6,6 +6,7 @@ use crate::fields::{self, FieldSpec};
 use crate::generic;
 
 /// What the decoder looks up, by state.
+#[repr(align(64))]
 pub struct Decoder {
     /// The value that the state stands for.
     pub(crate) value: [u8; STATES],
@@ -31,8 +32,10 @@ impl Decoder {
     }
 }
 
-/// A group to decode: its stream, and where its elements go.
+/// A group to decode: its code, its stream, and where its elements go.
 pub struct Group<'a> {
+    /// Groups decode fastest where each two in a row have the same one.
+    pub table: &'a Decoder,
     /// All of its bytes.
     pub stream: &'a [u8],
     /// The rests of its elements, a byte each, for [`decode_bf16`]; empty for [`decode`].
@@ -42,41 +45,36 @@ pub struct Group<'a> {
 }
 
 /// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
-pub fn decode(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
-    decode_on(crate::cpu::simd(), table, groups)
+pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
+    decode_on(crate::cpu::simd(), groups)
 }
 
 /// The same on the given instruction set.
-pub fn decode_on(simd: Simd, table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
+pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(table, groups) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups) };
     }
     let _ = simd;
-    groups.iter_mut().try_for_each(|g| generic::lanes::decode(table, g.stream, g.out))
+    groups.iter_mut().try_for_each(|g| generic::lanes::decode(g.table, g.stream, g.out))
 }
 
 /// Decodes groups of bf16 whose symbols are the exponents and whose rests are sign and mantissa, and joins the two.
 /// `scratch` is memory to reuse. `None` as for [`decode`], and if `out` and `rest` do not have the same number of elements.
-pub fn decode_bf16(table: &Decoder, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
-    decode_bf16_on(crate::cpu::simd(), table, groups, scratch)
+pub fn decode_bf16(groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
+    decode_bf16_on(crate::cpu::simd(), groups, scratch)
 }
 
 /// The same on the given instruction set.
-pub fn decode_bf16_on(
-    simd: Simd,
-    table: &Decoder,
-    groups: &mut [Group<'_>],
-    scratch: &mut Vec<u8>,
-) -> Option<()> {
+pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
     if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
         return None;
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(table, groups) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups) };
     }
     let spec = FieldSpec { width: 1, sign_moved: true, t: 8, ..FieldSpec::default() };
     for g in groups {
@@ -84,7 +82,7 @@ pub fn decode_bf16_on(
             scratch.resize(g.rest.len(), 0);
         }
         let symbols = &mut scratch[..g.rest.len()];
-        decode_on(simd, table, &mut [Group { stream: g.stream, rest: &[], out: symbols }])?;
+        decode_on(simd, &mut [Group { table: g.table, stream: g.stream, rest: &[], out: symbols }])?;
         fields::merge_bytes_on(simd, &spec, symbols, g.rest, g.out);
     }
     Some(())

@@ -2,3 +2,4 @@
 
 pub mod encode;
 pub mod lanes_avx512;
+pub mod merge_avx512;

@@ -17,6 +17,8 @@ pub struct Found {
     pub element_millibits: u64,
     /// Low bits that were zero in all of the sample.
     pub zero_bits: u32,
+    /// Some segment of the sample had low bits that were zero.
+    pub any_zeros: bool,
     size: usize,
 }
 
@@ -131,12 +133,13 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
-            let (rest_millibits, zero_bits) = rest_cost(&spec, body, n, scratch);
+            let (rest_millibits, zero_bits, any_zeros) = rest_cost(&spec, body, n, scratch);
             let found = Found {
                 spec,
                 symbol_millibits,
                 element_millibits: symbol_millibits + rest_millibits,
                 zero_bits,
+                any_zeros,
                 size,
             };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
@@ -188,11 +191,11 @@ fn too_low(counts: &[u32]) -> u64 {
     values.saturating_sub(1) * 72 / 100
 }
 
-/// Thousandths of bits that the rest of an element costs, and the low bits that are zero.
-fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32) {
+/// Thousandths of bits that the rest of an element costs, the low bits that are zero everywhere, and whether any are somewhere.
+fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32, bool) {
     let r = spec.rest_bits();
     if r == 0 {
-        return (0, 0);
+        return (0, 0, false);
     }
     let size = spec.size();
     let width = spec.rest_width();
@@ -224,5 +227,5 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     };
     let coded_bits: u64 = coded.iter().map(plane).sum::<u64>() + seen * (r % 8) as u64;
     let zero_bits = all.trailing_zeros().min(r);
-    (kept.min(coded_bits) * 1000 / seen, zero_bits)
+    (kept.min(coded_bits) * 1000 / seen, zero_bits, kept < seen * r as u64)
 }

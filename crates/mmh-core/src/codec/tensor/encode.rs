@@ -1,6 +1,7 @@
 //! A block to a payload.
 
 use super::analyze::Found;
+use super::codeless;
 use super::lanes::{Codes, Streams};
 use super::params::{Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
@@ -12,6 +13,10 @@ use mmh_kernels::{histogram, planes, zeros};
 
 /// Elements of the finest segment.
 const FINEST: u32 = 6;
+
+/// Elements of a piece of a sample of a plane, and how many of them it stands for.
+const SAMPLE_PIECE: usize = 1024;
+const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
 const PAYS: (u64, u64) = (51, 52);
@@ -51,7 +56,12 @@ pub fn encode(
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
     fields::rests(&spec, body, rest);
-    let zeros = find_zeros(&spec, width, rest, n, &mut scratch.ors);
+    // At the fastest levels the sample is believed.
+    let zeros = if level.get() <= 3 && !found.any_zeros {
+        Zeros::none()
+    } else {
+        find_zeros(&spec, width, rest, n, &mut scratch.ors)
+    };
     let params = Params {
         spec: FieldSpec { drop: zeros.drop, ..spec },
         head: element.head,
@@ -86,7 +96,9 @@ pub fn encode(
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
     let lane_streams = match &symbol_mode {
-        Mode::Lanes(f) => Streams::encode(f, &scratch.symbols[..n], &mut scratch.misses, &mut scratch.lanes),
+        Mode::Lanes(codes) => {
+            Streams::encode(codes, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes)
+        }
         _ => Streams::default(),
     };
     for g in 0..groups {
@@ -113,11 +125,11 @@ pub fn encode(
             return false;
         }
     }
-    if params.has_exceptions(&symbol_mode) {
-        // Those without a symbol come first, those without a code behind them; some may be both.
-        scratch.misses.sort_unstable();
-        scratch.misses.dedup();
+    if spec.t > 8 {
         write_exceptions(&params.spec, body, &scratch.misses, out);
+    }
+    if let Mode::Lanes(_) = symbol_mode {
+        codeless::write(&scratch.symbols, &mut scratch.codeless, out);
     }
     out.len() - start < data.len()
 }
@@ -179,15 +191,20 @@ fn plane_mode(
         return Mode::Packed;
     }
     // Noise is told by a part of it; only what promises to pay is looked at in full.
-    let whole = lend(bytes, n);
-    planes::pack(width, rest, n, 8, shift, whole);
     let mut counts = [0u32; 256];
-    whole.chunks(8192).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+    let piece = lend(bytes, SAMPLE_PIECE);
+    for at in (0..n).step_by(SAMPLE_STRIDE) {
+        let m = (n - at).min(SAMPLE_PIECE);
+        planes::pack(width, &rest[planes::storage(width, at)..], m, 8, shift, &mut piece[..m]);
+        histogram::bytes(&piece[..m], &mut counts);
+    }
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     // A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
     if (entropy::bits(counts.iter().copied()) + 184) * PAYS.1 >= total * 8 * PAYS.0 {
         return Mode::Packed;
     }
+    let whole = lend(bytes, n);
+    planes::pack(width, rest, n, 8, shift, whole);
     let mut counts = [0u32; 256];
     histogram::bytes(whole, &mut counts);
     if let Some(value) = counts.iter().position(|c| *c as usize == n) {
@@ -203,6 +220,13 @@ struct Zeros {
     segment: u8,
     presence: Vec<u8>,
     all: u64,
+}
+
+impl Zeros {
+    /// Nothing to drop, and no plane known to be constant.
+    fn none() -> Zeros {
+        Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX }
+    }
 }
 
 /// Finds what can be dropped everywhere, and what in some segments only.
@@ -271,7 +295,7 @@ fn gather(zeros: &Zeros, width: u8, rest: &[u64], from: usize, to: usize, low: &
     m
 }
 
-pub fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
+fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
     varint::write(misses.len() as u64, out);
     let mut next = 0u32;
     for &at in misses {
@@ -308,6 +332,9 @@ fn put_plane(
     match mode {
         // Lanes are for symbols alone.
         Mode::Constant(_) | Mode::Lanes(_) => {}
+        Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
+            out.extend_from_slice(&planes::as_bytes(rest)[..m]);
+        }
         Mode::Packed => {
             let start = out.len();
             out.resize(start + planes::packed_size(m, bits), 0);

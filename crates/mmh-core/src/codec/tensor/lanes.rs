@@ -15,8 +15,8 @@ const SIZE: usize = 2;
 /// The slowest level that uses lanes.
 const SLOWEST: u8 = 6;
 
-/// Bits that an exception costs: its gap, its field.
-const EXCEPTION_BITS: u64 = 32;
+/// Bits that a symbol without a code costs: its gap, itself, and the other one that is coded in its place.
+const CODELESS_BITS: u64 = 18;
 
 /// Exponents of bf16 as symbols; signs and mantissas are the rests.
 const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
@@ -28,6 +28,9 @@ const STRIDE: usize = 16 * PIECE;
 /// The most codes that a block may have.
 const MOST_CODES: usize = 16;
 
+/// Groups that are decoded side by side.
+const SIDE_BY_SIDE: usize = 4;
+
 /// The codes of a block: each group has one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codes {
@@ -37,6 +40,11 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// One for all groups.
+    pub fn one(frequencies: Frequencies) -> Codes {
+        Codes { all: vec![frequencies], chosen: Vec::new() }
+    }
+
     /// Which of them a group has.
     fn chosen(&self, group: usize) -> usize {
         self.chosen.get(group).map_or(0, |c| *c as usize)
@@ -45,6 +53,21 @@ impl Codes {
     /// The frequencies of a group.
     pub fn of(&self, group: usize) -> &Frequencies {
         &self.all[self.chosen(group)]
+    }
+
+    /// All groups of a block, so that as many as can be have a neighbour with the same code.
+    pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
+        let by_code = (0..self.all.len()).map(|c| (0..groups).filter(|g| self.chosen(*g) == c).collect());
+        let by_code: Vec<Vec<usize>> = by_code.collect();
+        let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).flatten();
+        let single = by_code.iter().flat_map(|those| those.as_chunks::<2>().1);
+        let order: Vec<usize> = pairs.chain(single).copied().collect();
+        order.chunks(SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
+    }
+
+    /// What decoders look up, by code.
+    pub fn decoders(&self) -> Vec<Decoder> {
+        self.all.iter().map(Decoder::new).collect()
     }
 
     /// Appends them.
@@ -83,7 +106,7 @@ impl Codes {
         let groups: Vec<[u32; 256]> = symbols.chunks(GROUP).map(|g| sample(g, stride)).collect();
         let total = sum(&groups);
         let all = if level.get() < MANY_CODES {
-            Codes { all: vec![Frequencies::for_counts(&total, EXCEPTION_BITS)?], chosen: Vec::new() }
+            Codes::one(Frequencies::for_counts(&total, CODELESS_BITS)?)
         } else {
             cluster(&groups)?
         };
@@ -95,7 +118,7 @@ impl Codes {
     }
 
     fn cost(&self, group: usize, counts: &[u32; 256]) -> u64 {
-        entropy::cost(counts, self.of(group).of(), EXCEPTION_BITS)
+        entropy::cost(counts, self.of(group).of(), CODELESS_BITS)
     }
 }
 
@@ -131,7 +154,10 @@ fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
         let sum: u64 = counts.iter().enumerate().map(|(v, c)| v as u64 * *c as u64).sum();
         (sum << 16) / n.max(1)
     };
-    let one = Codes { all: vec![Frequencies::for_counts(&sum(groups), EXCEPTION_BITS)?], chosen: Vec::new() };
+    let one = Codes::one(Frequencies::for_counts(&sum(groups), CODELESS_BITS)?);
+    // Two neighbours share a code: that is how groups decode fastest.
+    let pairs: Vec<[u32; 256]> = groups.chunks(2).map(sum).collect();
+    let (singles, groups) = (groups.len(), pairs);
     let offered = OFFERED.min(groups.len() / 2);
     if offered < 2 {
         return Some(one);
@@ -148,17 +174,15 @@ fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
         let of = |c: u8| groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| *g.0).collect::<Vec<_>>();
         let all = used
             .iter()
-            .map(|c| Frequencies::for_counts(&sum(&of(*c)), EXCEPTION_BITS))
+            .map(|c| Frequencies::for_counts(&sum(&of(*c)), CODELESS_BITS))
             .collect::<Option<Vec<_>>>();
         let Some(all) = all else { break };
-        let cost = |group: &[u32; 256], f: &Frequencies| entropy::cost(group, f.of(), EXCEPTION_BITS);
+        let cost = |group: &[u32; 256], f: &Frequencies| entropy::cost(group, f.of(), CODELESS_BITS);
         let nearest = |group: &[u32; 256]| (0..all.len()).min_by_key(|c| cost(group, &all[*c])).unwrap_or(0);
         chosen = groups.iter().map(|g| nearest(g) as u8).collect();
-        best = if all.len() > 1 {
-            Codes { all, chosen: chosen.clone() }
-        } else {
-            Codes { all, chosen: Vec::new() }
-        };
+        let of_single =
+            if all.len() > 1 { (0..singles).map(|g| chosen[g / 2]).collect() } else { Vec::new() };
+        best = Codes { all, chosen: of_single };
     }
     Some(best)
 }
@@ -171,8 +195,9 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Appends the positions of symbols without a code to `misses`.
-    pub fn encode(codes: &Codes, symbols: &[u8], misses: &mut Vec<u32>, work: &mut Work) -> Streams {
+    /// `codeless` gets the positions of symbols without a code, in no order.
+    pub fn encode(codes: &Codes, symbols: &[u8], codeless: &mut Vec<u32>, work: &mut Work) -> Streams {
+        codeless.clear();
         let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
         let mut s = Streams { bytes: Vec::with_capacity(symbols.len() / 2), of: vec![0..0; groups.len()] };
         for (c, frequencies) in codes.all.iter().enumerate() {
@@ -182,7 +207,7 @@ impl Streams {
                 let other = pair.get(1);
                 let both = [groups[pair[0]], other.map_or(&[][..], |g| groups[*g])];
                 let first = [pair[0], other.map_or(0, |g| *g)].map(|g| (g * GROUP) as u32);
-                let streams = lanes::encode(&table, both, first, misses, work);
+                let streams = lanes::encode(&table, both, first, codeless, work);
                 for (g, stream) in pair.iter().zip(streams) {
                     s.of[*g] = s.bytes.len()..s.bytes.len() + stream.len();
                     s.bytes.extend_from_slice(stream);
@@ -218,30 +243,26 @@ pub fn split_off_streams<'a>(groups: &mut [&'a [u8]]) -> Result<Vec<&'a [u8]>> {
         .ok_or_else(|| bad("a group is shorter than its stream"))
 }
 
-/// Decodes groups with each code in turn.
-fn by_code(
+/// Decodes the symbols of a batch of groups of a block of `n` elements; `symbols` has room for a whole group each.
+pub fn decode(
     codes: &Codes,
-    groups: Vec<Group<'_>>,
-    mut decode: impl FnMut(&Decoder, &mut [Group<'_>]) -> Option<()>,
+    tables: &[Decoder],
+    batch: &[usize],
+    streams: &[&[u8]],
+    n: usize,
+    symbols: &mut [u8],
 ) -> Result<()> {
-    let undecodable = || bad("a stream of lanes does not decode");
-    let [only] = codes.all.as_slice() else {
-        let mut of: Vec<Vec<Group<'_>>> = codes.all.iter().map(|_| Vec::new()).collect();
-        groups.into_iter().enumerate().for_each(|(g, group)| of[codes.chosen(g)].push(group));
-        return of
-            .iter_mut()
-            .zip(&codes.all)
-            .try_for_each(|(groups, f)| decode(&Decoder::new(f), groups).ok_or_else(undecodable));
-    };
-    let mut groups = groups;
-    decode(&Decoder::new(only), &mut groups).ok_or_else(undecodable)
+    let mut groups: Vec<Group<'_>> = (batch.iter().zip(symbols.chunks_mut(GROUP)))
+        .map(|(&g, out)| {
+            let out = &mut out[..(n - g * GROUP).min(GROUP)];
+            Group { table: &tables[codes.chosen(g)], stream: streams[g], rest: &[], out }
+        })
+        .collect();
+    lanes::decode(&mut groups).ok_or_else(undecodable)
 }
 
-/// Decodes the symbols of all groups.
-pub fn decode(codes: &Codes, streams: &[&[u8]], symbols: &mut [u8]) -> Result<()> {
-    let groups = streams.iter().zip(symbols.chunks_mut(GROUP));
-    let groups = groups.map(|(stream, out)| Group { stream, rest: &[], out }).collect();
-    by_code(codes, groups, lanes::decode)
+fn undecodable() -> Error {
+    bad("a stream of lanes does not decode")
 }
 
 /// Whether a block with one packed plane of eight bits is what [`decode_bf16`] takes.
@@ -257,10 +278,15 @@ pub fn decode_bf16(
     body: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let groups = streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP));
-    let groups: Vec<Group<'_>> = groups.map(|((stream, rest), out)| Group { stream, rest, out }).collect();
-    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
-        return Err(bad("a packed plane has the wrong size"));
+    let tables = codes.decoders();
+    let mut groups: Vec<Option<Group<'_>>> = Vec::with_capacity(streams.len());
+    for (g, ((stream, rest), out)) in streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP)).enumerate() {
+        if out.len() != 2 * rest.len() {
+            return Err(bad("a packed plane has the wrong size"));
+        }
+        groups.push(Some(Group { table: &tables[codes.chosen(g)], stream, rest, out }));
     }
-    by_code(codes, groups, |table, groups| lanes::decode_bf16(table, groups, &mut scratch.symbols))
+    let order = codes.batches(groups.len()).into_iter().flatten();
+    let mut ordered: Vec<Group<'_>> = order.filter_map(|g| groups[g].take()).collect();
+    lanes::decode_bf16(&mut ordered, &mut scratch.symbols).ok_or_else(undecodable)
 }

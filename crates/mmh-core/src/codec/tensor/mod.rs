@@ -4,6 +4,7 @@
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
 //! * `analyze`: which split of the element pays
 //! * `encode`, `decode`: the payload
+//! * `codeless`: symbols in lanes that have no code
 //! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
 
 use super::{Block, Codec};
@@ -14,6 +15,7 @@ use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
 
 pub mod analyze;
+mod codeless;
 mod decode;
 mod encode;
 mod entropy;
@@ -73,13 +75,14 @@ pub struct Scratch {
     low: Vec<u64>,
     bytes: Vec<u8>,
     misses: Vec<u32>,
+    codeless: Vec<u32>,
     ors: Vec<u64>,
     fields: Vec<u16>,
     counts: Vec<u32>,
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
     lanes: Work,
-    lane_symbols: Vec<u8>,
+    batch_symbols: Vec<u8>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

@@ -15,7 +15,7 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
-    /// Entropy-coded in lanes; symbols only. Those without a code are exceptions.
+    /// Entropy-coded in lanes; symbols only. Those without a code stand in a list.
     Lanes(Codes),
 }
 
@@ -85,11 +85,6 @@ impl Params {
     /// The planes of the low part.
     pub fn low_planes(&self) -> impl Iterator<Item = Cut> {
         planes::cut(self.low as u32)
-    }
-
-    /// Whether a list of exceptions follows the groups.
-    pub fn has_exceptions(&self, symbols: &Mode) -> bool {
-        self.spec.t > 8 || matches!(symbols, Mode::Lanes(_))
     }
 
     /// Appends the fields before the head and tail bytes.

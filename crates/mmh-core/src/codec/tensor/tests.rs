@@ -99,9 +99,9 @@ fn bf16(w: &[f32], rare: &[(usize, f32)]) -> Vec<u8> {
     w.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
 }
 
-/// What a payload of `n` elements says of its lanes: the number of codes, those that groups have, and the exceptions. `None` if the
-/// symbols are not in lanes.
-fn lanes_of(payload: &[u8], n: usize) -> Option<(usize, usize, u64)> {
+/// What a payload of `n` elements says of its lanes: the number of codes, those that groups have, the exceptions, and the symbols
+/// without a code. `None` if the symbols are not in lanes.
+fn lanes_of(payload: &[u8], n: usize) -> Option<(usize, usize, u64, u64)> {
     let groups = n.div_ceil(GROUP);
     let mut from = params::Cursor(payload);
     let params = params::Params::read(&mut from).unwrap();
@@ -118,21 +118,27 @@ fn lanes_of(payload: &[u8], n: usize) -> Option<(usize, usize, u64)> {
     for size in sizes {
         from.take(u32::from_le_bytes(*size) as usize).unwrap();
     }
-    Some((payload[8] as usize, used.len(), from.varint().unwrap()))
+    let exceptions = if params.spec.t > 8 { from.varint().unwrap() } else { 0 };
+    for _ in 0..exceptions {
+        from.varint().unwrap();
+        from.u16().unwrap();
+    }
+    Some((payload[8] as usize, used.len(), exceptions, from.varint().unwrap()))
 }
 
 #[test]
 fn groups_that_are_not_alike_have_codes_of_their_own() {
-    let n = 8 * GROUP + 1234;
+    // Two neighbours share a code.
+    let n = 16 * GROUP + 1234;
     let scales = [1e-3f32, 1.0, 1e3, 1e6];
     let mut w = weights(n);
-    for (g, group) in w.chunks_mut(GROUP).enumerate() {
+    for (g, group) in w.chunks_mut(2 * GROUP).enumerate() {
         group.iter_mut().for_each(|x| *x *= scales[g % 4]);
     }
     let data = bf16(&w, &[]);
     let packed = encode(&data, BF16, 5).unwrap();
     assert_eq!(decode(&packed, data.len()), data);
-    let (codes, used, _) = lanes_of(&packed, n).unwrap();
+    let (codes, used, ..) = lanes_of(&packed, n).unwrap();
     assert!(codes == 4 && used == 4, "{codes} {used}");
     // Levels for speed have one for all.
     let fast = encode(&data, BF16, 2).unwrap();
@@ -142,7 +148,7 @@ fn groups_that_are_not_alike_have_codes_of_their_own() {
 }
 
 #[test]
-fn exceptions_in_lanes_come_back() {
+fn symbols_without_a_code_and_exceptions_in_lanes_come_back() {
     let n = GROUP + 3000;
     let w = weights(n);
     // Where no sample looks; the first and the last of a group too.
@@ -154,17 +160,20 @@ fn exceptions_in_lanes_come_back() {
     for level in [1, 2, 3, 4, 5, 6] {
         let packed = encode(&data, BF16, level).unwrap();
         assert_eq!(decode(&packed, data.len()), data);
-        let found = lanes_of(&packed, n).map(|(.., exceptions)| exceptions);
-        let before = lanes_of(&encode(&plain, BF16, level).unwrap(), n).map(|(.., exceptions)| exceptions);
-        if let (Some(found), Some(before)) = (found, before) {
-            assert!(found > before && found <= before + rare.len() as u64, "{level} {found} {before}");
+        let found = lanes_of(&packed, n);
+        let before = lanes_of(&encode(&plain, BF16, level).unwrap(), n);
+        if let (Some((.., exceptions, codeless)), Some((.., none, some))) = (found, before) {
+            assert_eq!(none, 0);
+            assert!(codeless > some && codeless <= some + rare.len() as u64, "{level} {codeless} {some}");
+            // The largest numbers have no symbol where a bit of the mantissa belongs to it.
+            assert_eq!(exceptions > 0, packed[1] > 8, "{level}");
         }
         assert!(level > 5 || found.is_some(), "{level}");
     }
 }
 
-/// Payloads with lanes: symbols of 8 bits, and rests as they are; symbols of more bits and exceptions of both kinds; low bits that are
-/// zero in some segments.
+/// Payloads with lanes: symbols of 8 bits, and rests as they are; symbols of more bits, of which some have no code, and exceptions;
+/// low bits that are zero in some segments.
 fn in_lanes() -> Vec<(Vec<u8>, usize)> {
     let w = weights(1500);
     let straight = bf16(&w, &[(1300, 1e-30)]);
