@@ -84,9 +84,11 @@ pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, 
         let gap = if times < LONG {
             bits.skip(times + 1);
             times << low | bits.take(low as u32)
-        } else {
+        } else if times == LONG {
             bits.skip(LONG + 1);
             bits.take(FULL)
+        } else {
+            return Err(bad("a gap of more than 24 units"));
         };
         let at = next + gap as usize;
         let symbol = kinds.get(bits.take(width) as usize);

@@ -187,39 +187,31 @@ fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
     Some(best)
 }
 
-/// The streams of all groups of a block.
-#[derive(Default)]
-pub struct Streams {
-    bytes: Vec<u8>,
-    of: Vec<std::ops::Range<usize>>,
+/// Encodes the groups of a block, two neighbours at a time.
+pub struct Pairs<'a> {
+    codes: &'a Codes,
+    tables: Vec<Encoder>,
 }
 
-impl Streams {
-    /// `codeless` gets the positions of symbols without a code, in no order.
-    pub fn encode(codes: &Codes, symbols: &[u8], codeless: &mut Vec<u32>, work: &mut Work) -> Streams {
-        codeless.clear();
-        let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
-        let mut s = Streams { bytes: Vec::with_capacity(symbols.len() / 2), of: vec![0..0; groups.len()] };
-        for (c, frequencies) in codes.all.iter().enumerate() {
-            let table = Encoder::new(frequencies);
-            let those: Vec<usize> = (0..groups.len()).filter(|g| codes.chosen(*g) == c).collect();
-            for pair in those.chunks(2) {
-                let other = pair.get(1);
-                let both = [groups[pair[0]], other.map_or(&[][..], |g| groups[*g])];
-                let first = [pair[0], other.map_or(0, |g| *g)].map(|g| (g * GROUP) as u32);
-                let streams = lanes::encode(&table, both, first, codeless, work);
-                for (g, stream) in pair.iter().zip(streams) {
-                    s.of[*g] = s.bytes.len()..s.bytes.len() + stream.len();
-                    s.bytes.extend_from_slice(stream);
-                }
-            }
-        }
-        s
+impl<'a> Pairs<'a> {
+    /// Neighbours have to have the same code.
+    pub fn new(codes: &'a Codes) -> Pairs<'a> {
+        Pairs { codes, tables: codes.all.iter().map(Encoder::new).collect() }
     }
 
-    /// Of a group.
-    pub fn get(&self, group: usize) -> Option<&[u8]> {
-        self.bytes.get(self.of.get(group)?.clone())
+    /// The streams of group `first`, which is even, and of the next; the second is empty where there is none. `codeless` gets the
+    /// positions of symbols without a code, in no order.
+    pub fn encode<'w>(
+        &self,
+        first: usize,
+        symbols: &[u8],
+        codeless: &mut Vec<u32>,
+        work: &'w mut Work,
+    ) -> [&'w [u8]; 2] {
+        let pair = &symbols[first * GROUP..symbols.len().min((first + 2) * GROUP)];
+        let (one, other) = pair.split_at(pair.len().min(GROUP));
+        let at = [first, first + 1].map(|g| (g * GROUP) as u32);
+        lanes::encode(&self.tables[self.codes.chosen(first)], [one, other], at, codeless, work)
     }
 }
 
