@@ -299,6 +299,8 @@ def build_index(
 # ---- Tensor payloads ----
 
 GROUP = 32768
+LANES = 32
+STATES = 256
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,21 @@ class Coded:
     lengths: Mapping[int, int]
     first: int | None = None
     last: int | None = None
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The plane of symbols in lanes: the frequencies of each code, and the code of each group if there are several.
+    `first` and `last` widen the tables; `stand_in` is written for values without a code (when None: the lowest one)."""
+
+    codes: Sequence[Mapping[int, int]]
+    chosen: Sequence[int] = ()
+    first: int | None = None
+    last: int | None = None
+    stand_in: int | None = None
+
+    def of_group(self, group: int) -> Mapping[int, int]:
+        return self.codes[self.chosen[group] if self.chosen else 0]
 
 
 @dataclass(frozen=True)
@@ -341,13 +358,14 @@ class Modelled:
 
 
 PACKED = Packed()
-Mode = Constant | Packed | Coded | Modelled
+Mode = Constant | Packed | Coded | Lanes | Modelled
 
 
 @dataclass
 class TensorParts:
     """The fields of a tensor payload, in order. `b0` is put together from the first five unless it is given; each
-    group is a list of the data of its planes that are not constant."""
+    group is a list of the data of its planes that are not constant. With lanes, the first of these is the size of the
+    stream, and the stream is the last."""
 
     log_size: int
     sign_moved: bool
@@ -363,8 +381,9 @@ class TensorParts:
     tail: bytes
     descriptors: list[bytes]
     presence: bytes
-    exceptions: bytes
     groups: list[list[bytes]]
+    exceptions: bytes
+    codeless: bytes = b""
     group_sizes: list[int] | None = None
     after: bytes = field(default=b"")
 
@@ -372,10 +391,11 @@ class TensorParts:
         b0 = self.log_size | self.sign_moved << 2 | self.zigzag << 3 | self.head_size << 4
         out = u8(b0 if self.b0 is None else self.b0)
         out += u8(self.t) + u8(self.drop) + u8(self.q) + u8(self.log_segment) + u16(self.base)
-        out += self.head + self.tail + b"".join(self.descriptors) + self.presence + self.exceptions
+        out += self.head + self.tail + b"".join(self.descriptors) + self.presence
         groups = [b"".join(group) for group in self.groups]
         sizes = [len(group) for group in groups] if self.group_sizes is None else self.group_sizes
-        return out + b"".join(u32(size) for size in sizes) + b"".join(groups) + self.after
+        out += b"".join(u32(size) for size in sizes) + b"".join(groups)
+        return out + self.exceptions + self.codeless + self.after
 
 
 def tensor_parts(
@@ -432,18 +452,24 @@ def tensor_parts(
     widths = [8, *plane_widths(h), *plane_widths(q)]
     modes = [PACKED] * len(widths) if modes is None else modes
     assert len(modes) == len(widths), f"there are {len(widths)} planes of the widths {widths}"
+    lanes = modes[0] if isinstance(modes[0], Lanes) else None
+    codeless: list[tuple[int, int]] = []
+    if lanes is not None:
+        codeless = [(p, s) for p, s in enumerate(symbols) if s not in lanes.of_group(p // GROUP)]
     groups: list[list[bytes]] = []
     for start in range(0, count, GROUP):
         stop = min(start + GROUP, count)
         kept = [low[i] for i in range(start, stop) if q and present[i >> log_segment]]
         planes = [symbols[start:stop], *cut_planes(high[start:stop], h), *cut_planes(kept, q)]
-        groups.append(
-            [
-                plane_data(values, width, mode)
-                for values, width, mode in zip(planes, widths, modes, strict=True)
-                if not isinstance(mode, Constant)
-            ]
-        )
+        group = [
+            plane_data(values, width, mode)
+            for values, width, mode in zip(planes, widths, modes, strict=True)
+            if not isinstance(mode, Constant | Lanes)
+        ]
+        if lanes is not None:
+            stream = lanes_stream(symbols[start:stop], lanes.of_group(start // GROUP), lanes.stand_in)
+            group = [u16(len(stream)), *group, stream]
+        groups.append(group)
     return TensorParts(
         log_size=size.bit_length() - 1,
         sign_moved=sign_moved,
@@ -459,8 +485,9 @@ def tensor_parts(
         tail=block[end:],
         descriptors=[descriptor(mode) for mode in modes],
         presence=presence_bitmap(present),
-        exceptions=exception_list(exceptions) if t > 8 else b"",
         groups=groups,
+        exceptions=exception_list(exceptions) if t > 8 else b"",
+        codeless=codeless_list(codeless) if lanes is not None else b"",
     )
 
 
@@ -548,6 +575,71 @@ def canonical_codes(lengths: Mapping[int, int]) -> dict[int, str]:
     return codes
 
 
+def state_table(frequencies: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """The state of each value and number v."""
+    spread = [0] * STATES
+    at = 0
+    for value in sorted(frequencies):
+        for _ in range(frequencies[value]):
+            spread[at] = value
+            at = (at + 163) % STATES
+    states: dict[tuple[int, int], int] = {}
+    seen = dict.fromkeys(frequencies, 0)
+    for state, value in enumerate(spread):
+        states[value, frequencies[value] + seen[value]] = state
+        seen[value] += 1
+    return states
+
+
+def lanes_stream(values: Sequence[int], frequencies: Mapping[int, int], stand_in: int | None = None) -> bytes:
+    """A group's stream; values without a code are written as another one."""
+    states = state_table(frequencies)
+    if stand_in is None:
+        stand_in = min(frequencies)
+    values = [value if value in frequencies else stand_in for value in values]
+    # For each lane the bits of its steps in the order in which they are read, and its first state.
+    steps: list[list[str]] = []
+    begin: list[int] = []
+    for lane in range(LANES):
+        own = values[lane::LANES]
+        bits: list[str] = []
+        state = states[own[-1], frequencies[own[-1]]] if own else 0
+        for value in reversed(own[:-1]):
+            # The next state, with 256 added, is v followed by the bits u.
+            x, f = STATES + state, frequencies[value]
+            count = next(count for count in range(9) if f <= x >> count < 2 * f)
+            bits.append(f"{x % (1 << count):0{count}b}" if count else "")
+            state = states[value, x >> count]
+        steps.append(bits[::-1])
+        begin.append(state)
+    # The bits over a multiple of eight stand at the end; the others are taken a byte at a time, by the lanes in order.
+    whole = ["".join(bits) for bits in steps]
+    at = [len(bits) % 8 for bits in whole]
+    held = at.copy()
+    rows: list[bytes] = []
+    for row in range(max(map(len, steps))):
+        taken = bytearray()
+        for lane in range(LANES):
+            if row >= len(steps[lane]):
+                continue
+            count = len(steps[lane][row])
+            if held[lane] < count:
+                taken.append(int(whole[lane][at[lane] : at[lane] + 8], 2))
+                at[lane] += 8
+                held[lane] += 8
+            held[lane] -= count
+        rows.append(bytes(taken))
+    first = bytes(int(f"{bits[: len(bits) % 8]}1".ljust(8, "0"), 2) for bits in whole)
+    return b"".join(reversed(rows)) + first + bytes(begin)
+
+
+def flat_frequencies(values: Iterable[int]) -> dict[int, int]:
+    """Frequencies for two or more values that differ by at most one."""
+    ordered = sorted(set(values))
+    share, more = divmod(STATES, len(ordered))
+    return {value: share + (place < more) for place, value in enumerate(ordered)}
+
+
 def flat_lengths(symbols: Iterable[int]) -> dict[int, int]:
     """A complete code for two or more symbols, with lengths that differ by at most one."""
     ordered = sorted(set(symbols))
@@ -565,6 +657,9 @@ def skewed_lengths(symbols: Iterable[int]) -> dict[int, int]:
 def descriptor(mode: Mode) -> bytes:
     if isinstance(mode, Constant):
         return u8(0) + u8(mode.value)
+    if isinstance(mode, Lanes):
+        tables = b"".join(frequency_table(code, mode.first, mode.last) for code in mode.codes)
+        return u8(3) + u8(len(mode.codes)) + tables + bytes(mode.chosen)
     if isinstance(mode, Modelled):
         return u8(4) + model(mode)
     return u8(2) + code_table(mode) if isinstance(mode, Coded) else u8(1)
@@ -625,6 +720,12 @@ def modelled_plane(values: Sequence[int], mode: Modelled) -> bytes:
     return out + b"".join(u16(word) for word in reversed(words)) + mode.extra_words
 
 
+def frequency_table(frequencies: Mapping[int, int], first: int | None = None, last: int | None = None) -> bytes:
+    first = min(frequencies) if first is None else first
+    last = max(frequencies) if last is None else last
+    return u8(first) + u8(last) + bytes(frequencies.get(value, 0) for value in range(first, last + 1))
+
+
 def code_table(mode: Coded) -> bytes:
     first = min(mode.lengths) if mode.first is None else mode.first
     last = max(mode.lengths) if mode.last is None else mode.last
@@ -649,3 +750,40 @@ def exception_list(exceptions: Sequence[tuple[int, int]], count: int | None = No
         out += varint(position - before - 1) + u16(T)
         before = position
     return out
+
+
+def codeless_list(
+    codeless: Sequence[tuple[int, int]],
+    r: int = 4,
+    *,
+    kinds: Sequence[int] | None = None,
+    count: int | None = None,
+    long: int = 24,
+    more_bits: str = "",
+) -> bytes:
+    """Symbols without a code as (position, symbol). What is None is made right; gaps of `long` units and more are
+    written in full; `more_bits` follow the others."""
+    out = varint(len(codeless) if count is None else count)
+    if not codeless:
+        return out
+    if kinds is None:
+        kinds = sorted({symbol for _, symbol in codeless})
+    width = (len(kinds) - 1).bit_length()
+
+    def lowest_first(value: int, size: int) -> str:
+        return f"{value:0{size}b}"[::-1] if size else ""
+
+    bits = ""
+    before = -1
+    for position, symbol in codeless:
+        gap = position - before - 1
+        if gap >> r >= long:
+            bits += "0" * 24 + "1" + lowest_first(gap, 24)
+        else:
+            bits += "0" * (gap >> r) + "1" + lowest_first(gap % (1 << r), r)
+        bits += lowest_first(kinds.index(symbol), width)
+        before = position
+    bits += more_bits
+    bits += "0" * (-len(bits) % 8)
+    out += u8(r) + u8(len(kinds) - 1) + bytes(kinds)
+    return out + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
