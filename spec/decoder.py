@@ -532,12 +532,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant, a code table, lanes and a model it is packed; in lanes
-    it has the states of each group's code."""
+    """A plane and its descriptor (tensor 2). Without a constant, code tables, lanes and a model it is packed; in lanes
+    it has the states of each group's code, and with code tables either one or one for each group."""
 
     width: int
     constant: int | None = None
-    codes: CodeTable | None = None
+    codes: list[CodeTable] | None = None
     lanes: list[StateTable] | None = None
     model: Model | None = None
 
@@ -639,10 +639,12 @@ def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_g
         return Plane(width, constant=constant)
     if mode == 3 and symbol_groups > 0:
         return Plane(width, lanes=read_lane_codes(payload, symbol_groups))
-    allowed = "0 to 4" if symbol_groups > 0 else "0, 1 or 2"
+    if mode == 5 and symbol_groups > 0:
+        return Plane(width, codes=read_choice(payload, symbol_groups))
+    allowed = "0 to 5" if symbol_groups > 0 else "0, 1 or 2"
     expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
-    return Plane(width, codes=read_code_table(payload) if mode == 2 else None)
+    return Plane(width, codes=[read_code_table(payload)] if mode == 2 else None)
 
 
 def read_code_table(payload: Reader) -> CodeTable:
@@ -671,6 +673,18 @@ def read_code_table(payload: Reader) -> CodeTable:
                 table[turned::step] = [(symbol, length)] * (space // step)
                 code += 1
     return table
+
+
+def read_choice(payload: Reader, groups: int) -> list[CodeTable]:
+    """tensor 2, mode 5: the code tables; the result is the one of each group."""
+    at = payload.at
+    count = payload.u8("number of codes")
+    expect(2 <= count <= 16, "number of codes", "2 to 16", count, at)
+    codes = [read_code_table(payload) for _ in range(count)]
+    at = payload.at
+    choice = payload.take(groups, "codes of the groups")
+    expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
+    return [codes[number] for number in choice]
 
 
 def read_lane_codes(payload: Reader, groups: int) -> list[StateTable]:
@@ -803,7 +817,7 @@ def read_plane_data(group: Reader, plane: Plane, m: int, first: int = 0) -> byte
     if plane.constant is not None:
         return bytes([plane.constant]) * m
     if plane.codes is not None:
-        return read_coded(group, plane.codes, m)
+        return read_coded(group, plane.codes[first // GROUP if len(plane.codes) > 1 else 0], m)
     return read_packed(group, plane.width, m)
 
 

@@ -212,6 +212,11 @@ def by_engine() -> Iterator[Vector]:
     yield "engine-bf16-long", mmh.compress(long.tobytes(), dtype="BF16", threads=1), long.tobytes()
     yield from lanes_by_engine()
     yield from modelled()
+    # Groups that are not alike choose among several codes.
+    scales = np.repeat([0.002, 0.05, 1.0], 20000)
+    values = np.clip(np.random.default_rng(9).normal(0, scales), -3, 3).astype(np.float16)
+    narrow = (np.ascontiguousarray(values).view(np.uint16) >> 8).astype(np.uint8)
+    yield "engine-choice-e5m2", mmh.compress(narrow.tobytes(), dtype="F8_E5M2", threads=1), narrow.tobytes()
 
 
 def lanes_by_engine() -> Iterator[Vector]:
@@ -321,6 +326,8 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         modes: list[mb.Mode] = [mb.Coded(mb.flat_lengths(range(100))), *[mb.PACKED] * 2]
         parts = mb.tensor_parts(block, modes=modes, base=300, **wide)
         yield name, mb.build([mb.tensor_frame(replace(parts, exceptions=listed).to_bytes(), block)]), "corrupt"
+    for name, data in invalid_choices():
+        yield f"choice-{name}", data, "corrupt"
     for name, data in invalid_lanes():
         yield f"lanes-{name}", data, "corrupt"
     models: dict[str, dict[str, Any]] = {
@@ -344,6 +351,22 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     }
     for name, fields in models.items():
         yield f"model-{name}", modelled_lie(fields), "corrupt"
+
+
+def invalid_choices() -> Iterator[tuple[str, bytes]]:
+    """Lies of a choice of codes."""
+    block = bytes(np.random.default_rng(8).choice([3, 4, 5, 9], size=600, p=[0.5, 0.25, 0.125, 0.125]).tolist())
+    code = mb.skewed_lengths([3, 4, 5, 9])
+
+    def described(symbols: bytes) -> bytes:
+        parts = mb.tensor_parts(block, element_bits=8, t=8, modes=[mb.Coded(code)])
+        return mb.build([mb.tensor_frame(replace(parts, descriptors=[b"\x05" + symbols]).to_bytes(), block)])
+
+    table = mb.code_table(mb.Coded(code))
+    yield "one-code", described(b"\x01" + table + b"\0")
+    yield "17-codes", described(b"\x11" + 17 * table + b"\0")
+    yield "code-of-a-group", described(b"\x02" + 2 * table + b"\x02")
+    yield "cut-off", described(b"\x02" + table)
 
 
 def invalid_lanes() -> Iterator[tuple[str, bytes]]:
