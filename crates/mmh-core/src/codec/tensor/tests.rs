@@ -106,7 +106,7 @@ fn lanes_of(payload: &[u8], n: usize) -> Option<(usize, usize, u64, u64)> {
     let mut from = params::Cursor(payload);
     let params = params::Params::read(&mut from).unwrap();
     assert_eq!((params.head, params.low), (0, 0));
-    let symbols = params::Mode::read_symbols(&mut from, groups).unwrap();
+    let symbols = params::Mode::read_symbols(&mut from, params.spec.t, groups).unwrap();
     let params::Mode::Lanes(codes) = &symbols else { return None };
     let mut used: Vec<_> = (0..groups).map(|g| *codes.of(g).of()).collect();
     used.sort_unstable();
