@@ -512,15 +512,34 @@ class Numbers:
         return elements
 
 
+# One entry for each of the 4096 slots: the symbol (None: the escape), its frequency, and the slot's place in it.
+SlotTable = list[tuple[int | None, int, int]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """tensor 5: the model of a symbol plane."""
+
+    window: int
+    start: int
+    first_class: int
+    columns: bytes
+    # By symbol.
+    magnitudes: list[int]
+    # By class.
+    tables: list[SlotTable]
+
+
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant, a code table and lanes it is packed; in lanes it has
-    the states of each group's code."""
+    """A plane and its descriptor (tensor 2). Without a constant, a code table, lanes and a model it is packed; in lanes
+    it has the states of each group's code."""
 
     width: int
     constant: int | None = None
     codes: CodeTable | None = None
     lanes: list[StateTable] | None = None
+    model: Model | None = None
 
 
 def decode_tensor(payload: Reader, raw: int) -> bytes:
@@ -535,7 +554,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     head, tail = payload.take(head_size, "head"), payload.take(tail_size, "tail")
 
     group_count = math.ceil(count / GROUP)
-    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, groups_in_lanes=group_count)
+    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, symbol_groups=group_count)
     high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
     low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
     presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
@@ -552,7 +571,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
         m = min(GROUP, count - number * GROUP)
         start = group.at
         if symbols.lanes is None:
-            group_symbols = bytearray(read_plane_data(group, symbols, m))
+            group_symbols = bytearray(read_plane_data(group, symbols, m, first=number * GROUP))
         else:
             # The stream stands behind the other planes.
             stream_size = group.uint(2, "size of a stream of lanes")
@@ -606,18 +625,21 @@ def plane_widths(bits: int) -> list[int]:
     return [8] * (bits // 8) + [width for width in (4, 2, 1) if bits & width]
 
 
-def read_plane(payload: Reader, width: int, largest: int | None = None, groups_in_lanes: int = 0) -> Plane:
-    """tensor 2: a plane descriptor. The plane of symbols may be in lanes, and then says something of each group."""
+def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_groups: int = 0) -> Plane:
+    """tensor 2: a plane descriptor. The plane of symbols may be in lanes, and then says
+    something of each group, or modelled."""
     mode = payload.u8("mode of a plane")
     at = payload.at
+    if mode == 4 and symbol_groups > 0:
+        return Plane(width, model=read_model(payload))
     if mode == 0:
         constant = payload.u8("constant of a plane")
         largest = (1 << width) - 1 if largest is None else largest
         expect(constant <= largest, "constant of a plane", f"at most {largest}", constant, at)
         return Plane(width, constant=constant)
-    if mode == 3 and groups_in_lanes > 0:
-        return Plane(width, lanes=read_lane_codes(payload, groups_in_lanes))
-    allowed = "0, 1, 2 or 3" if groups_in_lanes > 0 else "0, 1 or 2"
+    if mode == 3 and symbol_groups > 0:
+        return Plane(width, lanes=read_lane_codes(payload, symbol_groups))
+    allowed = "0 to 4" if symbol_groups > 0 else "0, 1 or 2"
     expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
     return Plane(width, codes=read_code_table(payload) if mode == 2 else None)
@@ -774,8 +796,10 @@ def append_bits(values: list[int], width: int, plane: bytes) -> list[int]:
     return [value << width | bits for value, bits in zip(values, plane, strict=True)]
 
 
-def read_plane_data(group: Reader, plane: Plane, m: int) -> bytes:
-    """tensor 3: a plane's values over `m` elements, a byte for each."""
+def read_plane_data(group: Reader, plane: Plane, m: int, first: int = 0) -> bytes:
+    """tensor 3: a plane's values over `m` elements, a byte for each; the first is number `first` of the block."""
+    if plane.model is not None:
+        return read_modelled(group, plane.model, m, first)
     if plane.constant is not None:
         return bytes([plane.constant]) * m
     if plane.codes is not None:
@@ -862,6 +886,153 @@ def read_lanes(stream: Reader, states: StateTable, m: int) -> bytearray:
     expect_equal("bytes of a stream of lanes that are left over", 0, taken, start)
     expect_equal("bits of lanes that are left over", 0, sum(lane_count), start)
     return values
+
+
+# ---- Modelled symbols (codecs/tensor 5) ----
+
+CLASSES = 64
+LOWEST_STATE = 1 << 16
+
+
+class Bits:
+    """Bits of the payload, the first of them lowest in its byte."""
+
+    def __init__(self, payload: Reader) -> None:
+        self.payload, self.byte, self.left = payload, 0, 0
+
+    def take(self, count: int, what: str) -> int:
+        value = 0
+        for place in range(count):
+            if self.left == 0:
+                self.byte, self.left = self.payload.u8(what), 8
+            value |= (self.byte & 1) << place
+            self.byte, self.left = self.byte >> 1, self.left - 1
+        return value
+
+    def take_difference(self, what: str) -> int:
+        size = 2
+        while self.take(1, what):
+            size += 1
+            expect(size <= 8, what, "at most 8 bits", "more", self.payload.at - 1)
+        z = (1 << size | self.take(size, what)) - 4
+        return z // 2 if z % 2 == 0 else -(z + 1) // 2
+
+
+def read_model(payload: Reader) -> Model:
+    """tensor 5, *Model*."""
+    form = payload.u8("form of a model")
+    kind, window, has_escape = form & 15, (form >> 4 & 7) + 1, form >> 7 == 1
+    expect(kind <= 8, "kind of a model", "at most 8", kind, payload.at - 1)
+    origin = payload.u8("origin")
+    start = payload.uint(2, "start")
+    first_class = payload.u8("first class")
+    escape = payload.u8("escape") if has_escape else None
+    columns = read_columns(payload)
+    at = payload.at
+    count = payload.u8("number of tables")
+    expect(1 <= count <= 32, "number of tables", "1 to 32", count, at)
+    ends = [*payload.take(count - 1, "ends of tables"), CLASSES]
+    rising = all(a < b for a, b in zip([0, *ends], ends, strict=False))
+    expect(rising, "ends of tables", "rising numbers from 1 to 63", ends[:-1], at + 1)
+    bits = Bits(payload)
+    tables: list[SlotTable] = []
+    for start_class, end in zip([0, *ends], ends, strict=False):
+        tables += [read_frequencies(bits, escape)] * (end - start_class)
+    expect_equal("unused bits of the tables", 0, bits.byte, payload.at - 1)
+    return Model(window, start, first_class, columns, [magnitude(kind, origin, s) for s in range(256)], tables)
+
+
+def read_columns(payload: Reader) -> bytes:
+    """tensor 5, *Model*: the scale of each column."""
+    at = payload.at
+    count = payload.varint("number of columns")
+    if count == 0:
+        return b""
+    expect(2 <= count <= 32768, "number of columns", "0 or 2 to 32768", count, at)
+    columns = read_coded(payload, read_code_table(payload), count)
+    expect(max(columns) <= 24, "scale of a column", "at most 24", max(columns), at)
+    return columns
+
+
+def magnitude(kind: int, origin: int, symbol: int) -> int:
+    """tensor 5, *Magnitude*."""
+    if kind == 8:
+        v = (symbol - origin) % 256
+        return 128 * min(v, 256 - v)
+    v = symbol - origin
+    if v < 0:
+        return 0
+    octave = v >> kind
+    return 1 << 14 if octave >= 14 else ((1 << kind) + v % (1 << kind) << octave) >> kind
+
+
+def read_frequencies(bits: Bits, escape: int | None) -> SlotTable:
+    """tensor 5, *Frequencies*."""
+    first, last = bits.take(8, "first symbol of a table"), bits.take(8, "last symbol of a table")
+    expect(first <= last, "last symbol of a table", f"at least {first}", last, bits.payload.at - 1)
+    escape_weight = 0 if escape is None else bits.take(7, "weight of the escape")
+    weights = [bits.take(7, "weight")]
+    for _ in range(first, last):
+        weights.append(weights[-1] + bits.take_difference("difference of weights"))
+        expect(0 <= weights[-1] <= 127, "weight", "0 to 127", weights[-1], bits.payload.at - 1)
+    at = bits.payload.at - 1
+    entries: list[tuple[int | None, int]] = [
+        (symbol, weight) for symbol, weight in enumerate(weights, start=first) if weight > 0
+    ]
+    expect(len(entries) > 0, "weights of a table", "one that is not 0", "only zeros", at)
+    expect(all(symbol != escape for symbol, _ in entries), "weight of the escape's symbol", 0, "more", at)
+    largest = max(range(len(entries)), key=lambda i: entries[i][1])
+    if escape_weight > 0:
+        entries.append((None, escape_weight))
+    expect(len(entries) >= 2, "entries of a table", "at least 2", 1, at)
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    shares = [scale[weight % 8] << weight // 8 for _, weight in entries]
+    frequencies = [1 + share * (4096 - len(shares)) // sum(shares) for share in shares]
+    frequencies[largest] += 4096 - sum(frequencies)
+    return [
+        (symbol, frequency, place)
+        for (symbol, _), frequency in zip(entries, frequencies, strict=True)
+        for place in range(frequency)
+    ]
+
+
+def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
+    """tensor 5, *Group* and *Class*."""
+    lanes = 4 if m >= 1024 else 1
+    each = math.ceil(m / lanes)
+    count = group.uint(2, "number of words")
+    at = group.at
+    states = [group.uint(4, "state") for _ in range(lanes)]
+    expect(min(states) >= LOWEST_STATE, "state", f"at least {LOWEST_STATE}", min(states), at)
+    words = group.section(2 * count, "words of a group")
+    means = [model.start << model.window] * lanes
+    values = bytearray(m)
+    quarters = (32768, 27554, 23170, 19484)
+    for step in range(each):
+        for lane in range(lanes):
+            position = lane * each + step
+            # Only the last lane may be shorter than the others.
+            if position >= m:
+                break
+            mean, x = means[lane], states[lane]
+            c = model.columns[(first + position) % len(model.columns)] if model.columns else 12
+            a = mean + 8
+            octave = a.bit_length() - 1
+            number = 8 * octave + (8 * a >> octave) % 8 + 2 * c - 24 - model.first_class
+            symbol, frequency, place = model.tables[max(0, min(CLASSES - 1, number))][x % 4096]
+            x = frequency * (x >> 12) + place
+            if x < LOWEST_STATE:
+                x = x << 16 | words.uint(2, "word")
+            if symbol is None:
+                symbol, x = x % 256, x >> 8
+                if x < LOWEST_STATE:
+                    x = x << 16 | words.uint(2, "word")
+            values[position], states[lane] = symbol, x
+            scaled = model.magnitudes[symbol] * (quarters[c % 4] >> c // 4) >> 12
+            means[lane] = mean - (mean >> model.window) + scaled
+    words.finish()
+    expect_equal("states at the end", [LOWEST_STATE] * lanes, states, at)
+    return bytes(values)
 
 
 BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {

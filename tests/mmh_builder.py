@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import xxhash
 from blake3 import blake3
@@ -336,8 +337,28 @@ class Lanes:
         return self.codes[self.chosen[group] if self.chosen else 0]
 
 
+@dataclass(frozen=True)
+class Modelled:
+    """A symbol plane with one table for all classes, so that classes make no difference. The fields after
+    `escape_weight` are written as they are, true or not."""
+
+    weights: Sequence[int]
+    first: int
+    escape: int | None = None
+    escape_weight: int = 0
+    form: int = 0x32
+    start: int = 100
+    columns: bytes = b"\0"
+    ends: bytes = b"\x01"
+    last: int | None = None
+    table_tail: str = ""
+    state: int | None = None
+    word_count_change: int = 0
+    extra_words: bytes = b""
+
+
 PACKED = Packed()
-Mode = Constant | Packed | Coded | Lanes
+Mode = Constant | Packed | Coded | Lanes | Modelled
 
 
 @dataclass
@@ -512,6 +533,8 @@ def plane_data(values: Sequence[int], width: int, mode: Mode) -> bytes:
     """A plane's data in one group."""
     if isinstance(mode, Constant):
         return b""
+    if isinstance(mode, Modelled):
+        return modelled_plane(values, mode)
     return coded_plane(values, mode.lengths) if isinstance(mode, Coded) else packed_plane(values, width)
 
 
@@ -637,7 +660,64 @@ def descriptor(mode: Mode) -> bytes:
     if isinstance(mode, Lanes):
         tables = b"".join(frequency_table(code, mode.first, mode.last) for code in mode.codes)
         return u8(3) + u8(len(mode.codes)) + tables + bytes(mode.chosen)
+    if isinstance(mode, Modelled):
+        return u8(4) + model(mode)
     return u8(2) + code_table(mode) if isinstance(mode, Coded) else u8(1)
+
+
+def model(mode: Modelled) -> bytes:
+    """The descriptor of a modelled plane, after its mode."""
+
+    def bits(value: int, count: int) -> str:
+        return f"{value:0{count}b}"[::-1]
+
+    last = mode.first + len(mode.weights) - 1 if mode.last is None else mode.last
+    string = bits(mode.first, 8) + bits(last, 8)
+    string += bits(mode.escape_weight, 7) if mode.escape is not None else ""
+    string += bits(mode.weights[0], 7)
+    for before, weight in pairwise(mode.weights):
+        z = 2 * abs(weight - before) - (weight < before) + 4
+        size = z.bit_length() - 1
+        string += "1" * (size - 2) + "0" + bits(z - (1 << size), size)
+    string += mode.table_tail
+    string += "0" * (-len(string) % 8)
+    table = bytes(int(string[at : at + 8][::-1], 2) for at in range(0, len(string), 8))
+    form = mode.form | (mode.escape is not None) << 7
+    escape = b"" if mode.escape is None else u8(mode.escape)
+    return u8(form) + u8(0) + u16(mode.start) + u8(0) + escape + mode.columns + mode.ends + table
+
+
+def modelled_plane(values: Sequence[int], mode: Modelled) -> bytes:
+    """The number of words, the states and the words: rANS, last element first."""
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    weights: dict[int | None, int] = dict(enumerate(mode.weights, start=mode.first)) | {None: mode.escape_weight}
+    shares = {symbol: scale[w % 8] << w // 8 for symbol, w in weights.items() if w > 0}
+    frequencies = {s: 1 + share * (4096 - len(shares)) // sum(shares.values()) for s, share in shares.items()}
+    frequencies[mode.first + list(mode.weights).index(max(mode.weights))] += 4096 - sum(frequencies.values())
+    starts = dict(zip(frequencies, accumulate(frequencies.values(), initial=0), strict=False))
+    lanes = 4 if len(values) >= 1024 else 1
+    each = (len(values) + lanes - 1) // lanes
+    states = [1 << 16] * lanes
+    words: list[int] = []
+    for step in reversed(range(each)):
+        for lane in reversed(range(lanes)):
+            if (position := lane * each + step) >= len(values):
+                continue
+            symbol, x = values[position], states[lane]
+            if symbol not in frequencies:
+                if x >= 1 << 24:
+                    words.append(x % 65536)
+                    x >>= 16
+                x = x << 8 | symbol
+            coded = symbol if symbol in frequencies else None
+            frequency = frequencies[coded]
+            if x >= frequency << 20:
+                words.append(x % 65536)
+                x >>= 16
+            states[lane] = x // frequency * 4096 + x % frequency + starts[coded]
+    states[0] = states[0] if mode.state is None else mode.state
+    out = u16(len(words) + mode.word_count_change) + b"".join(u32(state) for state in states)
+    return out + b"".join(u16(word) for word in reversed(words)) + mode.extra_words
 
 
 def frequency_table(frequencies: Mapping[int, int], first: int | None = None, last: int | None = None) -> bytes:

@@ -141,6 +141,28 @@ def test_rows_that_were_upcast() -> None:
     assert len(blob) < 0.7 * rows.nbytes
 
 
+@pytest.mark.parametrize("count", [1024, 1027, 4096, GROUP, GROUP + 1, GROUP + 1030])
+@pytest.mark.parametrize("dtype", [*FLOATS, "I8", "U8"])
+def test_scales_that_change(dtype: str, count: int) -> None:
+    """Numbers for which the engine makes a model of the symbols."""
+    size = np.repeat(2.0 ** np.random.default_rng(6).integers(-4, 4, count // 128 + 1), 128)[:count]
+    columns = np.tile(2.0 ** np.random.default_rng(7).integers(-4, 4, 64), count // 64 + 1)[:count]
+    values = np.random.default_rng(8).normal(0, 0.02, count) * size * columns
+    data = {
+        "F64": lambda: values.tobytes(),
+        "F32": lambda: values.astype(np.float32).tobytes(),
+        "F16": lambda: values.astype(np.float16).tobytes(),
+        "BF16": lambda: (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes(),
+        "F8_E5M2": lambda: (values.astype(np.float16).view(np.uint16) >> 8).astype(np.uint8).tobytes(),
+        "F8_E4M3": lambda: (values.astype(np.float16).view(np.uint16) >> 7).astype(np.uint8).tobytes(),
+        "I8": lambda: np.clip(values * 500, -128, 127).astype(np.int8).tobytes(),
+        "U8": lambda: np.clip(values * 500 + 128, 0, 255).astype(np.uint8).tobytes(),
+    }[dtype]()
+    smaller = len(round_trip(data, dtype, level="max"))
+    if count >= GROUP:
+        assert smaller < len(mmh.compress(data, dtype=dtype, level=6))
+
+
 @pytest.mark.parametrize("extra", [-1, 0, 1, 2])
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_around_blocks(blocks: int, extra: int) -> None:
@@ -181,7 +203,7 @@ def test_any_shape(shape: list[int], dtype: str) -> None:
 
 # ---- Damage ----
 
-SMALL = [*CODECS, "upcast", "lanes"]
+SMALL = [*CODECS, "upcast", "lanes", "model"]
 
 
 def small(codec: str) -> tuple[bytes, bytes]:
@@ -195,6 +217,11 @@ def small(codec: str) -> tuple[bytes, bytes]:
         blob = mmh.compress(data, dtype="BF16", level=1)
         assert symbol_descriptors(blob)[0][:2] == b"\x03\x01"
         return blob, data
+    if codec == "model":
+        size = np.repeat(2.0 ** np.arange(-8, 8), 80)
+        values = np.random.default_rng(9).normal(0, 0.02, size.size) * size
+        data = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        return mmh.compress(data, dtype="BF16", level="max"), data
     data = weights("BF16", 300) if codec in ("tensor", "store") else b"a tensor, again: " * 20
     return mmh.compress(data, dtype="BF16" if codec == "tensor" else None, codec=codec), data
 

@@ -64,6 +64,34 @@ def by_hand() -> Iterator[Vector]:
         for how in ("plain", "moved", "zigzag"):
             yield coded_elements(bits, how)
     yield from lanes_by_hand()
+    for count in (300, 1026):
+        yield modelled_by_hand(count, HILL)
+    yield modelled_by_hand(301, TWO, "two")
+    yield modelled_by_hand(2000, HILL, "columns", columns=COLUMNS)
+
+
+HILL: dict[str, Any] = {"weights": [70, 0, 85, 100, 99, 40], "first": 3, "escape": 4, "escape_weight": 20}
+"""A table of five symbols and the escape, which stands at symbol 4; others are escaped."""
+TWO: dict[str, Any] = {"weights": [1, 127], "first": 7}
+"""A table of two symbols of which one is as rare as can be, and no escape."""
+COLUMNS = b"\x03" + bytes([10, 12, 0x12, 0x02]) + b"\x01\0\x1a"
+"""Three columns of scales 12, 10 and 11, with codes of 2, 1 and 2 bits, last column first."""
+
+
+def modelled_block(count: int, table: dict[str, Any]) -> bytes:
+    """Elements of 16 bits: a top byte of the table's symbols, or another if there is an escape, and a zero."""
+    random = np.random.default_rng(count)
+    symbols = [table["first"] + i for i, weight in enumerate(table["weights"]) if weight > 0]
+    symbols = 4 * symbols + ([4, 0, 255] if "escape" in table else [])
+    tops = random.choice(symbols, size=count)
+    return b"".join(bytes([0, int(top)]) for top in tops)
+
+
+def modelled_by_hand(count: int, table: dict[str, Any], label: str = "", **fields: Any) -> Vector:
+    block = modelled_block(count, table)
+    modes: list[mb.Mode] = [mb.Modelled(**table, **fields), mb.Constant(0)]
+    payload = mb.tensor_parts(block, element_bits=16, t=8, modes=modes).to_bytes()
+    return f"hand-modelled-{label or count}", mb.build([mb.tensor_frame(payload, block)]), block
 
 
 def coded_elements(bits: int, how: str) -> Vector:
@@ -183,6 +211,7 @@ def by_engine() -> Iterator[Vector]:
     long = np.ascontiguousarray(np.random.default_rng(4).normal(0, 1, 30000).astype(np.float32).view(np.uint16)[1::2])
     yield "engine-bf16-long", mmh.compress(long.tobytes(), dtype="BF16", threads=1), long.tobytes()
     yield from lanes_by_engine()
+    yield from modelled()
 
 
 def lanes_by_engine() -> Iterator[Vector]:
@@ -210,6 +239,19 @@ def lanes_by_engine() -> Iterator[Vector]:
     some = wide.copy()
     some[1024:3072] &= 0xFFFF0000
     yield vector("f32-zero-bits-in-segments", some, "F32", 2)
+
+
+def modelled() -> Iterator[Vector]:
+    """Numbers whose scale changes, as `max` models them: with and without columns, with and without an escape."""
+    random = np.random.default_rng(5)
+    rows = random.normal(0, 0.02, (12, 250)) * 2.0 ** np.arange(-6, 6)[:, None]
+    columns = random.normal(0, 0.02, (80, 60)) * 2.0 ** random.integers(-5, 5, 60)
+    for name, values in (("rows", rows), ("columns", columns)):
+        data = np.ascontiguousarray(values.astype(np.float32).view(np.uint16)[:, 1::2]).tobytes()
+        yield f"engine-modelled-{name}", mmh.compress(data, dtype="BF16", level="max", threads=1), data
+    shifts = (np.arange(20000) // 1000 % 5).astype(np.int8)
+    every_value = (random.integers(-128, 128, 20000).astype(np.int8) >> shifts).tobytes()
+    yield "engine-modelled-i8", mmh.compress(every_value, dtype="I8", level="max", threads=1), every_value
 
 
 def invalid() -> Iterator[tuple[str, bytes, str]]:
@@ -261,7 +303,7 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         "tensor-base": {"base": 1},
         "tensor-group-size": {"group_sizes": [2**32 - 1]},
         "tensor-after": {"after": b"\0"},
-        "tensor-planes": {"descriptors": [b"\x04", b"\x01"]},
+        "tensor-planes": {"descriptors": [b"\x05", b"\x01"]},
     }
     for name, fields in changes.items():
         parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Coded(mb.flat_lengths(block[1::2])), mb.PACKED])
@@ -284,6 +326,27 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         yield name, mb.build([mb.tensor_frame(replace(parts, exceptions=listed).to_bytes(), block)]), "corrupt"
     for name, data in invalid_lanes():
         yield f"lanes-{name}", data, "corrupt"
+    models: dict[str, dict[str, Any]] = {
+        "kind": {"form": 0x39},
+        "one-column": {"columns": b"\x01" + COLUMNS[1:]},
+        "column-scale": {"columns": b"\x03" + bytes([10, 25, 0x12, 0, 0, 0, 0, 0, 0, 0x20]) + b"\x01\0\x1a"},
+        "no-table": {"ends": b"\0"},
+        "too-many-tables": {"ends": b"\x21"},
+        "ends": {"ends": b"\x02\0"},
+        "weights-below-zero": {"weights": [1, -1, 100]},
+        "no-weight": {"weights": [0, 0, 0]},
+        "one-entry": {"weights": [0, 5, 0], "escape": None, "escape_weight": 0},
+        "escape-with-a-weight": {"weights": [70, 1, 85]},
+        "last": {"last": 2},
+        "unused-bit": {"table_tail": "1"},
+        "difference-too-long": {"table_tail": "1" * 40, "last": 9},
+        "state": {"state": 65535},
+        "other-state": {"state": 70000},
+        "words-missing": {"word_count_change": -1},
+        "words-left": {"word_count_change": 1, "extra_words": b"ab"},
+    }
+    for name, fields in models.items():
+        yield f"model-{name}", modelled_lie(fields), "corrupt"
 
 
 def invalid_lanes() -> Iterator[tuple[str, bytes]]:
@@ -362,6 +425,17 @@ def invalid_lanes() -> Iterator[tuple[str, bytes]]:
     }.items():
         payload = replace(parts, groups=[[size, lie]]).to_bytes()
         yield name, mb.build([mb.tensor_frame(payload, short)])
+
+
+def modelled_lie(fields: dict[str, Any]) -> bytes:
+    block = modelled_block(400, HILL)
+    parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Modelled(**HILL), mb.Constant(0)])
+    lie = mb.Modelled(**(HILL | fields))
+    if {"state", "word_count_change"} & fields.keys():
+        parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[lie, mb.Constant(0)])
+    else:
+        parts.descriptors[0] = mb.descriptor(lie)
+    return mb.build([mb.tensor_frame(parts.to_bytes(), block)])
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -19,11 +19,14 @@ pub const BYTE_BLOCK: usize = 1 << 17;
 
 /// The same at the fastest levels, whose blocks have one code each: source and payload stay in a second-level cache.
 pub const FAST_BLOCK: usize = 1 << 19;
+/// The same where symbols are modelled: the model follows the statistics, and its tables weigh more.
+pub const MODELLED_BYTE_BLOCK: usize = 1 << 19;
 
 /// Bytes of a block of a segment with this dtype; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     match dtype {
-        Some(d) if d.bits() <= 8 => BYTE_BLOCK,
+        Some(d) if d.bits() <= 8 && level.get() < 7 => BYTE_BLOCK,
+        Some(d) if d.bits() <= 8 => MODELLED_BYTE_BLOCK,
         _ if level.get() <= 3 => FAST_BLOCK,
         _ => BLOCK,
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::memory;
+use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
 
 /// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
@@ -46,6 +47,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
         _ => None,
     };
+    if let Mode::Modelled(model) = &symbols {
+        model.build(&mut scratch.model)?;
+    }
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
         let mode = Mode::read(from, cut.0)?;
         let table = match &mode {
@@ -107,6 +111,10 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             (Mode::Lanes(_), _) => &batch_symbols[slot * GROUP..slot * GROUP + m],
             (Mode::Constant(v), _) => {
                 own_symbols.fill(*v);
+                own_symbols
+            }
+            (Mode::Modelled(_), _) => {
+                modelled(&scratch.model, g * GROUP, &mut group, own_symbols)?;
                 own_symbols
             }
             (_, None) => group.take(m)?,
@@ -256,6 +264,13 @@ fn packed<'a>(group: &mut Cursor<'a>, m: usize, (bits, shift): Cut) -> Result<Pl
 fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
     let taken =
         huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
+    group.take(taken)?;
+    Ok(())
+}
+
+fn modelled(model: &DecodeModel, first: usize, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
+    let taken = mmh_kernels::modelled::decode_group(model, first, group.0, out)
+        .ok_or_else(|| bad("a modelled plane does not decode"))?;
     group.take(taken)?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 use super::analyze::Found;
 use super::codeless;
 use super::lanes::{Codes, Pairs};
+use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, EncodeTable};
-use mmh_kernels::{histogram, planes, zeros};
+use mmh_kernels::{histogram, modelled, planes, zeros};
 
 /// Elements of the finest segment.
 const FINEST: u32 = 6;
@@ -17,6 +18,8 @@ const FINEST: u32 = 6;
 /// Elements of a piece of a sample of a plane, and how many of them it stands for; at the fastest levels four times as many.
 const SAMPLE_PIECE: usize = 1024;
 const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
+/// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
+const SHORTEST_MODELLED: usize = 1024;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
 const PAYS: (u64, u64) = (51, 52);
@@ -50,7 +53,10 @@ pub fn encode(
     }
     let symbol_mode = match Codes::choose(&scratch.symbols[..n], level) {
         Some(codes) => Mode::Lanes(codes),
-        None => byte_mode(&scratch.symbols[..n], level),
+        None => {
+            let mode = byte_mode(&scratch.symbols[..n], level);
+            model_if_it_pays(mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes)
+        }
     };
 
     let width = spec.rest_width();
@@ -96,18 +102,25 @@ pub fn encode(
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
     let pairs = if let Mode::Lanes(codes) = &symbol_mode { Some(Pairs::new(codes)) } else { None };
+    let symbol_model = if let Mode::Modelled(model) = &symbol_mode { model.encoder() } else { None };
     scratch.codeless.clear();
     let mut streams: [&[u8]; 2] = [&[]; 2];
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
+        let symbols = &scratch.symbols[..n];
         if let Some(pairs) = &pairs {
             if g % 2 == 0 {
-                streams = pairs.encode(g, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes);
+                streams = pairs.encode(g, symbols, &mut scratch.codeless, &mut scratch.lanes);
             }
             out.extend((streams[g % 2].len() as u16).to_le_bytes());
+        } else if let Some(model) = &symbol_model {
+            if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
+                return false;
+            }
+        } else {
+            put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
         }
-        put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out);
         let rest = &scratch.rest[planes::storage(width, from)..];
         for ((cut, mode), table) in high.iter().zip(&high_tables) {
             put_plane(*cut, mode, table, width, rest, to - from, &mut scratch.bytes, out);
@@ -158,6 +171,30 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
         counts[0] = if any_zero { counts[0].max(1) } else { 0 };
     }
     code_if_it_pays(&counts, level)
+}
+
+/// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.
+fn model_if_it_pays(
+    mode: Mode,
+    symbols: &[u8],
+    spec: &FieldSpec,
+    element: Element,
+    level: Level,
+    classes: &mut Vec<u8>,
+) -> Mode {
+    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED || matches!(mode, Mode::Constant(_)) {
+        return mode;
+    }
+    let mut counts = [0; 256];
+    histogram::bytes(symbols, &mut counts);
+    let bits = match &mode {
+        Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
+        _ => symbols.len() as u64 * 8,
+    };
+    match Model::choose(symbols, &counts, spec, element.kind, classes) {
+        Some((model, modelled)) if modelled * 1001 < bits * 1000 => Mode::Modelled(Box::new(model)),
+        _ => mode,
+    }
 }
 
 fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
@@ -331,8 +368,8 @@ fn put_plane(
     out: &mut Vec<u8>,
 ) {
     match mode {
-        // Lanes are for symbols alone.
-        Mode::Constant(_) | Mode::Lanes(_) => {}
+        // Lanes and models are for symbols alone.
+        Mode::Constant(_) | Mode::Lanes(_) | Mode::Modelled(_) => {}
         Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
             out.extend_from_slice(&planes::as_bytes(rest)[..m]);
         }

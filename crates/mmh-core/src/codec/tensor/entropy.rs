@@ -35,7 +35,7 @@ const fn log_table() -> [u32; 257] {
 }
 
 /// log2(x) in units of 2^-16, x ≥ 1; off by less than 2^-15 bits.
-fn log2(x: u32) -> u64 {
+pub fn log2(x: u32) -> u64 {
     let whole = 31 - x.leading_zeros();
     let mantissa = ((x as u64) << 32 >> whole) as u32;
     let (i, part) = ((mantissa >> 24) as usize, (mantissa >> 8 & 0xffff) as u64);

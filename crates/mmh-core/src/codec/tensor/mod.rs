@@ -3,6 +3,7 @@
 //! * `params`: the head of the payload, written and read
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
 //! * `analyze`: which split of the element pays
+//! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
 //! * `codeless`: symbols in lanes that have no code
 //! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
@@ -13,13 +14,16 @@ use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
+use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
 mod codeless;
+mod columns;
 mod decode;
 mod encode;
 mod entropy;
 mod lanes;
+mod modelled;
 mod params;
 
 /// `spec/codecs/tensor.md`
@@ -83,6 +87,8 @@ pub struct Scratch {
     tables: Vec<DecodeTable>,
     lanes: Work,
     batch_symbols: Vec<u8>,
+    model: DecodeModel,
+    classes: Vec<u8>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

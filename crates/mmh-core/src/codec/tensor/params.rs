@@ -1,6 +1,7 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
 use super::lanes::Codes;
+use super::modelled::Model;
 use crate::error::{Error, Result};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::CodeLengths;
@@ -17,6 +18,8 @@ pub enum Mode {
     Coded(Box<CodeLengths>),
     /// Entropy-coded in lanes; symbols only. Those without a code stand in a list.
     Lanes(Codes),
+    /// Entropy-coded with contexts.
+    Modelled(Box<Model>),
 }
 
 /// The split of a block.
@@ -132,20 +135,30 @@ impl Mode {
                 out.push(3);
                 codes.write(out);
             }
+            Mode::Modelled(model) => {
+                out.push(4);
+                model.write(out);
+            }
         }
     }
 
     /// Reads the descriptor of the plane of symbols, made of `t` bits each, of so many groups.
     pub fn read_symbols(from: &mut Cursor<'_>, t: u8, groups: usize) -> Result<Mode> {
-        if from.0.first() == Some(&3) {
-            from.byte()?;
-            return Ok(Mode::Lanes(Codes::read(from, groups)?));
-        }
-        match Mode::read(from, 8)? {
-            Mode::Constant(value) if t < 8 && value >> t != 0 => {
-                Err(bad(format_args!("constant {value} as a symbol of {t} bits")))
+        match from.0.first() {
+            Some(3) => {
+                from.byte()?;
+                Ok(Mode::Lanes(Codes::read(from, groups)?))
             }
-            mode => Ok(mode),
+            Some(4) => {
+                from.byte()?;
+                Ok(Mode::Modelled(Box::new(Model::read(from)?)))
+            }
+            _ => match Mode::read(from, 8)? {
+                Mode::Constant(value) if t < 8 && value >> t != 0 => {
+                    Err(bad(format_args!("constant {value} as a symbol of {t} bits")))
+                }
+                mode => Ok(mode),
+            },
         }
     }
 

@@ -254,6 +254,76 @@ fn noise_is_declined_or_at_least_not_larger() {
     }
 }
 
+/// Bell-shaped bfloat16 numbers whose scale differs from row to row and from column to column.
+fn scaled_rows(rows: usize, columns: usize) -> Vec<u8> {
+    let power = |n: usize, most: usize| 2f32.powi((n % most) as i32);
+    let scaled = weights(rows * columns).into_iter().enumerate().map(|(i, x)| {
+        let (row, column) = (i / columns, i % columns);
+        x * power(row * 7919 / 8, 4) * power(column * 104_729 / 16, 4)
+    });
+    scaled.flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
+}
+
+fn is_modelled(payload: &[u8]) -> bool {
+    // b0, t, drop, q, lambda, base; no head and no tail.
+    payload[7] == 4
+}
+
+#[test]
+fn scales_of_rows_and_columns_are_made_use_of() {
+    let data = scaled_rows(400, 384);
+    let (fast, small) = (encode(&data, BF16, 6).unwrap(), encode(&data, BF16, 7).unwrap());
+    assert_eq!(decode(&small, data.len()), data);
+    assert!(is_modelled(&small) && !is_modelled(&fast));
+    // More than half a bit of each element.
+    assert!((fast.len() - small.len()) * 8 > data.len() / 4, "{} {}", fast.len(), small.len());
+}
+
+#[test]
+fn a_model_is_not_used_where_it_saves_nothing() {
+    // So few that its tables would weigh more than it could save.
+    let data: Vec<u8> =
+        weights(1000).iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect();
+    assert!(!is_modelled(&encode(&data, BF16, 9).unwrap()));
+    // Exponents that Huffman codes of whole bits fit exactly.
+    let halving: Vec<u8> = random(100_000)
+        .flat_map(|x| ((100 + x.trailing_zeros().min(7) as u16) << 7 | 1 << 5).to_le_bytes())
+        .collect();
+    assert!(!is_modelled(&encode(&halving, BF16, 9).unwrap()));
+}
+
+#[test]
+fn integers_of_all_values_are_modelled_without_an_escape() {
+    // Uniform within a scale that changes from row to row; every byte value occurs often.
+    let data: Vec<u8> =
+        random(200_000).enumerate().map(|(i, x)| ((x as u8 as i8) >> (i / 512 % 4)) as u8).collect();
+    for kind in [Kind::Signed, Kind::Unsigned] {
+        let payload = encode(&data, element(0, kind), 8).unwrap();
+        assert!(is_modelled(&payload), "{kind:?}");
+        assert_eq!(decode(&payload, data.len()), data);
+    }
+}
+
+#[test]
+fn damaged_models_are_refused_or_decode_to_something() {
+    let data = scaled_rows(20, 128);
+    let payload = encode(&data, BF16, 8).unwrap();
+    assert!(is_modelled(&payload));
+    let mut scratch = codec::Scratch::default();
+    let mut out = vec![0; data.len()];
+    for n in 0..payload.len() {
+        assert!(Tensor.decode(&payload[..n], &mut out, &mut scratch).is_err(), "{n}");
+    }
+    // Every bit of the head and of the beginning of the groups.
+    for bit in 0..8 * payload.len().min(600) {
+        let mut changed = payload.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let _ = Tensor.decode(&changed, &mut out, &mut scratch);
+    }
+    Tensor.decode(&payload, &mut out, &mut scratch).unwrap();
+    assert_eq!(out, data);
+}
+
 /// Every way in which an element can lie.
 fn elements() -> impl Strategy<Value = Element> {
     prop_oneof![
