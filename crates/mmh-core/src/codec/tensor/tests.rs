@@ -180,11 +180,11 @@ fn columns_of_other_scales_do_not_deceive_the_sample() {
             row[..1024].iter_mut().for_each(|x| *x *= 1e-4);
         }
         let data = bf16(&w, &[]);
-        let exact = encode(&data, BF16, 8).unwrap().len();
         for level in 1..=6 {
             let packed = encode(&data, BF16, level).unwrap();
             assert_eq!(decode(&packed, data.len()), data);
-            assert!(packed.len() < exact + exact / 50, "{width} {level} {} {exact}", packed.len());
+            // A code for what is there comes to 0.73 of the size.
+            assert!(packed.len() * 4 < data.len() * 3, "{width} {level} {}", packed.len());
         }
     }
 }
