@@ -313,6 +313,9 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     for name, fields in changes.items():
         parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Coded(mb.flat_lengths(block[1::2])), mb.PACKED])
         yield name, mb.build([mb.tensor_frame(replace(parts, **fields).to_bytes(), block)]), "corrupt"
+    zeros = bytes(1024)
+    parts = mb.tensor_parts(zeros, element_bits=16, t=7, modes=[mb.Constant(128), mb.PACKED, mb.PACKED])
+    yield "tensor-constant-symbol", mb.build([mb.tensor_frame(parts.to_bytes(), zeros)]), "corrupt"
     wide: dict[str, Any] = {"element_bits": 16, "t": 10, "sign_moved": True}
     block = b"".join(mb.join_element(301 + i % 99, i % 64, **wide).to_bytes(2, "little") for i in range(512))
     exceptions = {
@@ -441,6 +444,7 @@ def invalid_lanes() -> Iterator[tuple[str, bytes]]:
         "bits-left": b"\xc0" + stream[1:],
         "zeros-left": b"\x01" + stream[1:],
         "bits-of-a-lane-without-elements": stream[:31] + b"\x40" + stream[32:],
+        "state-of-a-lane-without-elements": stream[:-1] + b"\x01",
     }.items():
         payload = replace(parts, groups=[[size, lie]]).to_bytes()
         yield name, mb.build([mb.tensor_frame(payload, short)])

@@ -1,6 +1,6 @@
 //! Streams to symbols.
 
-use super::{Frequencies, STATES};
+use super::{Frequencies, LANES, STATES};
 use crate::cpu::Simd;
 use crate::fields::{self, FieldSpec};
 use crate::generic;
@@ -44,6 +44,14 @@ pub struct Group<'a> {
     pub out: &'a mut [u8],
 }
 
+impl Group<'_> {
+    /// Whether the lanes that have none of so many elements have state 0. Their bits are checked with those of the others.
+    fn idle_lanes_are_zero(&self, elements: usize) -> bool {
+        let states = self.stream.last_chunk::<LANES>().and_then(|states| states.get(elements..));
+        states.is_none_or(|idle| idle.iter().all(|state| *state == 0))
+    }
+}
+
 /// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
 pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
     decode_on(crate::cpu::simd(), groups)
@@ -51,6 +59,9 @@ pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
 
 /// The same on the given instruction set.
 pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
+    if !groups.iter().all(|g| g.idle_lanes_are_zero(g.out.len())) {
+        return None;
+    }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
@@ -68,7 +79,7 @@ pub fn decode_bf16(groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()
 
 /// The same on the given instruction set.
 pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
-    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
+    if !groups.iter().all(|g| g.out.len() == 2 * g.rest.len() && g.idle_lanes_are_zero(g.rest.len())) {
         return None;
     }
     #[cfg(target_arch = "x86_64")]

@@ -166,6 +166,27 @@ fn streams_that_are_cut_off_or_too_long_are_refused() {
     }
 }
 
+#[test]
+fn lanes_without_elements_have_state_zero() {
+    let symbols = skewed(20, 3, 20);
+    let frequencies = Frequencies::for_counts(&counts(&symbols), 32).unwrap();
+    let (to, table) = (Encoder::new(&frequencies), &Decoder::new(&frequencies));
+    let (stream, _, _) = stream_of(Simd::Scalar, &to, [&symbols, &[]]);
+    for simd in sets() {
+        for lane in 0..LANES {
+            let mut changed = stream.clone();
+            changed[LANES + lane] ^= 255;
+            let (mut out, mut joined) = (vec![0; symbols.len()], vec![0; 2 * symbols.len()]);
+            let mut groups = [Group { table, stream: &changed, rest: &[], out: &mut out }];
+            // Of a lane with an element, it is another value.
+            let expected = (lane < symbols.len()).then_some(());
+            assert_eq!(decode_on(simd, &mut groups), expected, "{simd:?} {lane}");
+            let mut groups = [Group { table, stream: &changed, rest: &symbols, out: &mut joined }];
+            assert_eq!(decode_bf16_on(simd, &mut groups, &mut Vec::new()), expected, "{simd:?} {lane}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_symbols_come_back(a in prop::collection::vec(0u8..40, 0..3000), b in prop::collection::vec(0u8..9, 0..300), groups in 1usize..6) {

@@ -72,8 +72,8 @@ pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, 
         return Err(bad("symbols without a code are not in order"));
     }
     let width = width(kinds.len());
-    // Each takes a bit at the least.
-    if count > 8 * from.0.len() as u64 {
+    // Each takes a bit at the least, and an element of its own: the second bounds what a hostile count makes us reserve.
+    if count > (8 * from.0.len()).min(n) as u64 {
         return Err(bad(format_args!("{count} symbols without a code in {} bytes", from.0.len())));
     }
     let mut bits = BitReader { from: from.0, at: 0 };

@@ -42,7 +42,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     out[body_end..].copy_from_slice(from.take(tail)?);
 
     let mut tables = 0;
-    let symbols = Mode::read_symbols(&mut from, n.div_ceil(GROUP))?;
+    let symbols = Mode::read_symbols(&mut from, spec.t, n.div_ceil(GROUP))?;
     // The decoding table of each group: the first of these, and what the group chooses.
     let table = match &symbols {
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),

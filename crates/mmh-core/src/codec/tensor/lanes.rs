@@ -105,7 +105,8 @@ impl Codes {
             return None;
         }
         let stride = if level.get() < MANY_CODES { STRIDE } else { STRIDE / 4 };
-        let groups: Vec<[u32; 256]> = symbols.chunks(GROUP).map(|g| sample(g, stride)).collect();
+        let groups: Vec<[u32; 256]> =
+            symbols.chunks(GROUP).enumerate().map(|(g, group)| sample(g, group, stride)).collect();
         let total = sum(&groups);
         let all = if level.get() < MANY_CODES {
             Codes::one(Frequencies::for_counts(&total, CODELESS_BITS)?)
@@ -133,10 +134,16 @@ impl Codes {
     }
 }
 
-/// Counts of pieces of a group.
-fn sample(group: &[u8], stride: usize) -> [u32; 256] {
+/// Counts of pieces of a group, one at some place of each stride: at the same place, they would all meet the same columns of a matrix.
+fn sample(number: usize, group: &[u8], stride: usize) -> [u32; 256] {
     let mut counts = [0u32; 256];
-    group.chunks(stride).for_each(|c| histogram::bytes(&c[..c.len().min(PIECE)], &mut counts));
+    let first = number * (GROUP / stride);
+    for (i, c) in group.chunks(stride).enumerate() {
+        // Multiples of the golden ratio spread evenly (Knuth, "The Art of Computer Programming", 6.4).
+        let part = ((first + i) as u32).wrapping_mul(0x9E37_79B9) >> 16;
+        let at = (c.len().saturating_sub(PIECE) * part as usize) >> 16;
+        histogram::bytes(&c[at..c.len().min(at + PIECE)], &mut counts);
+    }
     counts
 }
 

@@ -182,8 +182,8 @@ impl Mode {
         }
     }
 
-    /// Reads the descriptor of the plane of symbols of so many groups.
-    pub fn read_symbols(from: &mut Cursor<'_>, groups: usize) -> Result<Mode> {
+    /// Reads the descriptor of the plane of symbols, made of `t` bits each, of so many groups.
+    pub fn read_symbols(from: &mut Cursor<'_>, t: u8, groups: usize) -> Result<Mode> {
         match from.0.first() {
             Some(3) => {
                 from.byte()?;
@@ -197,7 +197,12 @@ impl Mode {
                 from.byte()?;
                 Ok(Mode::Choice(Choice::read(from, groups)?))
             }
-            _ => Mode::read(from, 8),
+            _ => match Mode::read(from, 8)? {
+                Mode::Constant(value) if t < 8 && value >> t != 0 => {
+                    Err(bad(format_args!("constant {value} as a symbol of {t} bits")))
+                }
+                mode => Ok(mode),
+            },
         }
     }
 
