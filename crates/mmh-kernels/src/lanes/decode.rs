@@ -41,6 +41,17 @@ pub struct Group<'a> {
     pub out: &'a mut [u8],
 }
 
+impl Group<'_> {
+    /// How many elements it has.
+    pub(crate) fn elements<const MERGE: bool>(&self) -> usize {
+        if MERGE { self.rest.len() } else { self.out.len() }
+    }
+}
+
+/// How bf16 is split.
+pub(crate) const BF16: FieldSpec =
+    FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
+
 /// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
 pub fn decode(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
     decode_on(crate::cpu::simd(), table, groups)
@@ -52,6 +63,11 @@ pub fn decode_on(simd: Simd, table: &Decoder, groups: &mut [Group<'_>]) -> Optio
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         return unsafe { crate::x86_64::lanes_avx512::decode::<false>(table, groups) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::lanes_avx2::decode::<false>(table, groups) };
     }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::lanes::decode(table, g.stream, g.out))
@@ -78,14 +94,18 @@ pub fn decode_bf16_on(
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         return unsafe { crate::x86_64::lanes_avx512::decode::<true>(table, groups) };
     }
-    let spec = FieldSpec { width: 1, sign_moved: true, t: 8, ..FieldSpec::default() };
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::lanes_avx2::decode::<true>(table, groups) };
+    }
     for g in groups {
         if scratch.len() < g.rest.len() {
             scratch.resize(g.rest.len(), 0);
         }
         let symbols = &mut scratch[..g.rest.len()];
         decode_on(simd, table, &mut [Group { stream: g.stream, rest: &[], out: symbols }])?;
-        fields::merge_bytes_on(simd, &spec, symbols, g.rest, g.out);
+        fields::merge_bytes_on(simd, &BF16, symbols, g.rest, g.out);
     }
     Some(())
 }

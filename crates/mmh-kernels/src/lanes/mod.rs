@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod frequencies;
 
+pub(crate) use decode::BF16;
 pub use decode::{Decoder, Group, decode, decode_bf16, decode_bf16_on, decode_on};
 pub use encode::{Encoder, Work, encode, encode_on};
 pub use frequencies::Frequencies;

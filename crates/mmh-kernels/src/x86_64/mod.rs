@@ -1,4 +1,5 @@
 //! Loops that the compiler does not find by itself.
 
 pub mod encode;
+pub mod lanes_avx2;
 pub mod lanes_avx512;
