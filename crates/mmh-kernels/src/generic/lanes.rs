@@ -265,6 +265,25 @@ impl Writer {
     }
 }
 
+/// The numbers of the bits that are set in a mask: which bytes of 8 are moved down to close the gaps.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub static SET: [[u8; 8]; 256] = {
+    let mut set = [[0; 8]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut bit, mut n) = (0, 0);
+        while bit < 8 {
+            if mask >> bit & 1 == 1 {
+                set[mask][n] = bit as u8;
+                n += 1;
+            }
+            bit += 1;
+        }
+        mask += 1;
+    }
+    set
+};
+
 /// Appends the positions of the symbols of a row that have no code; `first` is the first one's.
 #[cold]
 pub fn missing(table: &Encoder, row: &[u8], first: u32, misses: &mut Vec<u32>) {

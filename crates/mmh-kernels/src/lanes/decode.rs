@@ -69,6 +69,11 @@ pub fn decode_on(simd: Simd, table: &Decoder, groups: &mut [Group<'_>]) -> Optio
         // SAFETY: as above.
         return unsafe { crate::x86_64::lanes_avx2::decode::<false>(table, groups) };
     }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        return unsafe { crate::aarch64::lanes_neon::decode::<false>(table, groups) };
+    }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::lanes::decode(table, g.stream, g.out))
 }
@@ -98,6 +103,11 @@ pub fn decode_bf16_on(
     if simd == Simd::Avx2 && simd.is_available() {
         // SAFETY: as above.
         return unsafe { crate::x86_64::lanes_avx2::decode::<true>(table, groups) };
+    }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        return unsafe { crate::aarch64::lanes_neon::decode::<true>(table, groups) };
     }
     for g in groups {
         if scratch.len() < g.rest.len() {

@@ -115,6 +115,14 @@ pub fn encode_on<'w>(
         };
         return [&one[..sizes[0]], &other[..sizes[1]]];
     }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        let sizes = unsafe {
+            crate::aarch64::lanes_neon::encode(table, groups, first, misses, [&mut *one, &mut *other])
+        };
+        return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
     let _ = simd;
     let a = generic::lanes::encode(table, groups[0], first[0], misses, one);
     let b = generic::lanes::encode(table, groups[1], first[1], misses, other);

@@ -4,7 +4,7 @@
 //! A table of 256 bytes does not fit these registers, and the gather instruction is slow on many CPUs: states go through general registers,
 //! and the entries that are loaded for them are put into a vector one by one, three bytes at once.
 
-use crate::generic::lanes::{Reader, Writer, missing, whole_rows};
+use crate::generic::lanes::{Reader, SET, Writer, missing, whole_rows};
 use crate::lanes::{Decoder, Encoder, Group, LANES};
 use std::arch::x86_64::*;
 
@@ -269,24 +269,6 @@ fn side_by_side<const MERGE: bool>(table: &Table, decoder: &Decoder, groups: &mu
     }
     Some(())
 }
-
-/// Where the bytes go whose bits are set in a mask: the numbers of its bits.
-static SET: [[u8; 8]; 256] = {
-    let mut set = [[0; 8]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut bit, mut n) = (0, 0);
-        while bit < 8 {
-            if mask >> bit & 1 == 1 {
-                set[mask][n] = bit as u8;
-                n += 1;
-            }
-            bit += 1;
-        }
-        mask += 1;
-    }
-    set
-};
 
 /// Lanes of a stream that is being written.
 #[derive(Clone, Copy)]
