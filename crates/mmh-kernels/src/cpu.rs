@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 /// An instruction set that the loops are compiled for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub enum Simd {
-    /// The baseline of the target: SSE2 on x86-64, NEON on aarch64.
+    /// What the compiler makes of the loops for the baseline of the target.
     Scalar,
+    /// Loops written for NEON, which every aarch64 has.
+    Neon,
     /// AVX2 with BMI1, BMI2 and LZCNT.
     Avx2,
     /// AVX-512 F, BW, VL, DQ, VBMI and VBMI2, over `Avx2`.
@@ -15,12 +17,13 @@ pub enum Simd {
 
 impl Simd {
     /// Every set, the most capable last.
-    pub const ALL: [Simd; 3] = [Simd::Scalar, Simd::Avx2, Simd::Avx512];
+    pub const ALL: [Simd; 4] = [Simd::Scalar, Simd::Neon, Simd::Avx2, Simd::Avx512];
 
     /// The name that `MMH_SIMD` takes.
     pub fn name(self) -> &'static str {
         match self {
             Simd::Scalar => "scalar",
+            Simd::Neon => "neon",
             Simd::Avx2 => "avx2",
             Simd::Avx512 => "avx512",
         }
@@ -30,6 +33,7 @@ impl Simd {
     pub fn is_available(self) -> bool {
         match self {
             Simd::Scalar => true,
+            Simd::Neon => cfg!(all(target_arch = "aarch64", target_endian = "little")),
             #[cfg(target_arch = "x86_64")]
             Simd::Avx2 => {
                 is_x86_feature_detected!("avx2")
@@ -55,13 +59,12 @@ impl Simd {
 
 /// The set in use: the one that `MMH_SIMD` names if the CPU has it, else the best of this CPU.
 ///
-/// Decided once per process. `MMH_SIMD` takes `scalar`, `avx2`, `avx512`, and `neon` (the baseline of aarch64).
+/// Decided once per process. `MMH_SIMD` takes `scalar`, `neon`, `avx2` and `avx512`.
 pub fn simd() -> Simd {
     static USED: OnceLock<Simd> = OnceLock::new();
     *USED.get_or_init(|| {
         let best = Simd::ALL.into_iter().rev().find(|s| s.is_available()).unwrap_or(Simd::Scalar);
         match std::env::var("MMH_SIMD").as_deref() {
-            Ok("neon") => Simd::Scalar,
             Ok(name) => Simd::ALL.into_iter().find(|s| s.name() == name && s.is_available()).unwrap_or(best),
             Err(_) => best,
         }

@@ -16,8 +16,10 @@
 //!
 //! Functions here are pure: they never allocate beyond the vectors handed to them, never panic on any data, and give the
 //! same bytes whatever the CPU. A loop is written once in `generic` and compiled for each instruction set by
-//! `dispatch`; what the compiler does not find is written by hand in `x86_64`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
+//! `dispatch`; what the compiler does not find is written by hand in `x86_64` and `aarch64`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod aarch64;
 #[macro_use]
 mod dispatch;
 pub mod correlation;

@@ -50,7 +50,16 @@ impl Group<'_> {
         let states = self.stream.last_chunk::<LANES>().and_then(|states| states.get(elements..));
         states.is_none_or(|idle| idle.iter().all(|state| *state == 0))
     }
+
+    /// How many elements it has.
+    pub(crate) fn elements<const MERGE: bool>(&self) -> usize {
+        if MERGE { self.rest.len() } else { self.out.len() }
+    }
 }
+
+/// How bf16 is split.
+pub(crate) const BF16: FieldSpec =
+    FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
 
 /// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
 pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
@@ -66,6 +75,16 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::lanes_avx2::decode::<false>(groups) };
+    }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        return unsafe { crate::aarch64::lanes_neon::decode::<false>(groups) };
     }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::lanes::decode(g.table, g.stream, g.out))
@@ -87,14 +106,23 @@ pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups) };
     }
-    let spec = FieldSpec { width: 1, sign_moved: true, t: 8, ..FieldSpec::default() };
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::lanes_avx2::decode::<true>(groups) };
+    }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        return unsafe { crate::aarch64::lanes_neon::decode::<true>(groups) };
+    }
     for g in groups {
         if scratch.len() < g.rest.len() {
             scratch.resize(g.rest.len(), 0);
         }
         let symbols = &mut scratch[..g.rest.len()];
         decode_on(simd, &mut [Group { table: g.table, stream: g.stream, rest: &[], out: symbols }])?;
-        fields::merge_bytes_on(simd, &spec, symbols, g.rest, g.out);
+        fields::merge_bytes_on(simd, &BF16, symbols, g.rest, g.out);
     }
     Some(())
 }

@@ -57,6 +57,12 @@ impl Encoder {
         }
         e
     }
+
+    /// The symbol, or the one that stands in for it.
+    #[inline(always)]
+    pub(crate) fn coded(&self, symbol: u8) -> u8 {
+        if self.bits[symbol as usize] == 0 { self.stand_in } else { symbol }
+    }
 }
 
 /// Memory to reuse from group to group.
@@ -98,6 +104,22 @@ pub fn encode_on<'w>(
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         let sizes = unsafe {
             crate::x86_64::lanes_avx512::encode(table, groups, first, misses, [&mut *one, &mut *other])
+        };
+        return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        let sizes = unsafe {
+            crate::x86_64::lanes_avx2::encode(table, groups, first, misses, [&mut *one, &mut *other])
+        };
+        return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        let sizes = unsafe {
+            crate::aarch64::lanes_neon::encode(table, groups, first, misses, [&mut *one, &mut *other])
         };
         return [&one[..sizes[0]], &other[..sizes[1]]];
     }

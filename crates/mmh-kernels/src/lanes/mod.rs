@@ -2,8 +2,8 @@
 //! (`spec/codecs/tensor.md`, mode 3).
 //!
 //! A step decodes 32 symbols at once: each lane looks up its state, and those that have fewer bits left than the next state needs take the
-//! next bytes of the stream, in the order of the lanes. A state is a byte, and all tables have 256 entries: they fit the registers, so that
-//! a step takes no look-up in memory. A warp of a GPU does the same with a ballot and a prefix count.
+//! next bytes of the stream, in the order of the lanes. A state is a byte, and all tables have 256 entries: they fit the registers where
+//! those are large, so that a step takes no look-up in memory. A warp of a GPU does the same with a ballot and a prefix count.
 //!
 //! The code is the tabled variant of J. Duda, "Asymmetric numeral systems" (arXiv:1311.2540), with the spread of RFC 8878, section 4.1;
 //! lanes that refill from one stream are from F. Giesen, "Interleaved entropy coders" (arXiv:1402.3392).
@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod frequencies;
 
+pub(crate) use decode::BF16;
 pub use decode::{Decoder, Group, decode, decode_bf16, decode_bf16_on, decode_on};
 pub use encode::{Encoder, Work, encode, encode_on};
 pub use frequencies::Frequencies;

@@ -24,6 +24,21 @@ fn sets() -> impl Iterator<Item = Simd> {
     Simd::ALL.into_iter().filter(|s| s.is_available())
 }
 
+#[test]
+fn instruction_sets_that_run_here() {
+    use std::io::Write;
+    let names: Vec<&str> = sets().map(Simd::name).collect();
+    assert!(names.contains(&"scalar"));
+    // Past what the harness keeps back from tests that pass.
+    writeln!(
+        std::io::stderr(),
+        "lanes: tested on {}; in use: {}",
+        names.join(", "),
+        crate::cpu::simd().name()
+    )
+    .unwrap();
+}
+
 /// A stream and the symbols without a code.
 fn stream_of(simd: Simd, table: &Encoder, groups: [&[u8]; 2]) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
     let (mut misses, mut work) = (Vec::new(), Work::default());

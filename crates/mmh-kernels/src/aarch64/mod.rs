@@ -1,0 +1,3 @@
+//! Loops that the compiler does not find by itself. NEON is part of the target: nothing here needs a feature that is not there.
+
+pub mod lanes_neon;
