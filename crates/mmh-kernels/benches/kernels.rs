@@ -1,0 +1,181 @@
+//! Each kernel on each instruction set that the CPU has, over a block of bf16 that lies in the cache.
+//! `cargo bench -p mmh-kernels -- lanes` runs those whose names contain "lanes". Bytes are those of the source block.
+
+// criterion makes functions that have none.
+#![allow(missing_docs)]
+
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
+use mmh_kernels::cpu::Simd;
+use mmh_kernels::fields::{self, FieldSpec};
+use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
+use mmh_kernels::lanes::{self, Frequencies};
+use mmh_kernels::planes::{self, Plane};
+use mmh_kernels::{histogram, period, zeros};
+use std::hint::black_box;
+
+/// Elements of a group.
+const GROUP: usize = 1 << 15;
+
+/// Elements of the block: eight groups.
+const N: usize = 8 * GROUP;
+
+/// The exponent is the symbol; sign and mantissa are the rest.
+const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
+
+/// A bit of the mantissa joins the exponent.
+const NINE: FieldSpec = FieldSpec { t: 9, base: 100, ..BF16 };
+
+/// Bell-shaped numbers, cut to bf16.
+fn weights() -> Vec<u8> {
+    let mut x = 0x1234_5678_9abc_def1u64;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        x
+    };
+    let mut element = || {
+        let (a, b) = (next(), next());
+        // The sum of eight uniform numbers is close to normal.
+        let sum: i64 =
+            (0..4).map(|i| ((a >> (16 * i)) & 0xffff) as i64 - ((b >> (16 * i)) & 0xffff) as i64).sum();
+        ((sum as f32 / 1e6).to_bits() >> 16) as u16
+    };
+    (0..N).flat_map(|_| element().to_le_bytes()).collect()
+}
+
+fn each(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut run: impl FnMut(Simd)) {
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        group.bench_function(BenchmarkId::new(name, simd.name()), |b| b.iter(|| run(simd)));
+    }
+}
+
+fn kernels(c: &mut Criterion) {
+    let data = weights();
+    let mut group = c.benchmark_group("bf16");
+    group.throughput(Throughput::Bytes(data.len() as u64));
+
+    let mut symbols = vec![0u8; N];
+    let mut misses = Vec::new();
+    let mut rests = vec![0u64; N / 8];
+    each(&mut group, "fields/symbols", |s| fields::symbols_on(s, &BF16, &data, &mut symbols, &mut misses));
+    each(&mut group, "fields/rests", |s| fields::rests_on(s, &BF16, &data, &mut rests));
+    let mut merged = data.clone();
+    let rest = planes::as_bytes(&rests)[..N].to_vec();
+    each(&mut group, "fields/merge_bytes", |s| {
+        fields::merge_bytes_on(s, &BF16, &symbols, &rest, &mut merged)
+    });
+    assert!(merged == data);
+
+    let mut nibbles = [vec![0u8; GROUP / 2], vec![0u8; GROUP / 4], vec![0u8; GROUP / 8]];
+    let cuts = [(4u8, 3u8), (2, 1), (1, 0)];
+    each(&mut group, "planes/pack", |s| {
+        for part in rests.chunks(GROUP / 8) {
+            for ((bits, shift), plane) in cuts.iter().zip(&mut nibbles) {
+                planes::pack_on(s, 0, part, GROUP, *bits, *shift, plane);
+            }
+        }
+    });
+    let mut unpacked = vec![0u64; GROUP / 8];
+    each(&mut group, "planes/unpack", |s| {
+        for _ in 0..N / GROUP {
+            unpacked.fill(0);
+            for ((bits, shift), data) in cuts.iter().zip(&nibbles) {
+                planes::unpack_or_on(
+                    s,
+                    0,
+                    &Plane { data, bits: *bits, shift: *shift },
+                    0,
+                    &mut unpacked,
+                    GROUP,
+                );
+            }
+        }
+    });
+    let parts = std::array::from_fn(|i| Plane { data: &nibbles[i], bits: cuts[i].0, shift: cuts[i].1 });
+    each(&mut group, "fields/merge_nibbles", |s| {
+        for (symbols, out) in symbols.chunks(GROUP).zip(merged.chunks_mut(2 * GROUP)) {
+            fields::merge_nibbles_on(s, &NINE, symbols, &parts, 0, out);
+        }
+    });
+    let mut ors = Vec::new();
+    each(&mut group, "zeros/segment_ors", |s| {
+        ors.clear();
+        zeros::segment_ors_on(s, 0, &rests, N, 64, &mut ors);
+    });
+
+    let mut counts = [0u32; 256];
+    each(&mut group, "histogram/bytes", |s| histogram::bytes_on(s, &symbols, &mut counts));
+    counts.fill(0);
+    histogram::bytes(&symbols, &mut counts);
+
+    let Some(code) = CodeLengths::for_counts(&counts, 11) else { return };
+    let to = EncodeTable::new(&code);
+    let mut from = DecodeTable::new();
+    from.build(&code);
+    let mut stream = Vec::new();
+    each(&mut group, "huffman/encode", |s| {
+        stream.clear();
+        symbols.chunks(GROUP).for_each(|g| huffman::encode_group_on(s, &to, g, &mut stream));
+    });
+    let mut back = vec![0u8; N];
+    each(&mut group, "huffman/decode", |s| {
+        let mut at = 0;
+        for g in back.chunks_mut(GROUP) {
+            at += huffman::decode_group_on(s, &from, &stream[at..], g).unwrap_or(0);
+        }
+    });
+    assert!(back == symbols);
+
+    let Some(frequencies) = Frequencies::for_counts(&counts, 18) else { return };
+    let to = lanes::Encoder::new(&frequencies);
+    let from = lanes::Decoder::new(&frequencies);
+    let mut work = lanes::Work::default();
+    let mut streams: Vec<Vec<u8>> = vec![Vec::new(); N / GROUP];
+    each(&mut group, "lanes/encode", |s| {
+        misses.clear();
+        for (pair, out) in symbols.chunks(2 * GROUP).zip(streams.chunks_mut(2)) {
+            let (one, other) = pair.split_at(GROUP);
+            let encoded = lanes::encode_on(s, &to, [one, other], [0, 0], &mut misses, &mut work);
+            for (out, stream) in out.iter_mut().zip(encoded) {
+                out.clear();
+                out.extend_from_slice(stream);
+            }
+        }
+    });
+    each(&mut group, "lanes/decode", |s| {
+        let mut groups: Vec<_> = (streams.iter().zip(back.chunks_mut(GROUP)))
+            .map(|(stream, out)| lanes::Group { table: &from, stream, rest: &[], out })
+            .collect();
+        black_box(lanes::decode_on(s, &mut groups));
+    });
+    let mut scratch = Vec::new();
+    each(&mut group, "lanes/decode_bf16", |s| {
+        let mut groups: Vec<_> = (streams.iter().zip(rest.chunks(GROUP)).zip(merged.chunks_mut(2 * GROUP)))
+            .map(|((stream, rest), out)| lanes::Group { table: &from, stream, rest, out })
+            .collect();
+        black_box(lanes::decode_bf16_on(s, &mut groups, &mut scratch));
+    });
+    group.bench_function("lanes/tables", |b| {
+        b.iter(|| {
+            let f = Frequencies::for_counts(black_box(&counts), 18);
+            f.map(|f| (black_box(lanes::Encoder::new(&f)), black_box(lanes::Decoder::new(&f)))).is_some()
+        });
+    });
+
+    let pattern: Vec<u8> = data[..251].iter().copied().cycle().take(data.len()).collect();
+    group.bench_function("period/found", |b| b.iter(|| period::smallest(black_box(&pattern), 1 << 16)));
+    group.bench_function("period/none", |b| b.iter(|| period::smallest(black_box(&data), 1 << 16)));
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
+        .measurement_time(std::time::Duration::from_secs(1));
+    targets = kernels
+}
+criterion_main!(benches);
