@@ -21,7 +21,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -469,8 +469,12 @@ def decode_zstd(payload: Reader, raw: int) -> bytes:
 
 GROUP = 32768
 LONGEST_CODE = 12
+LANES = 32
+STATES = 256
 # One entry for each value of the next 12 bits of a stream: the symbol whose code they begin with, and its length.
 CodeTable = list[tuple[int, int]]
+# One entry for each state: its value and its number v.
+StateTable = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -508,13 +512,34 @@ class Numbers:
         return elements
 
 
+# One entry for each of the 4096 slots: the symbol (None: the escape), its frequency, and the slot's place in it.
+SlotTable = list[tuple[int | None, int, int]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """tensor 5: the model of a symbol plane."""
+
+    window: int
+    start: int
+    first_class: int
+    columns: bytes
+    # By symbol.
+    magnitudes: list[int]
+    # By class.
+    tables: list[SlotTable]
+
+
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant and without a code table it is packed."""
+    """A plane and its descriptor (tensor 2). Without a constant, code tables, lanes and a model it is packed; in lanes
+    it has the states of each group's code, and with code tables either one or one for each group."""
 
     width: int
     constant: int | None = None
-    codes: CodeTable | None = None
+    codes: list[CodeTable] | None = None
+    lanes: list[StateTable] | None = None
+    model: Model | None = None
 
 
 def decode_tensor(payload: Reader, raw: int) -> bytes:
@@ -528,25 +553,37 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     expect(count >= 1, "number of elements", "at least 1", count, payload.at)
     head, tail = payload.take(head_size, "head"), payload.take(tail_size, "tail")
 
-    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1)
+    group_count = math.ceil(count / GROUP)
+    symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, symbol_groups=group_count)
     high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
     low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
     presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
-    exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
-    group_count = math.ceil(count / GROUP)
     expect(4 * group_count <= payload.left, "group sizes", f"{4 * group_count} bytes", payload.left, payload.at)
     sizes = [payload.uint(4, "size of a group") for _ in range(group_count)]
-    expect_equal("sum of the group sizes", payload.left, sum(sizes), payload.at)
+    groups = [payload.section(size, f"group {number}") for number, size in enumerate(sizes)]
+    exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
+    codeless = read_codeless(payload, symbols.lanes, count) if symbols.lanes is not None else {}
+    payload.finish()
 
     field_of_symbol = numbers.field_of_symbol()
     out = bytearray(head)
-    for number, size in enumerate(sizes):
-        group = payload.section(size, f"group {number}")
+    for number, group in enumerate(groups):
         m = min(GROUP, count - number * GROUP)
-        group_symbols = read_plane_data(group, symbols, m)
+        start = group.at
+        if symbols.lanes is None:
+            group_symbols = bytearray(read_plane_data(group, symbols, m, first=number * GROUP))
+        else:
+            # The stream stands behind the other planes.
+            stream_size = group.uint(2, "size of a stream of lanes")
+            at_most = f"at most {group.left}"
+            expect(stream_size <= group.left, "size of a stream of lanes", at_most, stream_size, start)
+            group, stream = group.section(group.left - stream_size, group.part), group.section(stream_size, "stream")
+            group_symbols = read_lanes(stream, symbols.lanes[number], m)
+            for position, symbol in codeless.get(number, []):
+                group_symbols[position] = symbol
         fields = [field_of_symbol[symbol] for symbol in group_symbols]
         for position, field in exceptions.get(number, []):
-            expect_equal("symbol of an exception", 0, group_symbols[position], group.end - size)
+            expect_equal("symbol of an exception", 0, group_symbols[position], start)
             fields[position] = field
         rests = [0] * m
         for plane in high:
@@ -588,18 +625,26 @@ def plane_widths(bits: int) -> list[int]:
     return [8] * (bits // 8) + [width for width in (4, 2, 1) if bits & width]
 
 
-def read_plane(payload: Reader, width: int, largest: int | None = None) -> Plane:
-    """tensor 2: a plane descriptor."""
+def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_groups: int = 0) -> Plane:
+    """tensor 2: a plane descriptor. The plane of symbols may be in lanes, and then says
+    something of each group, or modelled."""
     mode = payload.u8("mode of a plane")
     at = payload.at
+    if mode == 4 and symbol_groups > 0:
+        return Plane(width, model=read_model(payload))
     if mode == 0:
         constant = payload.u8("constant of a plane")
         largest = (1 << width) - 1 if largest is None else largest
         expect(constant <= largest, "constant of a plane", f"at most {largest}", constant, at)
         return Plane(width, constant=constant)
-    expect(mode <= 2, "mode of a plane", "0, 1 or 2", mode, at - 1)
+    if mode == 3 and symbol_groups > 0:
+        return Plane(width, lanes=read_lane_codes(payload, symbol_groups))
+    if mode == 5 and symbol_groups > 0:
+        return Plane(width, codes=read_choice(payload, symbol_groups))
+    allowed = "0 to 5" if symbol_groups > 0 else "0, 1 or 2"
+    expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
-    return Plane(width, codes=read_code_table(payload) if mode == 2 else None)
+    return Plane(width, codes=[read_code_table(payload)] if mode == 2 else None)
 
 
 def read_code_table(payload: Reader) -> CodeTable:
@@ -630,6 +675,56 @@ def read_code_table(payload: Reader) -> CodeTable:
     return table
 
 
+def read_choice(payload: Reader, groups: int) -> list[CodeTable]:
+    """tensor 2, mode 5: the code tables; the result is the one of each group."""
+    at = payload.at
+    count = payload.u8("number of codes")
+    expect(2 <= count <= 16, "number of codes", "2 to 16", count, at)
+    codes = [read_code_table(payload) for _ in range(count)]
+    at = payload.at
+    choice = payload.take(groups, "codes of the groups")
+    expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
+    return [codes[number] for number in choice]
+
+
+def read_lane_codes(payload: Reader, groups: int) -> list[StateTable]:
+    """tensor 2, mode 3: the codes; the result is the one of each group."""
+    at = payload.at
+    count = payload.u8("number of codes")
+    expect(1 <= count <= 16, "number of codes", "1 to 16", count, at)
+    codes = [read_states(payload) for _ in range(count)]
+    if count == 1:
+        return codes * groups
+    at = payload.at
+    choice = payload.take(groups, "codes of the groups")
+    expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
+    return [codes[number] for number in choice]
+
+
+def read_states(payload: Reader) -> StateTable:
+    """tensor 2, *Frequencies*, and tensor 3, *Lanes*: the states that the frequencies of a code make."""
+    at = payload.at
+    first, last = payload.u8("first value of the frequencies"), payload.u8("last value of the frequencies")
+    expect(first < last, "last value of the frequencies", f"more than the first, {first}", last, at + 1)
+    frequencies = payload.take(last - first + 1, "frequencies")
+    expect(frequencies[0] > 0, "first of the frequencies", "more than 0", 0, at + 2)
+    expect(frequencies[-1] > 0, "last of the frequencies", "more than 0", 0, payload.at - 1)
+    expect_equal("sum of the frequencies", STATES, sum(frequencies), at + 2)
+
+    value_of_state = [0] * STATES
+    state = 0
+    for value, frequency in enumerate(frequencies, start=first):
+        for _ in range(frequency):
+            value_of_state[state] = value
+            state = (state + 163) % STATES
+    next_number = dict(enumerate(frequencies, start=first))
+    table: StateTable = []
+    for value in value_of_state:
+        table.append((value, next_number[value]))
+        next_number[value] += 1
+    return table
+
+
 def read_presence(payload: Reader, segments: int) -> list[bool]:
     """tensor 2: one bit for each segment, least significant first."""
     bitmap = payload.take((segments + 7) // 8, "presence")
@@ -657,6 +752,54 @@ def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, 
     return exceptions
 
 
+def read_codeless(payload: Reader, lanes: list[StateTable], count: int) -> dict[int, list[tuple[int, int]]]:
+    """tensor 4: the symbols of each group that have no code, as position in the group and symbol."""
+    start = payload.at
+    total = payload.varint("number of symbols without a code")
+    expect(total <= 8 * payload.left, "number of symbols without a code", f"at most {8 * payload.left}", total, start)
+    if total == 0:
+        return {}
+    at = payload.at
+    r, kind_count = payload.u8("r"), payload.u8("kinds of symbols without a code") + 1
+    expect(r <= 15, "r", "at most 15", r, at)
+    at = payload.at
+    kinds = payload.take(kind_count, "symbols without a code")
+    ascending = all(a < b for a, b in pairwise(kinds))
+    expect(ascending, "symbols without a code", "ascending ones", kinds.hex(" "), at)
+    at = payload.at
+    data = payload.take(payload.left, "list of symbols without a code")
+    used = 0
+
+    def take(size: int) -> int:
+        """The next bits, the first one lowest."""
+        nonlocal used
+        expect(used + size <= 8 * len(data), "list of symbols without a code", "more bits", "its end", at + len(data))
+        used += size
+        return sum((data[bit // 8] >> bit % 8 & 1) << place for place, bit in enumerate(range(used - size, used)))
+
+    coded = [{value for value, _ in states} for states in lanes]
+    codeless: dict[int, list[tuple[int, int]]] = {}
+    position = -1
+    for _ in range(total):
+        zeros = 0
+        while take(1) == 0:
+            zeros += 1
+            expect(zeros <= 24, "zeros of a gap", "at most 24", zeros, at + used // 8)
+        gap = zeros << r | take(r) if zeros < 24 else take(24)
+        position += gap + 1
+        what = "position of a symbol without a code"
+        expect(position < count, what, f"at most {count - 1}", position, at + used // 8)
+        number = take((kind_count - 1).bit_length())
+        expect(number < kind_count, "symbol without a code", f"at most number {kind_count - 1}", number, at + used // 8)
+        symbol = kinds[number]
+        has_code = symbol in coded[position // GROUP]
+        expect(not has_code, "symbol without a code", "one that has none", symbol, at + used // 8)
+        codeless.setdefault(position // GROUP, []).append((position % GROUP, symbol))
+    expect_equal("size of the list of symbols without a code", (used + 7) // 8, len(data), at)
+    expect(take(-used % 8) == 0, "unused bits of the list of symbols without a code", 0, "others", payload.at - 1)
+    return codeless
+
+
 def spread(dense: bytes, segments: list[int], kept: list[int]) -> bytes:
     """tensor 1, *Rest*: put zeros where the low part is not present."""
     ends = accumulate(kept)
@@ -667,12 +810,14 @@ def append_bits(values: list[int], width: int, plane: bytes) -> list[int]:
     return [value << width | bits for value, bits in zip(values, plane, strict=True)]
 
 
-def read_plane_data(group: Reader, plane: Plane, m: int) -> bytes:
-    """tensor 3: a plane's values over `m` elements, a byte for each."""
+def read_plane_data(group: Reader, plane: Plane, m: int, first: int = 0) -> bytes:
+    """tensor 3: a plane's values over `m` elements, a byte for each; the first is number `first` of the block."""
+    if plane.model is not None:
+        return read_modelled(group, plane.model, m, first)
     if plane.constant is not None:
         return bytes([plane.constant]) * m
     if plane.codes is not None:
-        return read_coded(group, plane.codes, m)
+        return read_coded(group, plane.codes[first // GROUP if len(plane.codes) > 1 else 0], m)
     return read_packed(group, plane.width, m)
 
 
@@ -718,6 +863,189 @@ def read_stream(stream: Reader, codes: CodeTable, count: int) -> bytes:
     expect_equal("size of a stream", (used + 7) // 8, len(data), start)
     expect(window == 0, "unused bits of a stream", 0, "others", stream.end - 1)
     values.reverse()
+    return bytes(values)
+
+
+def read_lanes(stream: Reader, states: StateTable, m: int) -> bytearray:
+    """tensor 3, *Lanes*: a group's symbols, those without a code as others."""
+    start, data = stream.at, stream.take(stream.left, "stream")
+    expect(len(data) >= 2 * LANES, "size of a stream of lanes", f"at least {2 * LANES}", len(data), start)
+    # Bytes are taken from here down.
+    taken = len(data) - 2 * LANES
+    lane_state = list(data[taken + LANES :])
+    # The bits that each lane has, the first one highest, and how many they are.
+    lane_bits, lane_count = [0] * LANES, [0] * LANES
+    for lane, byte in enumerate(data[taken : taken + LANES]):
+        expect(byte != 0, "first bits of a lane", "a bit that is 1", 0, start + taken + lane)
+        zeros = (byte & -byte).bit_length() - 1
+        lane_bits[lane], lane_count[lane] = byte >> (zeros + 1), 7 - zeros
+    for lane in range(min(m, LANES), LANES):
+        expect_equal("state of a lane without elements", 0, lane_state[lane], start + taken + LANES + lane)
+
+    values = bytearray()
+    for row in range(0, m, LANES):
+        values += bytes(states[state][0] for state in lane_state[: m - row])
+        # The lanes that have an element in the next row, and the bits that they need.
+        needs = [max(0, 9 - states[state][1].bit_length()) for state in lane_state[: max(0, m - row - LANES)]]
+        short = [lane for lane, needed in enumerate(needs) if lane_count[lane] < needed]
+        expect(len(short) <= taken, "bytes of a stream of lanes", f"at least {len(short)} left", taken, start)
+        taken -= len(short)
+        for lane, byte in zip(short, data[taken:], strict=False):
+            lane_bits[lane] = lane_bits[lane] << 8 | byte
+            lane_count[lane] += 8
+        for lane, needed in enumerate(needs):
+            lane_count[lane] -= needed
+            u, lane_bits[lane] = divmod(lane_bits[lane], 1 << lane_count[lane])
+            lane_state[lane] = ((states[lane_state[lane]][1] << needed) + u) % STATES
+    expect_equal("bytes of a stream of lanes that are left over", 0, taken, start)
+    expect_equal("bits of lanes that are left over", 0, sum(lane_count), start)
+    return values
+
+
+# ---- Modelled symbols (codecs/tensor 5) ----
+
+CLASSES = 64
+LOWEST_STATE = 1 << 16
+
+
+class Bits:
+    """Bits of the payload, the first of them lowest in its byte."""
+
+    def __init__(self, payload: Reader) -> None:
+        self.payload, self.byte, self.left = payload, 0, 0
+
+    def take(self, count: int, what: str) -> int:
+        value = 0
+        for place in range(count):
+            if self.left == 0:
+                self.byte, self.left = self.payload.u8(what), 8
+            value |= (self.byte & 1) << place
+            self.byte, self.left = self.byte >> 1, self.left - 1
+        return value
+
+    def take_difference(self, what: str) -> int:
+        size = 2
+        while self.take(1, what):
+            size += 1
+            expect(size <= 8, what, "at most 8 bits", "more", self.payload.at - 1)
+        z = (1 << size | self.take(size, what)) - 4
+        return z // 2 if z % 2 == 0 else -(z + 1) // 2
+
+
+def read_model(payload: Reader) -> Model:
+    """tensor 5, *Model*."""
+    form = payload.u8("form of a model")
+    kind, window, has_escape = form & 15, (form >> 4 & 7) + 1, form >> 7 == 1
+    expect(kind <= 8, "kind of a model", "at most 8", kind, payload.at - 1)
+    origin = payload.u8("origin")
+    start = payload.uint(2, "start")
+    first_class = payload.u8("first class")
+    escape = payload.u8("escape") if has_escape else None
+    columns = read_columns(payload)
+    at = payload.at
+    count = payload.u8("number of tables")
+    expect(1 <= count <= 32, "number of tables", "1 to 32", count, at)
+    ends = [*payload.take(count - 1, "ends of tables"), CLASSES]
+    rising = all(a < b for a, b in zip([0, *ends], ends, strict=False))
+    expect(rising, "ends of tables", "rising numbers from 1 to 63", ends[:-1], at + 1)
+    bits = Bits(payload)
+    tables: list[SlotTable] = []
+    for start_class, end in zip([0, *ends], ends, strict=False):
+        tables += [read_frequencies(bits, escape)] * (end - start_class)
+    expect_equal("unused bits of the tables", 0, bits.byte, payload.at - 1)
+    return Model(window, start, first_class, columns, [magnitude(kind, origin, s) for s in range(256)], tables)
+
+
+def read_columns(payload: Reader) -> bytes:
+    """tensor 5, *Model*: the scale of each column."""
+    at = payload.at
+    count = payload.varint("number of columns")
+    if count == 0:
+        return b""
+    expect(2 <= count <= 32768, "number of columns", "0 or 2 to 32768", count, at)
+    columns = read_coded(payload, read_code_table(payload), count)
+    expect(max(columns) <= 24, "scale of a column", "at most 24", max(columns), at)
+    return columns
+
+
+def magnitude(kind: int, origin: int, symbol: int) -> int:
+    """tensor 5, *Magnitude*."""
+    if kind == 8:
+        v = (symbol - origin) % 256
+        return 128 * min(v, 256 - v)
+    v = symbol - origin
+    if v < 0:
+        return 0
+    octave = v >> kind
+    return 1 << 14 if octave >= 14 else ((1 << kind) + v % (1 << kind) << octave) >> kind
+
+
+def read_frequencies(bits: Bits, escape: int | None) -> SlotTable:
+    """tensor 5, *Frequencies*."""
+    first, last = bits.take(8, "first symbol of a table"), bits.take(8, "last symbol of a table")
+    expect(first <= last, "last symbol of a table", f"at least {first}", last, bits.payload.at - 1)
+    escape_weight = 0 if escape is None else bits.take(7, "weight of the escape")
+    weights = [bits.take(7, "weight")]
+    for _ in range(first, last):
+        weights.append(weights[-1] + bits.take_difference("difference of weights"))
+        expect(0 <= weights[-1] <= 127, "weight", "0 to 127", weights[-1], bits.payload.at - 1)
+    at = bits.payload.at - 1
+    entries: list[tuple[int | None, int]] = [
+        (symbol, weight) for symbol, weight in enumerate(weights, start=first) if weight > 0
+    ]
+    expect(len(entries) > 0, "weights of a table", "one that is not 0", "only zeros", at)
+    expect(all(symbol != escape for symbol, _ in entries), "weight of the escape's symbol", 0, "more", at)
+    largest = max(range(len(entries)), key=lambda i: entries[i][1])
+    if escape_weight > 0:
+        entries.append((None, escape_weight))
+    expect(len(entries) >= 2, "entries of a table", "at least 2", 1, at)
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    shares = [scale[weight % 8] << weight // 8 for _, weight in entries]
+    frequencies = [1 + share * (4096 - len(shares)) // sum(shares) for share in shares]
+    frequencies[largest] += 4096 - sum(frequencies)
+    return [
+        (symbol, frequency, place)
+        for (symbol, _), frequency in zip(entries, frequencies, strict=True)
+        for place in range(frequency)
+    ]
+
+
+def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
+    """tensor 5, *Group* and *Class*."""
+    lanes = 4 if m >= 1024 else 1
+    each = math.ceil(m / lanes)
+    count = group.uint(2, "number of words")
+    at = group.at
+    states = [group.uint(4, "state") for _ in range(lanes)]
+    expect(min(states) >= LOWEST_STATE, "state", f"at least {LOWEST_STATE}", min(states), at)
+    words = group.section(2 * count, "words of a group")
+    means = [model.start << model.window] * lanes
+    values = bytearray(m)
+    quarters = (32768, 27554, 23170, 19484)
+    for step in range(each):
+        for lane in range(lanes):
+            position = lane * each + step
+            # Only the last lane may be shorter than the others.
+            if position >= m:
+                break
+            mean, x = means[lane], states[lane]
+            c = model.columns[(first + position) % len(model.columns)] if model.columns else 12
+            a = mean + 8
+            octave = a.bit_length() - 1
+            number = 8 * octave + (8 * a >> octave) % 8 + 2 * c - 24 - model.first_class
+            symbol, frequency, place = model.tables[max(0, min(CLASSES - 1, number))][x % 4096]
+            x = frequency * (x >> 12) + place
+            if x < LOWEST_STATE:
+                x = x << 16 | words.uint(2, "word")
+            if symbol is None:
+                symbol, x = x % 256, x >> 8
+                if x < LOWEST_STATE:
+                    x = x << 16 | words.uint(2, "word")
+            values[position], states[lane] = symbol, x
+            scaled = model.magnitudes[symbol] * (quarters[c % 4] >> c // 4) >> 12
+            means[lane] = mean - (mean >> model.window) + scaled
+    words.finish()
+    expect_equal("states at the end", [LOWEST_STATE] * lanes, states, at)
     return bytes(values)
 
 

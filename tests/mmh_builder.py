@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import xxhash
 from blake3 import blake3
@@ -298,6 +299,8 @@ def build_index(
 # ---- Tensor payloads ----
 
 GROUP = 32768
+LANES = 32
+STATES = 256
 
 
 @dataclass(frozen=True)
@@ -319,14 +322,50 @@ class Coded:
     last: int | None = None
 
 
+@dataclass(frozen=True)
+class Lanes:
+    """The plane of symbols in lanes: the frequencies of each code, and the code of each group if there are several.
+    `first` and `last` widen the tables; `stand_in` is written for values without a code (when None: the lowest one)."""
+
+    codes: Sequence[Mapping[int, int]]
+    chosen: Sequence[int] = ()
+    first: int | None = None
+    last: int | None = None
+    stand_in: int | None = None
+
+    def of_group(self, group: int) -> Mapping[int, int]:
+        return self.codes[self.chosen[group] if self.chosen else 0]
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """A symbol plane with one table for all classes, so that classes make no difference. The fields after
+    `escape_weight` are written as they are, true or not."""
+
+    weights: Sequence[int]
+    first: int
+    escape: int | None = None
+    escape_weight: int = 0
+    form: int = 0x32
+    start: int = 100
+    columns: bytes = b"\0"
+    ends: bytes = b"\x01"
+    last: int | None = None
+    table_tail: str = ""
+    state: int | None = None
+    word_count_change: int = 0
+    extra_words: bytes = b""
+
+
 PACKED = Packed()
-Mode = Constant | Packed | Coded
+Mode = Constant | Packed | Coded | Lanes | Modelled
 
 
 @dataclass
 class TensorParts:
     """The fields of a tensor payload, in order. `b0` is put together from the first five unless it is given; each
-    group is a list of the data of its planes that are not constant."""
+    group is a list of the data of its planes that are not constant. With lanes, the first of these is the size of the
+    stream, and the stream is the last."""
 
     log_size: int
     sign_moved: bool
@@ -342,8 +381,9 @@ class TensorParts:
     tail: bytes
     descriptors: list[bytes]
     presence: bytes
-    exceptions: bytes
     groups: list[list[bytes]]
+    exceptions: bytes
+    codeless: bytes = b""
     group_sizes: list[int] | None = None
     after: bytes = field(default=b"")
 
@@ -351,10 +391,11 @@ class TensorParts:
         b0 = self.log_size | self.sign_moved << 2 | self.zigzag << 3 | self.head_size << 4
         out = u8(b0 if self.b0 is None else self.b0)
         out += u8(self.t) + u8(self.drop) + u8(self.q) + u8(self.log_segment) + u16(self.base)
-        out += self.head + self.tail + b"".join(self.descriptors) + self.presence + self.exceptions
+        out += self.head + self.tail + b"".join(self.descriptors) + self.presence
         groups = [b"".join(group) for group in self.groups]
         sizes = [len(group) for group in groups] if self.group_sizes is None else self.group_sizes
-        return out + b"".join(u32(size) for size in sizes) + b"".join(groups) + self.after
+        out += b"".join(u32(size) for size in sizes) + b"".join(groups)
+        return out + self.exceptions + self.codeless + self.after
 
 
 def tensor_parts(
@@ -411,18 +452,24 @@ def tensor_parts(
     widths = [8, *plane_widths(h), *plane_widths(q)]
     modes = [PACKED] * len(widths) if modes is None else modes
     assert len(modes) == len(widths), f"there are {len(widths)} planes of the widths {widths}"
+    lanes = modes[0] if isinstance(modes[0], Lanes) else None
+    codeless: list[tuple[int, int]] = []
+    if lanes is not None:
+        codeless = [(p, s) for p, s in enumerate(symbols) if s not in lanes.of_group(p // GROUP)]
     groups: list[list[bytes]] = []
     for start in range(0, count, GROUP):
         stop = min(start + GROUP, count)
         kept = [low[i] for i in range(start, stop) if q and present[i >> log_segment]]
         planes = [symbols[start:stop], *cut_planes(high[start:stop], h), *cut_planes(kept, q)]
-        groups.append(
-            [
-                plane_data(values, width, mode)
-                for values, width, mode in zip(planes, widths, modes, strict=True)
-                if not isinstance(mode, Constant)
-            ]
-        )
+        group = [
+            plane_data(values, width, mode)
+            for values, width, mode in zip(planes, widths, modes, strict=True)
+            if not isinstance(mode, Constant | Lanes)
+        ]
+        if lanes is not None:
+            stream = lanes_stream(symbols[start:stop], lanes.of_group(start // GROUP), lanes.stand_in)
+            group = [u16(len(stream)), *group, stream]
+        groups.append(group)
     return TensorParts(
         log_size=size.bit_length() - 1,
         sign_moved=sign_moved,
@@ -438,8 +485,9 @@ def tensor_parts(
         tail=block[end:],
         descriptors=[descriptor(mode) for mode in modes],
         presence=presence_bitmap(present),
-        exceptions=exception_list(exceptions) if t > 8 else b"",
         groups=groups,
+        exceptions=exception_list(exceptions) if t > 8 else b"",
+        codeless=codeless_list(codeless) if lanes is not None else b"",
     )
 
 
@@ -485,6 +533,8 @@ def plane_data(values: Sequence[int], width: int, mode: Mode) -> bytes:
     """A plane's data in one group."""
     if isinstance(mode, Constant):
         return b""
+    if isinstance(mode, Modelled):
+        return modelled_plane(values, mode)
     return coded_plane(values, mode.lengths) if isinstance(mode, Coded) else packed_plane(values, width)
 
 
@@ -525,6 +575,71 @@ def canonical_codes(lengths: Mapping[int, int]) -> dict[int, str]:
     return codes
 
 
+def state_table(frequencies: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """The state of each value and number v."""
+    spread = [0] * STATES
+    at = 0
+    for value in sorted(frequencies):
+        for _ in range(frequencies[value]):
+            spread[at] = value
+            at = (at + 163) % STATES
+    states: dict[tuple[int, int], int] = {}
+    seen = dict.fromkeys(frequencies, 0)
+    for state, value in enumerate(spread):
+        states[value, frequencies[value] + seen[value]] = state
+        seen[value] += 1
+    return states
+
+
+def lanes_stream(values: Sequence[int], frequencies: Mapping[int, int], stand_in: int | None = None) -> bytes:
+    """A group's stream; values without a code are written as another one."""
+    states = state_table(frequencies)
+    if stand_in is None:
+        stand_in = min(frequencies)
+    values = [value if value in frequencies else stand_in for value in values]
+    # For each lane the bits of its steps in the order in which they are read, and its first state.
+    steps: list[list[str]] = []
+    begin: list[int] = []
+    for lane in range(LANES):
+        own = values[lane::LANES]
+        bits: list[str] = []
+        state = states[own[-1], frequencies[own[-1]]] if own else 0
+        for value in reversed(own[:-1]):
+            # The next state, with 256 added, is v followed by the bits u.
+            x, f = STATES + state, frequencies[value]
+            count = next(count for count in range(9) if f <= x >> count < 2 * f)
+            bits.append(f"{x % (1 << count):0{count}b}" if count else "")
+            state = states[value, x >> count]
+        steps.append(bits[::-1])
+        begin.append(state)
+    # The bits over a multiple of eight stand at the end; the others are taken a byte at a time, by the lanes in order.
+    whole = ["".join(bits) for bits in steps]
+    at = [len(bits) % 8 for bits in whole]
+    held = at.copy()
+    rows: list[bytes] = []
+    for row in range(max(map(len, steps))):
+        taken = bytearray()
+        for lane in range(LANES):
+            if row >= len(steps[lane]):
+                continue
+            count = len(steps[lane][row])
+            if held[lane] < count:
+                taken.append(int(whole[lane][at[lane] : at[lane] + 8], 2))
+                at[lane] += 8
+                held[lane] += 8
+            held[lane] -= count
+        rows.append(bytes(taken))
+    first = bytes(int(f"{bits[: len(bits) % 8]}1".ljust(8, "0"), 2) for bits in whole)
+    return b"".join(reversed(rows)) + first + bytes(begin)
+
+
+def flat_frequencies(values: Iterable[int]) -> dict[int, int]:
+    """Frequencies for two or more values that differ by at most one."""
+    ordered = sorted(set(values))
+    share, more = divmod(STATES, len(ordered))
+    return {value: share + (place < more) for place, value in enumerate(ordered)}
+
+
 def flat_lengths(symbols: Iterable[int]) -> dict[int, int]:
     """A complete code for two or more symbols, with lengths that differ by at most one."""
     ordered = sorted(set(symbols))
@@ -542,7 +657,73 @@ def skewed_lengths(symbols: Iterable[int]) -> dict[int, int]:
 def descriptor(mode: Mode) -> bytes:
     if isinstance(mode, Constant):
         return u8(0) + u8(mode.value)
+    if isinstance(mode, Lanes):
+        tables = b"".join(frequency_table(code, mode.first, mode.last) for code in mode.codes)
+        return u8(3) + u8(len(mode.codes)) + tables + bytes(mode.chosen)
+    if isinstance(mode, Modelled):
+        return u8(4) + model(mode)
     return u8(2) + code_table(mode) if isinstance(mode, Coded) else u8(1)
+
+
+def model(mode: Modelled) -> bytes:
+    """The descriptor of a modelled plane, after its mode."""
+
+    def bits(value: int, count: int) -> str:
+        return f"{value:0{count}b}"[::-1]
+
+    last = mode.first + len(mode.weights) - 1 if mode.last is None else mode.last
+    string = bits(mode.first, 8) + bits(last, 8)
+    string += bits(mode.escape_weight, 7) if mode.escape is not None else ""
+    string += bits(mode.weights[0], 7)
+    for before, weight in pairwise(mode.weights):
+        z = 2 * abs(weight - before) - (weight < before) + 4
+        size = z.bit_length() - 1
+        string += "1" * (size - 2) + "0" + bits(z - (1 << size), size)
+    string += mode.table_tail
+    string += "0" * (-len(string) % 8)
+    table = bytes(int(string[at : at + 8][::-1], 2) for at in range(0, len(string), 8))
+    form = mode.form | (mode.escape is not None) << 7
+    escape = b"" if mode.escape is None else u8(mode.escape)
+    return u8(form) + u8(0) + u16(mode.start) + u8(0) + escape + mode.columns + mode.ends + table
+
+
+def modelled_plane(values: Sequence[int], mode: Modelled) -> bytes:
+    """The number of words, the states and the words: rANS, last element first."""
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    weights: dict[int | None, int] = dict(enumerate(mode.weights, start=mode.first)) | {None: mode.escape_weight}
+    shares = {symbol: scale[w % 8] << w // 8 for symbol, w in weights.items() if w > 0}
+    frequencies = {s: 1 + share * (4096 - len(shares)) // sum(shares.values()) for s, share in shares.items()}
+    frequencies[mode.first + list(mode.weights).index(max(mode.weights))] += 4096 - sum(frequencies.values())
+    starts = dict(zip(frequencies, accumulate(frequencies.values(), initial=0), strict=False))
+    lanes = 4 if len(values) >= 1024 else 1
+    each = (len(values) + lanes - 1) // lanes
+    states = [1 << 16] * lanes
+    words: list[int] = []
+    for step in reversed(range(each)):
+        for lane in reversed(range(lanes)):
+            if (position := lane * each + step) >= len(values):
+                continue
+            symbol, x = values[position], states[lane]
+            if symbol not in frequencies:
+                if x >= 1 << 24:
+                    words.append(x % 65536)
+                    x >>= 16
+                x = x << 8 | symbol
+            coded = symbol if symbol in frequencies else None
+            frequency = frequencies[coded]
+            if x >= frequency << 20:
+                words.append(x % 65536)
+                x >>= 16
+            states[lane] = x // frequency * 4096 + x % frequency + starts[coded]
+    states[0] = states[0] if mode.state is None else mode.state
+    out = u16(len(words) + mode.word_count_change) + b"".join(u32(state) for state in states)
+    return out + b"".join(u16(word) for word in reversed(words)) + mode.extra_words
+
+
+def frequency_table(frequencies: Mapping[int, int], first: int | None = None, last: int | None = None) -> bytes:
+    first = min(frequencies) if first is None else first
+    last = max(frequencies) if last is None else last
+    return u8(first) + u8(last) + bytes(frequencies.get(value, 0) for value in range(first, last + 1))
 
 
 def code_table(mode: Coded) -> bytes:
@@ -569,3 +750,40 @@ def exception_list(exceptions: Sequence[tuple[int, int]], count: int | None = No
         out += varint(position - before - 1) + u16(T)
         before = position
     return out
+
+
+def codeless_list(
+    codeless: Sequence[tuple[int, int]],
+    r: int = 4,
+    *,
+    kinds: Sequence[int] | None = None,
+    count: int | None = None,
+    long: int = 24,
+    more_bits: str = "",
+) -> bytes:
+    """Symbols without a code as (position, symbol). What is None is made right; gaps of `long` units and more are
+    written in full; `more_bits` follow the others."""
+    out = varint(len(codeless) if count is None else count)
+    if not codeless:
+        return out
+    if kinds is None:
+        kinds = sorted({symbol for _, symbol in codeless})
+    width = (len(kinds) - 1).bit_length()
+
+    def lowest_first(value: int, size: int) -> str:
+        return f"{value:0{size}b}"[::-1] if size else ""
+
+    bits = ""
+    before = -1
+    for position, symbol in codeless:
+        gap = position - before - 1
+        if gap >> r >= long:
+            bits += "0" * 24 + "1" + lowest_first(gap, 24)
+        else:
+            bits += "0" * (gap >> r) + "1" + lowest_first(gap % (1 << r), r)
+        bits += lowest_first(kinds.index(symbol), width)
+        before = position
+    bits += more_bits
+    bits += "0" * (-len(bits) % 8)
+    out += u8(r) + u8(len(kinds) - 1) + bytes(kinds)
+    return out + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mmh_rs as mmh
+from mmh_builder import build, tensor_frame
 from mmh_rs import _core
-from verdicts import assert_same, by_engine, by_spec
+from verdicts import assert_same, by_engine, by_spec, decoder
 
 CODECS = [codec for codec in _core.CODECS if codec != "auto"]
 WIDTHS = {
@@ -95,6 +96,37 @@ def test_levels(dtype: str | None, level: int) -> None:
     round_trip(weights(dtype or "BF16", 3000), dtype, level=level)
 
 
+@pytest.mark.parametrize("level", [1, 2, 5, 8])
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
+@pytest.mark.parametrize("count", [1023, 1024, 5000, GROUP + 31, 2 * GROUP + 33])
+def test_floats_of_several_sizes(dtype: str, level: int, count: int) -> None:
+    round_trip(weights(dtype, count, count), dtype, level=level)
+
+
+@pytest.mark.parametrize("level", [1, 2, 5, 8])
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
+def test_groups_that_are_not_alike(dtype: str, level: int) -> None:
+    """Several codes for the symbols, where a level has them, and fields that none of them has."""
+    random = np.random.default_rng(9)
+    count = 8 * GROUP
+    values = random.normal(0, 1, count) * np.repeat([0.01, 30, 1e-3, 30], 2 * GROUP)
+    values[random.integers(0, count, 30)] = [np.nan, np.inf, -0.0, 1e-7, 6e4, -1e-30] * 5
+    if dtype == "F16":
+        data = values.astype(np.float16).tobytes()
+    else:
+        single = values.astype(np.float32)
+        data = single.tobytes() if dtype == "F32" else single.view(np.uint16)[1::2].tobytes()
+    blob = round_trip(data, dtype, level=level)
+    if level == 5:
+        assert any(descriptor[:1] == b"\x03" and descriptor[1] > 1 for descriptor in symbol_descriptors(blob))
+
+
+def symbol_descriptors(blob: bytes) -> list[bytes]:
+    """How the descriptor of the plane of symbols begins, for each tensor frame without a head and a tail."""
+    frames = [frame for frame in decoder.decode(blob).frames if frame.codec == "tensor"]
+    return [blob[frame.at + 24 :][7:16] for frame in frames]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("dtype", ["BF16", "F64", None])
 def test_codecs(dtype: str | None, codec: str) -> None:
@@ -107,6 +139,28 @@ def test_rows_that_were_upcast() -> None:
     rows[::2] &= 0xFFFF0000
     blob = round_trip(rows.tobytes(), "F32")
     assert len(blob) < 0.7 * rows.nbytes
+
+
+@pytest.mark.parametrize("count", [1024, 1027, 4096, GROUP, GROUP + 1, GROUP + 1030])
+@pytest.mark.parametrize("dtype", [*FLOATS, "I8", "U8"])
+def test_scales_that_change(dtype: str, count: int) -> None:
+    """Numbers for which the engine makes a model of the symbols."""
+    size = np.repeat(2.0 ** np.random.default_rng(6).integers(-4, 4, count // 128 + 1), 128)[:count]
+    columns = np.tile(2.0 ** np.random.default_rng(7).integers(-4, 4, 64), count // 64 + 1)[:count]
+    values = np.random.default_rng(8).normal(0, 0.02, count) * size * columns
+    data = {
+        "F64": lambda: values.tobytes(),
+        "F32": lambda: values.astype(np.float32).tobytes(),
+        "F16": lambda: values.astype(np.float16).tobytes(),
+        "BF16": lambda: (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes(),
+        "F8_E5M2": lambda: (values.astype(np.float16).view(np.uint16) >> 8).astype(np.uint8).tobytes(),
+        "F8_E4M3": lambda: (values.astype(np.float16).view(np.uint16) >> 7).astype(np.uint8).tobytes(),
+        "I8": lambda: np.clip(values * 500, -128, 127).astype(np.int8).tobytes(),
+        "U8": lambda: np.clip(values * 500 + 128, 0, 255).astype(np.uint8).tobytes(),
+    }[dtype]()
+    smaller = len(round_trip(data, dtype, level="max"))
+    if count >= GROUP:
+        assert smaller < len(mmh.compress(data, dtype=dtype, level=6))
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1, 2])
@@ -149,7 +203,7 @@ def test_any_shape(shape: list[int], dtype: str) -> None:
 
 # ---- Damage ----
 
-SMALL = [*CODECS, "upcast"]
+SMALL = [*CODECS, "upcast", "lanes", "model"]
 
 
 def small(codec: str) -> tuple[bytes, bytes]:
@@ -158,6 +212,16 @@ def small(codec: str) -> tuple[bytes, bytes]:
         values = np.frombuffer(weights("F32", 512), np.uint32).copy()
         values[:256] &= 0xFFFF0000
         return mmh.compress(values.tobytes(), dtype="F32", codec="tensor"), values.tobytes()
+    if codec == "lanes":
+        data = weights("BF16", 1025)
+        blob = mmh.compress(data, dtype="BF16", level=1)
+        assert symbol_descriptors(blob)[0][:2] == b"\x03\x01"
+        return blob, data
+    if codec == "model":
+        size = np.repeat(2.0 ** np.arange(-8, 8), 80)
+        values = np.random.default_rng(9).normal(0, 0.02, size.size) * size
+        data = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        return mmh.compress(data, dtype="BF16", level="max"), data
     data = weights("BF16", 300) if codec in ("tensor", "store") else b"a tensor, again: " * 20
     return mmh.compress(data, dtype="BF16" if codec == "tensor" else None, codec=codec), data
 
@@ -192,6 +256,31 @@ def test_bytes_put_in_and_taken_out(codec: str) -> None:
     for at in range(0, len(blob), 3):
         assert isinstance(by_engine(blob[:at] + b"\0" + blob[at:]), str) or blob[at : at + 1] == b"\0"
         assert isinstance(by_engine(blob[:at] + blob[at + 1 :]), str)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
+@pytest.mark.parametrize("level", [1, 5])
+def test_damaged_lanes(dtype: str, level: int) -> None:
+    """What the specification makes of a damaged payload, the engine does too, if the checksum lets it."""
+    data = weights(dtype, 1200)
+    blob = mmh.compress(data, dtype=dtype, level=level)
+    (frame,) = decoder.decode(blob).frames
+    payload = blob[frame.at + 24 :][: frame.stored]
+    assert payload[7] == 3
+    random = np.random.default_rng(level)
+    accepted = 0
+    for _ in range(1500):
+        damaged = bytearray(payload)
+        # The fields at the front, or anything.
+        damaged[random.integers(0, random.choice([40, len(payload)]))] ^= 1 << random.integers(0, 8)
+        try:
+            restored = decoder.decode_tensor(decoder.Reader(bytes(damaged), 0, len(damaged), "payload"), len(data))
+        except decoder.Corrupt:
+            restored = None
+        made = by_engine(build([tensor_frame(bytes(damaged), data if restored is None else restored)]))
+        assert made == ("corrupt" if restored is None else restored)
+        accepted += restored is not None
+    assert 0 < accepted < 1500
 
 
 # ---- Runs ----

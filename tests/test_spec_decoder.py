@@ -27,21 +27,26 @@ from mmh_builder import (
     Coded,
     Constant,
     Frame,
+    Lanes,
     Mode,
     Tensor,
     TensorParts,
     build,
     coded_stream,
+    codeless_list,
     copy,
     exception_list,
+    flat_frequencies,
     flat_lengths,
     join_element,
+    lanes_stream,
     lz4,
     packed_plane,
     pattern,
     plane_widths,
     skewed_lengths,
     split_element,
+    state_table,
     store,
     string,
     tensor_frame,
@@ -507,6 +512,12 @@ def decode_parts(parts: TensorParts, block: bytes) -> None:
         assert decode(build([tensor_frame(payload, block)])).source == block
 
 
+def decode_tensor_parts(parts: TensorParts, raw: int) -> bytes:
+    payload = parts.to_bytes()
+    restored: bytes = decoder.decode_tensor(decoder.Reader(payload, 0, len(payload), "tensor payload"), raw)
+    return restored
+
+
 def test_split_and_join() -> None:
     """The steps of section 1 on numbers worked out by hand."""
     # BF16 -1.5: sign 1, exponent 0x7f, mantissa 0x40.
@@ -536,6 +547,22 @@ def test_packed_by_hand() -> None:
 def test_coded_by_hand() -> None:
     # The codes are 0, 10 and 11; the bits, from the first, are 11 10 0.
     assert coded_stream([0, 1, 2], {0: 1, 1: 2, 2: 2}) == bytes([0b00000111])
+
+
+def test_lanes_by_hand() -> None:
+    frequencies = {0: 192, 1: 64}
+    states = state_table(frequencies)
+    # The example of the specification.
+    assert (states[0, 192], states[1, 127], states[1, 64]) == (0, 255, 18)
+    # One row: a lane's only state is the first of its value, and there are no bits.
+    assert lanes_stream([0, 1], frequencies) == b"\x80" * 32 + bytes([0, 18]) + bytes(30)
+    # The state before 18 with value 0 has v = 256 + 18 over 2: 137, too small; so b = 0 and v = 274.
+    assert lanes_stream([0] + [1] * 32, frequencies) == b"\x80" * 32 + bytes([states[0, 274]]) + bytes([18]) * 31
+    # With value 1 it has v = 274 over 4, which leaves the bits 1 and 0.
+    begin = bytes([states[1, 68]]) + bytes([18]) * 31
+    assert lanes_stream([1] * 33, frequencies) == b"\xa0" + b"\x80" * 31 + begin
+    # For a value without a code, another one is written.
+    assert lanes_stream([7], frequencies, 1) == lanes_stream([1], frequencies)
 
 
 def test_payload_by_hand() -> None:
@@ -598,6 +625,9 @@ def test_all_cuts(E: int, how: str) -> None:
                 if width == 8:
                     modes[i] = Coded(flat_lengths(range(256)))
             decode_parts(tensor_parts(block, modes=modes, **options), block)
+            # A code that leaves symbols out.
+            modes[0] = Lanes([flat_frequencies(rng.sample(range(256), 60))])
+            decode_parts(tensor_parts(block, modes=modes, **options), block)
 
 
 def test_bases_and_exceptions() -> None:
@@ -621,6 +651,80 @@ def test_groups_and_streams(count: int) -> None:
     decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=wide), block)
 
 
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 95, 1023, GROUP - 1, GROUP, GROUP + 1, GROUP + 33])
+def test_groups_in_lanes(count: int) -> None:
+    rng = random.Random(count)
+    symbols = list(range(100, 113))
+    block = block_of(rng.choices([s << 7 for s in symbols], weights=[2**-i for i in range(13)], k=count), 16)
+    skewed = {100: 128, 101: 64, 102: 32, 103: 16, 104: 8, 105: 4, 106: 2, 107: 1, 108: 1}
+    for code in (skewed, flat_frequencies(symbols), {100: 255, 112: 1}, flat_frequencies(range(256))):
+        for modes in ([Lanes([code]), Constant(0)], [Lanes([code], first=min(code), stand_in=max(code)), PACKED]):
+            decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=modes), block)
+
+
+def test_codes_of_groups() -> None:
+    rng = random.Random(7)
+    centres = [40, 90, 40, 200]
+    block = bytes(rng.choice([0, 1, 1, 2, 2, 2]) + c for c in centres for _ in range(GROUP))[: 3 * GROUP + 5]
+    wide = [flat_frequencies([c, c + 1, c + 2]) for c in (40, 90, 200)]
+    right = Lanes(wide, [0, 1, 0, 2])
+    parts = tensor_parts(block, element_bits=8, t=8, modes=[right])
+    assert (parts.exceptions, parts.codeless) == (b"", b"\0")
+    decode_parts(parts, block)
+    # A wrong choice leaves all elements of the last group without a code, and codes need not be used.
+    wrong = Lanes([*wide, *[{0: 1, 255: 255}] * 13], [0, 1, 0, 0])
+    parts = tensor_parts(block, element_bits=8, t=8, modes=[wrong])
+    assert parts.codeless[:1] == b"\x05"
+    decode_parts(parts, block)
+    decode_parts(tensor_parts(block[:GROUP], element_bits=8, t=8, modes=[Lanes(wide, [0])]), block[:GROUP])
+
+
+def test_symbols_without_a_code_by_hand() -> None:
+    """The example of the specification."""
+    assert codeless_list([(0, 9), (6, 9)], 1, kinds=[3, 9]) == bytes.fromhex("02 01 01 03 09 e5")
+    # One symbol takes no bits; a gap of 24 units is written in full.
+    assert codeless_list([(2, 7)], 0) == bytes.fromhex("01 00 00 07 04")
+    assert codeless_list([(24, 7)], 0) == bytes.fromhex("01 00 00 07") + (1 << 24 | 24 << 25).to_bytes(7, "little")
+    assert codeless_list([]) == b"\0"
+
+
+def test_exceptions_in_lanes() -> None:
+    # T of 0, with symbols, below and above them.
+    fields = [0, 1, 99, 100, 101, 102, 354, 355, 356, 1023] * 7
+    block = block_of([T << 6 | 5 for T in fields], 16)
+    for code in ({0: 100, 1: 156}, {0: 1, 255: 255}, {1: 128, 254: 128}, flat_frequencies(range(256))):
+        parts = tensor_parts(block, element_bits=16, t=10, base=100, modes=[Lanes([code]), *[PACKED] * 2])
+        # Exceptions have the symbol 0, with a code or without.
+        symbols = [T - 100 if 101 <= T <= 355 else 0 for T in fields]
+        missing = [(i, T) for i, (T, s) in enumerate(zip(fields, symbols, strict=True)) if T and not s]
+        assert parts.exceptions == exception_list(missing)
+        assert parts.codeless == codeless_list([(i, s) for i, s in enumerate(symbols) if s not in code])
+        decode_parts(parts, block)
+    # Values outside of T have codes or are in the list, and are cut off.
+    block = bytes([1, 2, 3] * 30)
+    parts = tensor_parts(block, element_bits=8, t=7, modes=[Lanes([{1: 200, 128: 56}]), PACKED])
+    decode_parts(parts, block)
+    parts.codeless = codeless_list([(4, 129)])
+    restored = decode_tensor_parts(parts, len(block))
+    assert set(restored) <= {2, 3} and restored[4] >> 1 == 1
+
+
+@pytest.mark.parametrize("r", [0, 1, 7, 15])
+def test_gaps_and_kinds_of_symbols_without_a_code(r: int) -> None:
+    rng = random.Random(r)
+    for kinds in (1, 2, 3, 16, 17, 254):
+        places = sorted({0, 1, 2, 24, 50, GROUP - 1, GROUP, GROUP + 4999} | set(rng.sample(range(GROUP + 5000), 40)))
+        block = bytearray(rng.choice([254, 255]) for _ in range(GROUP + 5000))
+        for at in places:
+            block[at] = rng.randrange(kinds)
+        parts = tensor_parts(bytes(block), element_bits=8, t=8, modes=[Lanes([{254: 100, 255: 156}])])
+        codeless = [(at, block[at]) for at in places]
+        for long in (24, 5):
+            # Symbols that are not used may be in the list.
+            parts.codeless = codeless_list(codeless, r, kinds=range(kinds), long=long)
+            decode_parts(parts, bytes(block))
+
+
 @pytest.mark.parametrize("log_segment", range(4, 16))
 def test_segments(log_segment: int) -> None:
     rng = random.Random(log_segment)
@@ -633,6 +737,7 @@ def test_segments(log_segment: int) -> None:
     decode_parts(
         tensor_parts(block, present=present, modes=[PACKED, Coded(flat_lengths(range(256)))], **options), block
     )
+    decode_parts(tensor_parts(block, present=present, modes=[Lanes([{3: 9, 4: 247}]), PACKED], **options), block)
     nowhere = block_of([3 << 12] * count, 16)
     for mode in (PACKED, Coded({0: 1, 1: 1}), Constant(9)):
         decode_parts(tensor_parts(nowhere, modes=[Constant(3), mode], **options), nowhere)
@@ -721,7 +826,8 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
         ({}, edit(log_segment=4), r"lambda: expected 0, found 4"),
         ({}, edit(base=1), r"base: expected 0, since t is at most 8, found 1 at byte 5"),
         (TEN, edit(base=1024), r"base: expected below 2\^10, found 1024 at byte 5"),
-        ({}, replace_descriptor(0, b"\x03"), r"mode of a plane: expected 0, 1 or 2, found 3 at byte 7"),
+        ({}, replace_descriptor(0, b"\x05"), r"mode of a plane: expected 0 to 4, found 5 at byte 7"),
+        ({}, replace_descriptor(1, b"\x03"), r"mode of a plane: expected 0, 1 or 2, found 3 at byte 8"),
         ({"t": 4}, replace_descriptor(2, b"\x02"), r"mode of a plane: expected 0 or 1, since it has 4 bits, found 2"),
         ({"t": 4}, replace_descriptor(2, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),
         ({"t": 4}, replace_descriptor(0, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),
@@ -762,10 +868,12 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
             r"T of an exception: expected one without a symbol, found 455",
         ),
         (TEN, edit(exceptions=exception_list([(0, 456)])), r"symbol of an exception: expected 0, found 54"),
-        ({}, edit(group_sizes=[3999]), r"sum of the group sizes: expected 4000, found 3999"),
-        ({}, edit(group_sizes=[2**32 - 1]), r"sum of the group sizes: expected 4000, found 4294967295"),
+        ({}, edit(group_sizes=[3999]), r"end of the tensor payload: expected no more bytes, found 1 left over"),
+        ({}, edit(group_sizes=[2**32 - 1]), r"group 0: expected 4294967295 bytes, found 4000 left"),
         ({}, edit(group_sizes=[], groups=[]), r"group sizes: expected 4 bytes, found 0"),
-        ({}, edit(after=b"\0"), r"sum of the group sizes: expected 4001, found 4000"),
+        ({}, edit(after=b"\0"), r"end of the tensor payload: expected no more bytes, found 1 left over"),
+        (TEN, edit(after=b"\0"), r"end of the tensor payload: expected no more bytes, found 1 left over"),
+        (TEN, edit(exceptions=b""), r"number of exceptions: expected 1 bytes, found 0 left"),
         (
             {},
             replace_plane(1, lambda data: data[:-1]),
@@ -793,6 +901,123 @@ def test_lies_of_the_tensor_codec(options: dict[str, Any], change: Callable[[Ten
     parts = bf16(**options)
     change(parts)
     refuse_parts(parts, len(BF16), message)
+
+
+def in_lanes() -> TensorParts:
+    modes: list[Mode] = [Lanes([flat_frequencies(range(0x7F, 0x8F))]), PACKED]
+    return tensor_parts(BF16, element_bits=16, t=8, sign_moved=True, modes=modes)
+
+
+def change_stream(change: Callable[[bytearray], bytes | bytearray | None]) -> Callable[[TensorParts], None]:
+    """Change the stream of the only group, and set its size right."""
+
+    def apply(parts: TensorParts) -> None:
+        stream = bytearray(parts.groups[0][-1])
+        changed = change(stream)
+        parts.groups[0][-1] = bytes(stream if changed is None else changed)
+        parts.groups[0][0] = u16(len(parts.groups[0][-1]))
+
+    return apply
+
+
+def set_byte(at: int, value: int) -> Callable[[TensorParts], None]:
+    def change(stream: bytearray) -> None:
+        stream[at] = value
+
+    return change_stream(change)
+
+
+def one_code(*table: int) -> Callable[[TensorParts], None]:
+    return replace_descriptor(0, b"\x03\x01" + bytes(table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replace_descriptor(0, b"\x03\x00"), r"number of codes: expected 1 to 16, found 0 at byte 8"),
+        (replace_descriptor(0, b"\x03\x11" + b"\x7f\x80\x80\x80" * 17), r"number of codes: .*, found 17"),
+        (one_code(0x7F, 0x7F, 128), r"last value of the frequencies: expected more than the first, 127, found 127"),
+        (one_code(0x80, 0x7F, 128), r"last value of the frequencies: expected more than the first, 128, found 127"),
+        (one_code(0x7E, 0x80, 0, 64, 192), r"first of the frequencies: expected more than 0, found 0 at byte 11"),
+        (one_code(0x7F, 0x81, 64, 192, 0), r"last of the frequencies: expected more than 0, found 0 at byte 13"),
+        (one_code(0x7F, 0x80, 64, 191), r"sum of the frequencies: expected 256, found 255"),
+        (one_code(0x7F, 0x80, 64, 193), r"sum of the frequencies: expected 256, found 257"),
+        (
+            replace_descriptor(0, b"\x03\x02" + b"\x7f\x80\x40\xc0" * 2 + b"\x02"),
+            r"code of a group: expected at most 1, found 2",
+        ),
+        (lambda parts: parts.groups[0].clear(), r"size of a stream of lanes: expected 2 bytes, found 0 left"),
+        (replace_plane(0, lambda _: u16(0xFFFF)), r"size of a stream of lanes: expected at most \d+, found 65535"),
+        (change_stream(lambda stream: stream[-63:]), r"size of a stream of lanes: expected at least 64, found 63"),
+        (change_stream(lambda _: b""), r"size of a stream of lanes: expected at least 64, found 0"),
+        (change_stream(lambda stream: stream[1:]), r"bytes of a stream of lanes: expected at least \d+ left"),
+        (change_stream(lambda stream: b"\0" + stream), r"lanes that are left over: expected 0, found 1"),
+        (set_byte(-64, 0), r"first bits of a lane: expected a bit that is 1, found 0"),
+        (set_byte(-33, 0), r"first bits of a lane: expected a bit that is 1, found 0"),
+        (replace_plane(1, lambda data: data[:-1]), r"packed plane: expected 2000 bytes, found 1999 left in the group"),
+        (replace_plane(1, lambda data: data + b"\0"), r"end of the group 0: expected no more bytes, found 1 left"),
+        (edit(codeless=codeless_list([(0, 0x7F)])), r"symbol without a code: expected one that has none, found 127"),
+        (
+            edit(codeless=codeless_list([(0, 3), (2000, 3)])),
+            r"position of a symbol .*: expected at most 1999, found 2000",
+        ),
+        (edit(codeless=codeless_list([(2**24 - 1, 3)], 0)), r"position of a symbol .* found 16777215"),
+        (edit(codeless=b"\1"), r"number of symbols without a code: expected at most 0, found 1"),
+        (
+            edit(codeless=varint(2**40) + bytes(9)),
+            r"number of symbols without a code: expected at most 72, found 10995",
+        ),
+        (edit(codeless=b""), r"number of symbols without a code: expected 1 bytes, found 0 left"),
+        (edit(codeless=codeless_list([(0, 3)], 16)), r"r: expected at most 15, found 16"),
+        (edit(codeless=b"\1\0\1\5"), r"symbols without a code: expected 2 bytes, found 1 left"),
+        (edit(codeless=codeless_list([(0, 3)], kinds=[4, 3])), r"symbols without a code: expected ascending ones"),
+        (edit(codeless=codeless_list([(0, 3)], kinds=[3, 3])), r"symbols without a code: expected ascending ones"),
+        (edit(codeless=bytes([1, 0, 2, 3, 4, 5, 0b111])), r"symbol without a code: expected at most number 2, found 3"),
+        (edit(codeless=bytes([1, 0, 0, 3, 0])), r"list of symbols without a code: expected more bits, found its end"),
+        (edit(codeless=bytes([1, 0, 0, 3, 0, 0, 0, 2])), r"zeros of a gap: expected at most 24, found 25"),
+        (edit(codeless=bytes([1, 0, 0, 3, 3])), r"unused bits of the list of symbols without a code: expected 0"),
+        (edit(codeless=bytes([1, 0, 0, 3, 1, 0])), r"size of the list of symbols without a code: expected 1, found 2"),
+        (edit(codeless=codeless_list([(0, 3)], count=4)), r"list of symbols without a code: expected more bits"),
+        (edit(exceptions=b"\0"), r"size of the list|end of the tensor payload"),
+        (edit(after=b"\0"), r"end of the tensor payload: expected no more bytes, found 1 left over"),
+    ],
+)
+def test_lies_of_lanes(change: Callable[[TensorParts], None], message: str) -> None:
+    parts = in_lanes()
+    decode_parts(parts, BF16)
+    change(parts)
+    refuse_parts(parts, len(BF16), message)
+    payload = parts.to_bytes()
+    assert len(payload) <= len(BF16)
+    assert by_engine(build([tensor_frame(payload, BF16)])) == "corrupt"
+
+
+def test_symbols_with_a_code_in_another_group_alone() -> None:
+    block = bytes([5, 6] * (GROUP // 2) + [7, 8] * 40)
+    parts = tensor_parts(block, element_bits=8, t=8, modes=[Lanes([{5: 128, 6: 128}, {7: 128, 8: 128}], [0, 1])])
+    decode_parts(parts, block)
+    parts.codeless = codeless_list([(GROUP - 1, 6)])
+    refuse_parts(parts, len(block), r"symbol without a code: expected one that has none, found 6")
+    parts.codeless = codeless_list([(GROUP, 6)])
+    assert decode_tensor_parts(parts, len(block)) == block[:GROUP] + b"\x06" + block[GROUP + 1 :]
+
+
+def test_bits_and_lanes_that_are_left_over() -> None:
+    block = block_of([7 << 56, 8 << 56] * 8, 64)
+    options: dict[str, Any] = {"element_bits": 64, "t": 8, "drop": 56, "modes": [Lanes([{7: 128, 8: 128}])]}
+    decode_parts(tensor_parts(block, **options), block)
+    # A lane of one element takes no bits; lanes from 16 on have no elements.
+    for at, value, message in (
+        (-64, 0b11000000, r"bits of lanes that are left over: expected 0, found 1"),
+        (-64, 0b01000000, r"bits of lanes that are left over: expected 0, found 1"),
+        (-33, 0b11111111, r"bits of lanes that are left over: expected 0, found 7"),
+        (-1, 1, r"state of a lane without elements: expected 0, found 1"),
+        (-16, 255, r"state of a lane without elements: expected 0, found 255"),
+    ):
+        changed = tensor_parts(block, **options)
+        set_byte(at, value)(changed)
+        refuse_parts(changed, len(block), message)
+        assert by_engine(build([tensor_frame(changed.to_bytes(), block)])) == "corrupt"
 
 
 def tiny(values: Sequence[int], **options: Any) -> tuple[TensorParts, int]:
@@ -923,7 +1148,10 @@ def test_hostile_tensor_payloads() -> None:
     modes: list[Mode] = [Coded(flat_lengths(range(40))), Coded(flat_lengths(range(256))), *[PACKED] * 4]
     options: dict[str, Any] = {"element_bits": 32, "t": 10, "base": 480, "drop": 2, "q": 11}
     payload = tensor_parts(block, modes=modes, **options).to_bytes()
-    for _ in range(3000):
+    in_lanes: list[Mode] = [Lanes([flat_frequencies(range(20)), {0: 156, 19: 100}], [1]), *modes[1:]]
+    for number in range(3000):
+        if number == 1500:
+            payload = tensor_parts(block, modes=in_lanes, **options).to_bytes()
         damaged = bytearray(payload)
         for _ in range(rng.randint(1, 2)):
             damaged[rng.randrange(min(len(payload), rng.choice([8, 200, 5000])))] = rng.randrange(256)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,35 @@ def by_hand() -> Iterator[Vector]:
     for bits in (8, 16, 32, 64):
         for how in ("plain", "moved", "zigzag"):
             yield coded_elements(bits, how)
+    yield from lanes_by_hand()
+    for count in (300, 1026):
+        yield modelled_by_hand(count, HILL)
+    yield modelled_by_hand(301, TWO, "two")
+    yield modelled_by_hand(2000, HILL, "columns", columns=COLUMNS)
+
+
+HILL: dict[str, Any] = {"weights": [70, 0, 85, 100, 99, 40], "first": 3, "escape": 4, "escape_weight": 20}
+"""A table of five symbols and the escape, which stands at symbol 4; others are escaped."""
+TWO: dict[str, Any] = {"weights": [1, 127], "first": 7}
+"""A table of two symbols of which one is as rare as can be, and no escape."""
+COLUMNS = b"\x03" + bytes([10, 12, 0x12, 0x02]) + b"\x01\0\x1a"
+"""Three columns of scales 12, 10 and 11, with codes of 2, 1 and 2 bits, last column first."""
+
+
+def modelled_block(count: int, table: dict[str, Any]) -> bytes:
+    """Elements of 16 bits: a top byte of the table's symbols, or another if there is an escape, and a zero."""
+    random = np.random.default_rng(count)
+    symbols = [table["first"] + i for i, weight in enumerate(table["weights"]) if weight > 0]
+    symbols = 4 * symbols + ([4, 0, 255] if "escape" in table else [])
+    tops = random.choice(symbols, size=count)
+    return b"".join(bytes([0, int(top)]) for top in tops)
+
+
+def modelled_by_hand(count: int, table: dict[str, Any], label: str = "", **fields: Any) -> Vector:
+    block = modelled_block(count, table)
+    modes: list[mb.Mode] = [mb.Modelled(**table, **fields), mb.Constant(0)]
+    payload = mb.tensor_parts(block, element_bits=16, t=8, modes=modes).to_bytes()
+    return f"hand-modelled-{label or count}", mb.build([mb.tensor_frame(payload, block)]), block
 
 
 def coded_elements(bits: int, how: str) -> Vector:
@@ -78,6 +107,77 @@ def coded_elements(bits: int, how: str) -> Vector:
     modes: list[mb.Mode] = [mb.Coded(mb.skewed_lengths([3, 4, 5, 9])), *[mb.PACKED] * len(mb.plane_widths(bits - t))]
     payload = mb.tensor_parts(block, modes=modes, **cut).to_bytes()
     return f"hand-tensor-{bits}-{how}", mb.build([mb.tensor_frame(payload, block)]), block
+
+
+def lanes_by_hand() -> Iterator[Vector]:
+    """Symbols in lanes."""
+
+    def vector(label: str, elements: Sequence[int], lanes: mb.Lanes, element_bits: int, **cut: Any) -> Vector:
+        block = b"".join(element.to_bytes(element_bits // 8, "little") for element in elements)
+        drop, q = cut.get("drop", 0), cut.get("q", 0)
+        high = element_bits - cut["t"] - drop - q
+        modes: list[mb.Mode] = [lanes, *[mb.PACKED] * len(mb.plane_widths(high) + mb.plane_widths(q))]
+        payload = mb.tensor_parts(block, element_bits=element_bits, modes=modes, **cut).to_bytes()
+        return f"hand-lanes-{label}", mb.build([mb.tensor_frame(payload, block)]), block
+
+    random = np.random.default_rng(5)
+    skewed = {115: 128, 116: 64, 117: 32, 118: 16, 119: 8, 120: 4, 121: 2, 122: 1, 127: 1}
+    exponents = np.array(list(skewed))
+
+    def symbols(count: int) -> list[int]:
+        return [int(s) for s in random.choice(exponents, size=count, p=np.array(list(skewed.values())) / 256)]
+
+    drawn = symbols(mb.GROUP + 33)
+    for last in (1, 31, 33):
+        yield vector(f"last-group-{last}", drawn[: mb.GROUP + last], mb.Lanes([skewed]), 8, t=8)
+    # Exponents in lanes, and signs and mantissas as they are: what a decoder may have a way of its own for.
+    cut: dict[str, Any] = {"t": 8, "sign_moved": True}
+    elements = [mb.join_element(s, i * 37 % 256, 16, **cut) for i, s in enumerate(drawn)]
+    for last in (1, 33):
+        yield vector(f"bf16-last-group-{last}", elements[: mb.GROUP + last], mb.Lanes([skewed]), 16, **cut)
+    for count in (16, 31, 32, 33, 64):
+        # Low bits that are zero make room for the 64 bytes that lanes begin with.
+        yield vector(f"{count}-elements", [s << 56 for s in symbols(count)], mb.Lanes([skewed]), 64, t=8, drop=56)
+    # The longest and the shortest steps.
+    every = [s << 8 for s in range(256)] * 4
+    yield vector("all-values", every, mb.Lanes([mb.flat_frequencies(range(256))]), 16, t=8, drop=8)
+    rare = [int(s) << 8 for s in random.choice([0, 255], size=3000, p=[0.01, 0.99])]
+    yield vector("two-values", rare, mb.Lanes([{0: 1, 255: 255}]), 16, t=8, drop=8)
+    # Codes that no group has, and groups of other codes than the first.
+    codes = [mb.flat_frequencies(range(i, i + 3)) for i in range(14)]
+    yield vector("16-codes", symbols(5000), mb.Lanes([*codes, skewed, {0: 128, 255: 128}], [14]), 8, t=8)
+    four = [{v + 64 * k: f for v, f in ((1, 70), (2, 60), (3, 50), (9, 76))} for k in (2, 0, 3, 1)]
+    drawn = [int(s) + 64 * (i // mb.GROUP) for i, s in enumerate(random.choice([1, 2, 3, 9], size=3 * mb.GROUP + 77))]
+    drawn[mb.GROUP - 1], drawn[2 * mb.GROUP], drawn[-1] = 2 + 64, 255, 0
+    cut = {"t": 9, "sign_moved": True, "drop": 5}
+    elements = [mb.join_element(200 + s if s else 0, i % 4 << 5, 16, 9, True) for i, s in enumerate(drawn)]
+    yield vector("codes", elements, mb.Lanes(four, [1, 3, 0, 2]), 16, base=200, **cut)
+    # Symbols without a code; fields without a symbol too where t is over 8, and zero of either kind.
+    some = symbols(2000)
+    some[3], some[500], some[501], some[1999] = 0, 255, 1, 254
+    elements = [mb.join_element(s, i * 41 % 256, 16, t=8, sign_moved=True) for i, s in enumerate(some)]
+    yield vector("without-a-code", elements, mb.Lanes([skewed], stand_in=127), 16, t=8, sign_moved=True)
+    # All values but those with a code, at gaps of many sizes.
+    places = sorted({int(at * 1.018**at) for at in range(1, 254)} | {0})
+    some = [119] * (places[-1] + 9)
+    for number, at in enumerate(places):
+        some[at] = number if number < 119 else number + 2
+    yield vector("254-without-a-code", some, mb.Lanes([{119: 255, 120: 1}]), 8, t=8)
+    wide = [s - 100 + 700 for s in symbols(2000)]
+    for at, T in ((0, 0), (17, 1023), (40, 700), (41, 955), (42, 956), (1000, 699), (1001, 1), (1998, 0), (1999, 701)):
+        wide[at] = T
+    elements = [mb.join_element(T, i * 43 % 64, 16, t=10, sign_moved=True) for i, T in enumerate(wide)]
+    cut = {"t": 10, "sign_moved": True, "base": 700}
+    code = {s - 100: f for s, f in skewed.items()}
+    yield vector("exceptions-of-both-kinds", elements, mb.Lanes([code]), 16, **cut)
+    yield vector("exceptions-but-zero", elements, mb.Lanes([{0: 1, **code, 15: 127}]), 16, **cut)
+    # Low bits that are zero in some segments.
+    elements = [
+        s << 24 | (i * 2654435761 % 2**16 << 8 if i % 64 < 16 else 0xAB << 16) for i, s in enumerate(symbols(1500))
+    ]
+    yield vector("segments", elements, mb.Lanes([skewed]), 32, t=8, drop=8, q=8, log_segment=4)
+    signs = [mb.join_element(s, i * 37 % 256, 16, t=8, zigzag=True) for i, s in enumerate(symbols(1500))]
+    yield vector("zigzag", signs, mb.Lanes([skewed]), 16, t=8, zigzag=True)
 
 
 def by_engine() -> Iterator[Vector]:
@@ -110,6 +210,53 @@ def by_engine() -> Iterator[Vector]:
         yield f"engine-codec-{codec}", mmh.compress(data, codec=codec, threads=1), data
     long = np.ascontiguousarray(np.random.default_rng(4).normal(0, 1, 30000).astype(np.float32).view(np.uint16)[1::2])
     yield "engine-bf16-long", mmh.compress(long.tobytes(), dtype="BF16", threads=1), long.tobytes()
+    yield from lanes_by_engine()
+    yield from modelled()
+    # Groups that are not alike choose among several codes.
+    scales = np.repeat([0.002, 0.05, 1.0], 20000)
+    values = np.clip(np.random.default_rng(9).normal(0, scales), -3, 3).astype(np.float16)
+    narrow = (np.ascontiguousarray(values).view(np.uint16) >> 8).astype(np.uint8)
+    yield "engine-choice-e5m2", mmh.compress(narrow.tobytes(), dtype="F8_E5M2", threads=1), narrow.tobytes()
+
+
+def lanes_by_engine() -> Iterator[Vector]:
+    """Symbols in lanes, as our writer chooses them."""
+    random = np.random.default_rng(6)
+
+    def bf16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.ascontiguousarray(values.astype(np.float32).view(np.uint16)[1::2])
+
+    def vector(label: str, values: np.ndarray[Any, Any], dtype: str, level: int | str) -> Vector:
+        data = values.tobytes()
+        return f"engine-lanes-{label}", mmh.compress(data, dtype=dtype, level=level, threads=1), data
+
+    values = random.normal(0, 0.02, 5000)
+    for level in (1, 2, 5):
+        yield vector(f"bf16-level-{level}", bf16(values), "BF16", level)
+    yield vector("f16-level-2", values.astype(np.float16), "F16", 2)
+    # Exponents that the writer's sample does not have: those that symbols can tell, and those that they cannot.
+    rare = values.copy()
+    rare[[2000, 2001, 4000]] = 1e30, 0, -1e-30
+    yield vector("bf16-without-a-code", bf16(rare), "BF16", 2)
+    yield vector("bf16-exceptions", bf16(rare), "BF16", 5)
+    wide = values.astype(np.float32).view(np.uint32)
+    yield vector("f32-zero-bits", wide & 0xFFFFE000, "F32", 5)
+    some = wide.copy()
+    some[1024:3072] &= 0xFFFF0000
+    yield vector("f32-zero-bits-in-segments", some, "F32", 2)
+
+
+def modelled() -> Iterator[Vector]:
+    """Numbers whose scale changes, as `max` models them: with and without columns, with and without an escape."""
+    random = np.random.default_rng(5)
+    rows = random.normal(0, 0.02, (12, 250)) * 2.0 ** np.arange(-6, 6)[:, None]
+    columns = random.normal(0, 0.02, (80, 60)) * 2.0 ** random.integers(-5, 5, 60)
+    for name, values in (("rows", rows), ("columns", columns)):
+        data = np.ascontiguousarray(values.astype(np.float32).view(np.uint16)[:, 1::2]).tobytes()
+        yield f"engine-modelled-{name}", mmh.compress(data, dtype="BF16", level="max", threads=1), data
+    shifts = (np.arange(20000) // 1000 % 5).astype(np.int8)
+    every_value = (random.integers(-128, 128, 20000).astype(np.int8) >> shifts).tobytes()
+    yield "engine-modelled-i8", mmh.compress(every_value, dtype="I8", level="max", threads=1), every_value
 
 
 def invalid() -> Iterator[tuple[str, bytes, str]]:
@@ -161,16 +308,162 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         "tensor-base": {"base": 1},
         "tensor-group-size": {"group_sizes": [2**32 - 1]},
         "tensor-after": {"after": b"\0"},
-        "tensor-planes": {"descriptors": [b"\x03"]},
+        "tensor-planes": {"descriptors": [b"\x05", b"\x01"]},
     }
     for name, fields in changes.items():
         parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Coded(mb.flat_lengths(block[1::2])), mb.PACKED])
         yield name, mb.build([mb.tensor_frame(replace(parts, **fields).to_bytes(), block)]), "corrupt"
+    zeros = bytes(1024)
+    parts = mb.tensor_parts(zeros, element_bits=16, t=7, modes=[mb.Constant(128), mb.PACKED, mb.PACKED])
+    yield "tensor-constant-symbol", mb.build([mb.tensor_frame(parts.to_bytes(), zeros)]), "corrupt"
+    wide: dict[str, Any] = {"element_bits": 16, "t": 10, "sign_moved": True}
+    block = b"".join(mb.join_element(301 + i % 99, i % 64, **wide).to_bytes(2, "little") for i in range(512))
+    exceptions = {
+        "tensor-exception-with-symbol": mb.exception_list([(9, 555)]),
+        "tensor-exception-zero": mb.exception_list([(9, 0)]),
+        "tensor-exception-field": mb.exception_list([(9, 1024)]),
+        "tensor-exception-position": mb.exception_list([(512, 1)]),
+        "tensor-exception-count": mb.exception_list([(9, 1)], count=2),
+    }
+    for name, listed in exceptions.items():
+        modes: list[mb.Mode] = [mb.Coded(mb.flat_lengths(range(100))), *[mb.PACKED] * 2]
+        parts = mb.tensor_parts(block, modes=modes, base=300, **wide)
+        yield name, mb.build([mb.tensor_frame(replace(parts, exceptions=listed).to_bytes(), block)]), "corrupt"
+    for name, data in invalid_choices():
+        yield f"choice-{name}", data, "corrupt"
+    for name, data in invalid_lanes():
+        yield f"lanes-{name}", data, "corrupt"
+    models: dict[str, dict[str, Any]] = {
+        "kind": {"form": 0x39},
+        "one-column": {"columns": b"\x01" + COLUMNS[1:]},
+        "column-scale": {"columns": b"\x03" + bytes([10, 25, 0x12, 0, 0, 0, 0, 0, 0, 0x20]) + b"\x01\0\x1a"},
+        "no-table": {"ends": b"\0"},
+        "too-many-tables": {"ends": b"\x21"},
+        "ends": {"ends": b"\x02\0"},
+        "weights-below-zero": {"weights": [1, -1, 100]},
+        "no-weight": {"weights": [0, 0, 0]},
+        "one-entry": {"weights": [0, 5, 0], "escape": None, "escape_weight": 0},
+        "escape-with-a-weight": {"weights": [70, 1, 85]},
+        "last": {"last": 2},
+        "unused-bit": {"table_tail": "1"},
+        "difference-too-long": {"table_tail": "1" * 40, "last": 9},
+        "state": {"state": 65535},
+        "other-state": {"state": 70000},
+        "words-missing": {"word_count_change": -1},
+        "words-left": {"word_count_change": 1, "extra_words": b"ab"},
+    }
+    for name, fields in models.items():
+        yield f"model-{name}", modelled_lie(fields), "corrupt"
+
+
+def invalid_choices() -> Iterator[tuple[str, bytes]]:
+    """Lies of a choice of codes."""
+    block = bytes(np.random.default_rng(8).choice([3, 4, 5, 9], size=600, p=[0.5, 0.25, 0.125, 0.125]).tolist())
+    code = mb.skewed_lengths([3, 4, 5, 9])
+
+    def described(symbols: bytes) -> bytes:
+        parts = mb.tensor_parts(block, element_bits=8, t=8, modes=[mb.Coded(code)])
+        return mb.build([mb.tensor_frame(replace(parts, descriptors=[b"\x05" + symbols]).to_bytes(), block)])
+
+    table = mb.code_table(mb.Coded(code))
+    yield "one-code", described(b"\x01" + table + b"\0")
+    yield "17-codes", described(b"\x11" + 17 * table + b"\0")
+    yield "code-of-a-group", described(b"\x02" + 2 * table + b"\x02")
+    yield "cut-off", described(b"\x02" + table)
+
+
+def invalid_lanes() -> Iterator[tuple[str, bytes]]:
+    """Lies of symbols in lanes."""
+    cut: dict[str, Any] = {"element_bits": 16, "t": 8, "sign_moved": True}
+    code = {118: 32, 119: 64, 120: 96, 121: 64}
+    symbols = np.random.default_rng(8).choice([118, 119, 120, 121], size=512)
+    block = b"".join(mb.join_element(int(s), i % 256, **cut).to_bytes(2, "little") for i, s in enumerate(symbols))
+
+    def good() -> mb.TensorParts:
+        return mb.tensor_parts(block, modes=[mb.Lanes([code]), mb.PACKED], **cut)
+
+    def changed(**fields: Any) -> bytes:
+        return mb.build([mb.tensor_frame(replace(good(), **fields).to_bytes(), block)])
+
+    def described(symbols: bytes, rest: bytes = b"\x01") -> bytes:
+        return changed(descriptors=[b"\x03" + symbols, rest])
+
+    table = mb.frequency_table(code)
+    yield "no-code", described(b"\0")
+    yield "17-codes", described(b"\x11" + 17 * table + b"\0")
+    yield "code-of-a-group", described(b"\x02" + 2 * table + b"\x02")
+    yield "one-value", described(b"\x01" + mb.frequency_table({118: 255}))
+    yield "last-before-first", described(b"\x01\x79\x76" + table[2:])
+    yield "sum-255", described(b"\x01" + mb.frequency_table({**code, 120: 95}))
+    yield "sum-257", described(b"\x01" + mb.frequency_table({**code, 120: 97}))
+    yield "first-frequency-zero", described(b"\x01" + mb.frequency_table(code, first=117))
+    yield "last-frequency-zero", described(b"\x01" + mb.frequency_table(code, last=122))
+    yield (
+        "other-plane",
+        described(b"\x01" + table, rest=b"\x03\x01" + mb.frequency_table(mb.flat_frequencies(range(256)))),
+    )
+
+    _, rest, stream = good().groups[0]
+
+    def with_stream(stream: bytes, size: int | None = None, rest: bytes = rest) -> bytes:
+        return changed(groups=[[mb.u16(len(stream) if size is None else size), rest, stream]])
+
+    yield "stream-size", with_stream(stream, size=len(rest + stream) + 1)
+    yield "stream-size-one-more", with_stream(stream, size=len(stream) + 1)
+    yield "stream-of-63-bytes", with_stream(stream[-63:])
+    yield "no-stream", changed(groups=[[]])
+    yield "marker", with_stream(stream[:-64] + b"\0" + stream[-63:])
+    yield "bytes-left", with_stream(b"\0" + stream)
+    yield "bytes-missing", with_stream(stream[1:])
+    yield "group-bytes-left", with_stream(stream, rest=rest + b"\0")
+    yield "after", changed(after=b"\0")
+
+    lists = {
+        "missing": b"",
+        "with-a-code": mb.codeless_list([(9, int(symbols[9]))]),
+        "position": mb.codeless_list([(512, 1)]),
+        "position-far": mb.codeless_list([(2**24 - 1, 1)]),
+        "number": bytes([1, 0, 2, 1, 2, 3, 0b111]),
+        "count": b"\xff\xff\xff\xff\xff\x7f" + mb.codeless_list([(9, 1)])[1:],
+        "r": mb.codeless_list([(9, 1)], 16),
+        "descending": mb.codeless_list([(9, 1)], kinds=[2, 1]),
+        "twice-the-same": mb.codeless_list([(9, 1)], kinds=[1, 1]),
+        "25-zeros": bytes([1, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]),
+        "cut-off": mb.codeless_list([(9, 1)])[:-1],
+        "bits-left": mb.codeless_list([(9, 1)], more_bits="1"),
+        "byte-left": mb.codeless_list([(9, 1)]) + b"\0",
+    }
+    for name, codeless in lists.items():
+        yield f"without-a-code-{name}", changed(codeless=codeless)
+
+    # Lanes of one element, which take no bits, and lanes of none.
+    short = b"".join((118 + i % 4 << 56).to_bytes(8, "little") for i in range(20))
+    parts = mb.tensor_parts(short, element_bits=64, t=8, drop=56, modes=[mb.Lanes([code])])
+    size, stream = parts.groups[0]
+    for name, lie in {
+        "bits-left": b"\xc0" + stream[1:],
+        "zeros-left": b"\x01" + stream[1:],
+        "bits-of-a-lane-without-elements": stream[:31] + b"\x40" + stream[32:],
+        "state-of-a-lane-without-elements": stream[:-1] + b"\x01",
+    }.items():
+        payload = replace(parts, groups=[[size, lie]]).to_bytes()
+        yield name, mb.build([mb.tensor_frame(payload, short)])
+
+
+def modelled_lie(fields: dict[str, Any]) -> bytes:
+    block = modelled_block(400, HILL)
+    parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Modelled(**HILL), mb.Constant(0)])
+    lie = mb.Modelled(**(HILL | fields))
+    if {"state", "word_count_change"} & fields.keys():
+        parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[lie, mb.Constant(0)])
+    else:
+        parts.descriptors[0] = mb.descriptor(lie)
+    return mb.build([mb.tensor_frame(parts.to_bytes(), block)])
 
 
 def write_new(path: Path, data: bytes) -> None:
-    if len(data) >= 1 << 16:
-        raise SystemExit(f"{path.name} is too large: {len(data)} bytes, at most 64 KiB")
+    if len(data) >= 1 << 18:
+        raise SystemExit(f"{path.name} is too large: {len(data)} bytes, at most 256 KiB")
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)

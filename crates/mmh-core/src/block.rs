@@ -13,19 +13,34 @@ pub const MAX_BLOCK: usize = 1 << 24;
 /// Bytes that this writer puts into a block: large enough for its tables to weigh nothing, small enough to be read for a slice.
 pub const BLOCK: usize = 1 << 20;
 
-/// The same for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller block, of
-/// which the statistics are more alike, saves more than its table costs.
-pub const BYTE_BLOCK: usize = 1 << 17;
-
 /// The same at the fastest levels, whose blocks have one code each: source and payload stay in a second-level cache.
 pub const FAST_BLOCK: usize = 1 << 19;
 
+/// The same at these levels for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller
+/// block, of which the statistics are more alike, saves more than its table costs.
+pub const FAST_BYTE_BLOCK: usize = 1 << 17;
+
+/// The same at the slower levels, where groups choose among codes, or symbols are modelled.
+pub const BYTE_BLOCK: usize = 1 << 19;
+
 /// Bytes of a block of a segment with this dtype; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
+    let fast = level.get() <= 3;
     match dtype {
-        Some(d) if d.bits() <= 8 => BYTE_BLOCK,
-        _ if level.get() <= 3 => FAST_BLOCK,
-        _ => BLOCK,
+        Some(d) if d.bits() <= 8 => {
+            if fast {
+                FAST_BYTE_BLOCK
+            } else {
+                BYTE_BLOCK
+            }
+        }
+        _ => {
+            if fast {
+                FAST_BLOCK
+            } else {
+                BLOCK
+            }
+        }
     }
 }
 
@@ -90,6 +105,17 @@ pub fn run_checksum(payload: &[u8], raw: u64) -> u64 {
     XxHash3_64::oneshot_with_seed(raw, payload)
 }
 
+/// What is known of a block that was encoded, without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coded {
+    /// Codec id.
+    pub codec: u8,
+    /// Bytes that it restores.
+    pub raw: u64,
+    /// As the frame carries it.
+    pub checksum: u64,
+}
+
 /// Encodes a block of 1 to [`MAX_BLOCK`] bytes; `payload` lends its memory. The same block and settings give the same bytes.
 pub fn encode(
     data: &[u8],
@@ -99,29 +125,43 @@ pub fn encode(
     mut payload: Vec<u8>,
 ) -> Result<Encoded> {
     payload.clear();
-    let codec = match settings.codec {
-        Some(codec) => forced(codec, data, declared, settings.level, scratch, &mut payload)?,
-        None => planned(data, declared, settings.level, scratch, &mut payload)?,
-    };
-    let raw = data.len() as u64;
-    let checksum = if codec::is_run(codec) { run_checksum(&payload, raw) } else { XxHash3_64::oneshot(data) };
-    let encoded = Encoded { codec, raw, checksum, payload };
-    if settings.verify && codec != codec::store::ID {
-        self_check(data, &encoded, scratch)?;
-    }
-    Ok(encoded)
+    let Coded { codec, raw, checksum } = encode_into(data, declared, settings, scratch, &mut payload)?;
+    Ok(Encoded { codec, raw, checksum, payload })
 }
 
-fn self_check(data: &[u8], encoded: &Encoded, scratch: &mut Scratch) -> Result<()> {
+/// The same, with the payload appended to `out`.
+pub fn encode_into(
+    data: &[u8],
+    declared: Option<Dtype>,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<Coded> {
+    let start = out.len();
+    let codec = match settings.codec {
+        Some(codec) => forced(codec, data, declared, settings.level, scratch, out)?,
+        None => planned(data, declared, settings.level, scratch, out)?,
+    };
+    let payload = &out[start..];
+    let raw = data.len() as u64;
+    let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { XxHash3_64::oneshot(data) };
+    let coded = Coded { codec, raw, checksum };
+    if settings.verify && codec != codec::store::ID {
+        self_check(data, &coded, payload, scratch)?;
+    }
+    Ok(coded)
+}
+
+fn self_check(data: &[u8], coded: &Coded, payload: &[u8], scratch: &mut Scratch) -> Result<()> {
     let mut back = std::mem::take(&mut scratch.check);
     back.resize(data.len().max(back.len()), 0);
     let out = &mut back[..data.len()];
-    let result = decode(encoded.codec, &encoded.payload, encoded.checksum, out, true, scratch);
+    let result = decode(coded.codec, payload, coded.checksum, out, true, scratch);
     let same = *out == *data;
     scratch.check = back;
     match result {
         Ok(()) if same => Ok(()),
-        Ok(()) => Err(Error::SelfCheck(format!("{} gave other bytes", codec::name_of(encoded.codec)))),
+        Ok(()) => Err(Error::SelfCheck(format!("{} gave other bytes", codec::name_of(coded.codec)))),
         Err(e) => Err(Error::SelfCheck(e.to_string())),
     }
 }
@@ -133,12 +173,12 @@ fn forced(
     declared: Option<Dtype>,
     level: Level,
     scratch: &mut Scratch,
-    payload: &mut Vec<u8>,
+    out: &mut Vec<u8>,
 ) -> Result<u8> {
     // The plan is asked for the element type, which opaque bytes do not declare.
     let choice = plan::choose(data, declared, level, scratch);
     let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
-    attempt(codec, &block, scratch, payload)
+    attempt(codec, &block, scratch, out)
 }
 
 /// Encodes with the codec that the plan picks.
@@ -147,37 +187,36 @@ fn planned(
     declared: Option<Dtype>,
     level: Level,
     scratch: &mut Scratch,
-    payload: &mut Vec<u8>,
+    out: &mut Vec<u8>,
 ) -> Result<u8> {
     let choice = plan::choose(data, declared, level, scratch);
     let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
-        return attempt(choice.codec, &block, scratch, payload);
+        return attempt(choice.codec, &block, scratch, out);
     }
-    let mut best = codec::store::ID;
-    payload.extend_from_slice(data);
-    let mut candidate = Vec::new();
+    let mut best = (codec::store::ID, data.to_vec());
     for codec in codec::CODECS {
-        candidate.clear();
-        if codec.encode(&block, scratch, &mut candidate)? && candidate.len() < payload.len() {
-            std::mem::swap(payload, &mut candidate);
-            best = codec.id();
+        let mut candidate = Vec::new();
+        if codec.encode(&block, scratch, &mut candidate)? && candidate.len() < best.1.len() {
+            best = (codec.id(), candidate);
         }
     }
-    Ok(best)
+    out.extend_from_slice(&best.1);
+    Ok(best.0)
 }
 
 fn attempt(
     codec: &'static dyn Codec,
     block: &Block<'_>,
     scratch: &mut Scratch,
-    payload: &mut Vec<u8>,
+    out: &mut Vec<u8>,
 ) -> Result<u8> {
-    if codec.encode(block, scratch, payload)? && payload.len() < block.data.len() {
+    let start = out.len();
+    if codec.encode(block, scratch, out)? && out.len() - start < block.data.len() {
         return Ok(codec.id());
     }
-    payload.clear();
-    payload.extend_from_slice(block.data);
+    out.truncate(start);
+    out.extend_from_slice(block.data);
     Ok(codec::store::ID)
 }
 

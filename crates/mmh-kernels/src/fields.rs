@@ -1,6 +1,8 @@
 //! The split of an element into a symbol and a rest, as `spec/codecs/tensor.md` section 1 defines it.
 
+use crate::cpu::Simd;
 use crate::generic;
+use crate::planes::Plane;
 
 /// How elements are split. The caller keeps: `width` ≤ 3; `1 ≤ t ≤ min(16, bits)`; `sign_moved` needs `t < bits` and excludes
 /// `zigzag`; `drop ≤ bits − t`; `base` is 0 when `t ≤ 8`, else below `2^t`. [`FieldSpec::is_valid`] checks it.
@@ -88,7 +90,91 @@ multiversion! {
     on merge_bytes_on
 }
 
+multiversion! {
+    /// As the compiler has it.
+    pub fn merge_nibbles_plain(spec: &FieldSpec, symbols: &[u8], planes: &[Plane<'_>; 3], start: usize, out: &mut [u8]) = generic::fields::merge_nibbles;
+    on merge_nibbles_plain_on
+}
+
+/// The same as [`merge`] for elements of 16 bits with rests of 7, in planes of 4, 2 and 1 bits in this order, of which elements `start …` are
+/// meant; other splits leave `out` as it is.
+pub fn merge_nibbles(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>; 3],
+    start: usize,
+    out: &mut [u8],
+) {
+    merge_nibbles_on(crate::cpu::simd(), spec, symbols, planes, start, out);
+}
+
+/// The same on the given instruction set.
+pub fn merge_nibbles_on(
+    simd: Simd,
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>; 3],
+    start: usize,
+    out: &mut [u8],
+) {
+    if spec.width != 1 || spec.rest_bits() != 7 || planes.iter().any(|p| p.data.is_empty()) {
+        return;
+    }
+    let n = symbols.len().min(out.len() / 2);
+    let mut done = 0;
+    while done < n {
+        let at = start + done;
+        // As far as each plane's bits stay at one place in its bytes.
+        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(n - done, usize::min);
+        let (symbols, out) = (&symbols[done..done + run], &mut out[2 * done..2 * (done + run)]);
+        #[allow(unused_mut)]
+        let mut whole = 0;
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Avx512 && simd.is_available() {
+            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+            whole = unsafe { crate::x86_64::merge_avx512::nibbles(spec, symbols, planes, at, out) };
+        }
+        merge_nibbles_plain_on(simd, spec, &symbols[whole..], planes, at + whole, &mut out[2 * whole..]);
+        done += run;
+    }
+}
+
 /// Puts the field `t_field` into one element, whose own is overwritten. `element` has exactly the element's size.
 pub fn patch(spec: &FieldSpec, element: &mut [u8], t_field: u16) {
     generic::fields::patch(spec, element, t_field);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nibbles_are_merged_as_planes_are() {
+        let spec = FieldSpec { width: 1, sign_moved: true, t: 9, base: 200, ..FieldSpec::default() };
+        for (n, m) in [(1usize, 0usize), (7, 3), (64, 0), (1000, 129), (32_768, 0), (32_700, 64)] {
+            let symbols: Vec<u8> =
+                (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let noise = |len: usize, seed: u32| -> Vec<u8> {
+                (0..len as u32).map(|i| ((i + seed).wrapping_mul(2_246_822_519) >> 19) as u8).collect()
+            };
+            let size = |bits| crate::planes::packed_size(n, bits);
+            let (four, two, one) = (noise(size(4), 1), noise(size(2), 2), noise(size(1), 3));
+            let planes = [(&four, 4, 3), (&two, 2, 1), (&one, 1, 0)].map(|(data, bits, shift)| Plane {
+                data: data.as_slice(),
+                bits,
+                shift,
+            });
+            let mut rest = vec![0u64; n.div_ceil(8)];
+            for plane in &planes {
+                crate::planes::unpack_or(0, plane, 0, &mut rest, n);
+            }
+            let mut expected = vec![0u8; 2 * n];
+            merge(&spec, &symbols, &rest, &mut expected);
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                let mut out = vec![0u8; 2 * (n - m)];
+                merge_nibbles_on(simd, &spec, &symbols[m..], &planes, m, &mut out);
+                assert!(out == expected[2 * m..], "{simd:?} {n} {m}");
+            }
+        }
+    }
 }

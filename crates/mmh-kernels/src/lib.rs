@@ -3,12 +3,14 @@
 //! ```text
 //!   bytes of a block
 //!     │ period      is all of it one repeated pattern?
+//!     │ correlation how alike are two stretches of numbers?
 //!     │ histogram   how often does each symbol field occur?
 //!     │ zeros       how many low bits are zero, segment by segment?
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
-//!     │ huffman     symbols ⇄ streams of codes
-//!     ▼ lanes       the same, shaped for registers and warps
+//!     ├ huffman     symbols ⇄ streams of codes
+//!     ├ lanes       symbols ⇄ streams that 32 lanes share
+//!     ▼ modelled    symbols ⇄ words, with the probabilities of a context
 //!   streams and planes
 //! ```
 //!
@@ -20,6 +22,7 @@
 mod aarch64;
 #[macro_use]
 mod dispatch;
+pub mod correlation;
 pub mod cpu;
 pub mod fields;
 mod generic;
@@ -27,6 +30,7 @@ pub mod histogram;
 pub mod huffman;
 pub mod lanes;
 pub mod memory;
+pub mod modelled;
 pub mod period;
 pub mod planes;
 #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,7 @@
 //! Large buffers: the first touch of a fresh page of 4 KiB costs more than decoding into it does.
 
 use std::mem::MaybeUninit;
+use std::sync::Mutex;
 
 /// Buffers smaller than this are left alone.
 pub const LARGE: usize = 4 << 20;
@@ -31,6 +32,34 @@ pub fn with_capacity(n: usize) -> Option<Vec<u8>> {
     v.try_reserve_exact(n).ok()?;
     prefer_huge_pages(v.spare_capacity_mut());
     Some(v)
+}
+
+/// Memory that was given back, to be taken again: the first touch of its pages is behind it.
+static KEPT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// The most bytes that are kept.
+pub const MOST_KEPT: usize = 64 << 20;
+
+/// An empty vector with room for `n` bytes, that of [`give_back`] if it is large enough; `None` if there is no memory for it.
+pub fn take(n: usize) -> Option<Vec<u8>> {
+    if (LARGE..=MOST_KEPT).contains(&n)
+        && let Ok(mut kept) = KEPT.lock()
+        && kept.capacity() >= n
+    {
+        return Some(std::mem::take(&mut kept));
+    }
+    with_capacity(n)
+}
+
+/// Keeps the memory of a vector that is no longer needed, unless it is small, or larger than [`MOST_KEPT`].
+pub fn give_back(mut v: Vec<u8>) {
+    if (LARGE..=MOST_KEPT).contains(&v.capacity())
+        && let Ok(mut kept) = KEPT.lock()
+        && kept.capacity() < v.capacity()
+    {
+        v.clear();
+        *kept = v;
+    }
 }
 
 /// Asks for data that will be needed soon to be brought near. Advice only.

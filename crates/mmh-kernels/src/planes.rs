@@ -67,3 +67,8 @@ pub fn padding_is_zero(plane: &Plane<'_>, m: usize) -> bool {
     let (c, p) = (plane.data.len(), plane.bits as usize);
     (m..c * 8 / p).all(|i| (plane.data[i % c] >> (p * (i / c))) & (0xff >> (8 - p)) == 0)
 }
+
+/// Words of 8 bits as they stand.
+pub fn as_bytes(rest: &[u64]) -> &[u8] {
+    bytemuck::cast_slice(rest)
+}

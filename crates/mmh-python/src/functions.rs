@@ -8,6 +8,7 @@ use mmh_core::api::{self, DecompressOptions};
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
+use mmh_kernels::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -40,7 +41,9 @@ pub fn compress<'py>(
     };
     let slice = data.as_slice();
     let blob = py.detach(|| api::compress_bytes(slice, array, &options)).map_err(|e| raise(py, e))?;
-    bytes_of(py, &blob)
+    let bytes = bytes_of(py, &blob);
+    memory::give_back(blob);
+    bytes
 }
 
 #[pyfunction]

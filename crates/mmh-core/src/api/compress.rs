@@ -5,7 +5,7 @@ use super::target::Output;
 use super::{Progress, Report, Step, Workers, totals};
 use crate::block::{self, Segment, Settings};
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
-use crate::container::writer::{Facts, Writer};
+use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -56,7 +56,8 @@ fn allowance(len: u64) -> u64 {
     len + len / 1000 + 1024
 }
 
-/// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
+/// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape. A caller that copies the
+/// result elsewhere may hand its memory to [`mmh_kernels::memory::give_back`].
 pub fn compress_bytes(
     data: &[u8],
     array: Option<(Dtype, Vec<u64>)>,
@@ -89,11 +90,11 @@ pub fn compress_bytes(
 
 /// A vector for so many bytes, or one that grows if there is no memory for all of them at once.
 fn room(n: usize) -> Vec<u8> {
-    memory::with_capacity(n).unwrap_or_default()
+    memory::take(n).unwrap_or_default()
 }
 
 /// Compresses what can be read at any offset.
-fn compress_at<W: Write + Send>(
+fn compress_at<W: Target>(
     source: &dyn ReadAt,
     layout: Layout,
     out: W,
@@ -110,7 +111,7 @@ fn compress_at<W: Write + Send>(
     finish(writer, layout, seen, options)
 }
 
-fn finish<W: Write>(
+fn finish<W: Target>(
     writer: Writer<W>,
     layout: Layout,
     seen: pipeline::Seen,
@@ -321,6 +322,8 @@ fn smallest(
 
 /// Marks errors of writing, so that the message names the target and not the source.
 struct TargetWriter<W: Write>(W);
+
+impl<W: Write + Send> Target for TargetWriter<W> {}
 
 #[derive(Debug)]
 struct OfTarget(std::io::Error);

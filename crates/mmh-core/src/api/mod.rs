@@ -103,6 +103,11 @@ impl Workers {
         Workers { threads, pool: std::sync::OnceLock::new() }
     }
 
+    /// Whether there is more than one.
+    pub(crate) fn are_many(&self) -> bool {
+        self.threads > 1
+    }
+
     /// Bytes of a batch for this many threads.
     pub(crate) fn batch(&self) -> usize {
         (self.threads * BATCH_PER_THREAD).min(BATCH)

@@ -4,14 +4,14 @@ use super::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block::{self, Encoded, Segment, Settings};
 use crate::codec::Level;
 use crate::container::reader::with_scratch;
-use crate::container::writer::Writer;
+use crate::container::writer::{Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -200,7 +200,7 @@ pub struct Work<'a> {
 }
 
 /// Encodes all of the source into `writer`.
-pub fn run<W: Write + Send>(
+pub fn run<W: Target>(
     work: &Work<'_>,
     feed: Feed<'_>,
     writer: &mut Writer<W>,
@@ -230,8 +230,13 @@ pub fn run<W: Write + Send>(
     let mut memory = Vec::new();
     let mut done = 0;
     let mut batch = cutter.next(Vec::new())?;
+    let in_place = !workers.are_many() && writer.is_memory();
     while let Some(now) = batch {
-        let encode = || encode_all(&now, work.settings, workers, &spare);
+        if in_place {
+            encode_in_place(&now, work.settings, writer)?;
+        }
+        let items = if in_place { &[][..] } else { now.items.as_slice() };
+        let encode = || encode_all(&now, items, work.settings, workers, &spare);
         let other = || -> Result<Option<Batch<'_>>> {
             for frame in encoded.drain(..) {
                 write(frame, writer, &spare)?;
@@ -265,13 +270,30 @@ enum Frame {
     Copy { from: u64, raw: u64 },
 }
 
+/// One block after the other, each made where it is to stay.
+fn encode_in_place<W: Target>(batch: &Batch<'_>, settings: Settings, writer: &mut Writer<W>) -> Result<()> {
+    for item in &batch.items {
+        match item {
+            Item::Copy { from, raw } => writer.push_copy(*from, *raw)?,
+            Item::Encode { range, dtype, joins } => {
+                let data = &batch.data[range.clone()];
+                writer.push_made(*joins, |out| {
+                    with_scratch(|s| block::encode_into(data, *dtype, &settings, s, out))
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn encode_all(
     batch: &Batch<'_>,
+    items: &[Item],
     settings: Settings,
     workers: &Workers,
     spare: &Mutex<Vec<Vec<u8>>>,
 ) -> Result<Vec<Frame>> {
-    let items: Vec<&Item> = batch.items.iter().collect();
+    let items: Vec<&Item> = items.iter().collect();
     workers
         .map(items, |item| match item {
             Item::Copy { from, raw } => Ok(Frame::Copy { from: *from, raw: *raw }),
@@ -286,7 +308,7 @@ fn encode_all(
         .collect()
 }
 
-fn write<W: Write>(frame: Frame, writer: &mut Writer<W>, spare: &Mutex<Vec<Vec<u8>>>) -> Result<()> {
+fn write<W: Target>(frame: Frame, writer: &mut Writer<W>, spare: &Mutex<Vec<Vec<u8>>>) -> Result<()> {
     match frame {
         Frame::Copy { from, raw } => writer.push_copy(from, raw),
         Frame::Block(block, joins) => {

@@ -3,14 +3,32 @@
 use super::frame::{self, Head};
 use super::index::{self, FrameRow, Index, TensorRow};
 use super::{FOOTER, HEADER};
-use crate::block::{Encoded, run_checksum};
+use crate::block::{Coded, Encoded, run_checksum};
 use crate::codec::{self, pattern251};
 use crate::error::Result;
 use crate::source::Format;
 use std::io::Write;
 
+/// What a `.mmh` is written to.
+pub trait Target: Write + Send {
+    /// Where it is memory, that memory: payloads are made in their place there, and not copied.
+    fn memory(&mut self) -> Option<&mut Vec<u8>> {
+        None
+    }
+}
+
+impl Target for Vec<u8> {
+    fn memory(&mut self) -> Option<&mut Vec<u8>> {
+        Some(self)
+    }
+}
+
+impl Target for &mut Box<dyn Write + Send + '_> {}
+
+impl Target for Box<dyn Write + Send + '_> {}
+
 /// Writes a `.mmh` to anything that takes bytes in order.
-pub struct Writer<W: Write> {
+pub struct Writer<W: Target> {
     out: W,
     header: [u8; HEADER],
     written: u64,
@@ -33,7 +51,7 @@ pub struct Facts {
     pub tensors: Vec<TensorRow>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Target> Writer<W> {
     /// Writes the header. `copies`: whether there will be copy frames.
     pub fn new(mut out: W, copies: bool) -> Result<Writer<W>> {
         let header = index::header(if copies { index::HAS_COPIES } else { 0 });
@@ -63,6 +81,35 @@ impl<W: Write> Writer<W> {
         self.put(block.codec, block.raw, block.checksum, &block.payload)
     }
 
+    /// Whether [`Writer::push_made`] will do.
+    pub fn is_memory(&mut self) -> bool {
+        self.out.memory().is_some()
+    }
+
+    /// Appends a frame whose payload `make` appends to the memory that is written to. `joins` as in [`Writer::push`].
+    pub fn push_made(&mut self, joins: bool, make: impl FnOnce(&mut Vec<u8>) -> Result<Coded>) -> Result<()> {
+        let Some(out) = self.out.memory() else {
+            let mut payload = Vec::new();
+            let Coded { codec, raw, checksum } = make(&mut payload)?;
+            return self.push(&Encoded { codec, raw, checksum, payload }, joins);
+        };
+        let at = out.len();
+        out.extend([0; frame::HEAD]);
+        let Coded { codec, raw, checksum } = make(out)?;
+        if codec == pattern251::ID || self.pending.is_some() {
+            // A run may go on, and one that waits comes first: both are rare, and short.
+            let payload = out.split_off(at + frame::HEAD);
+            out.truncate(at);
+            return self.push(&Encoded { codec, raw, checksum, payload }, joins);
+        }
+        let stored = (out.len() - at - frame::HEAD) as u64;
+        frame::check(codec, stored, raw)?;
+        let head = Head { codec, stored: stored as u32, raw, checksum };
+        out[at..at + frame::HEAD].copy_from_slice(&head.to_bytes());
+        self.count(codec, raw, stored);
+        Ok(())
+    }
+
     /// Appends a frame that repeats `raw` earlier source bytes from `from` on.
     pub fn push_copy(&mut self, from: u64, raw: u64) -> Result<()> {
         self.flush_run()?;
@@ -82,10 +129,14 @@ impl<W: Write> Writer<W> {
         frame::check(codec, stored, raw)?;
         self.out.write_all(&Head { codec, stored: stored as u32, raw, checksum }.to_bytes())?;
         self.out.write_all(payload)?;
+        self.count(codec, raw, stored);
+        Ok(())
+    }
+
+    fn count(&mut self, codec: u8, raw: u64, stored: u64) {
         self.frames.push(FrameRow { codec, raw, stored });
         self.written += frame::HEAD as u64 + stored;
         self.source_len += raw;
-        Ok(())
     }
 
     /// Bytes written so far.

@@ -99,7 +99,9 @@ impl<'a> Sample<'a> {
     /// Whether words of eight bytes come again often enough for a codec that looks for matches.
     pub fn repeats(&self) -> bool {
         self.repeats.get().unwrap_or_else(|| {
-            let repeats = repeats(self.piece());
+            // A part of the piece will do where time is short.
+            let n = if self.level.get() <= 3 { self.piece().len().min(PIECE / 4) } else { PIECE };
+            let repeats = repeats(&self.piece()[..n.min(self.piece().len())]);
             self.repeats.set(Some(repeats));
             repeats
         })

@@ -2,6 +2,7 @@
 
 use super::Word;
 use crate::fields::FieldSpec;
+use crate::planes::Plane;
 
 /// How the sign is treated, as a compile-time constant so that the loops have no branch.
 const PLAIN: u8 = 0;
@@ -181,34 +182,85 @@ fn merge_bytes_in<W: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], res
     merge_in::<W, u8, MODE>(spec, symbols, rest, out);
 }
 
+/// Elements of 16 bits whose rest is in planes of 4, 2 and 1 bits, in one pass: what is in between stays in registers.
+#[inline(always)]
+pub fn merge_nibbles(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>; 3],
+    start: usize,
+    out: &mut [u8],
+) {
+    if spec.width != 1 || spec.rest_bits() != 7 || planes.iter().any(|p| p.data.is_empty()) {
+        return;
+    }
+    if spec.sign_moved {
+        nibbles_in::<SIGN>(spec, symbols, planes, start, out);
+    } else if spec.zigzag {
+        nibbles_in::<ZIGZAG>(spec, symbols, planes, start, out);
+    } else {
+        nibbles_in::<PLAIN>(spec, symbols, planes, start, out);
+    }
+}
+
+#[inline(always)]
+fn nibbles_in<const MODE: u8>(
+    spec: &FieldSpec,
+    mut symbols: &[u8],
+    planes: &[Plane<'_>; 3],
+    start: usize,
+    mut out: &mut [u8],
+) {
+    let mut at = start;
+    while !symbols.is_empty() {
+        // As far as each plane's bits stay at one place in its bytes.
+        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(symbols.len(), usize::min);
+        let parts = planes.each_ref().map(|p| {
+            let (row, column) = (at / p.data.len(), at % p.data.len());
+            (&p.data[column..column + run], ((p.bits as usize * row) & 7) as u32)
+        });
+        let (now, later) = symbols.split_at(run);
+        let (to, rest) = std::mem::take(&mut out).split_at_mut(2 * run);
+        let [(four, a), (two, b), (one, c)] = parts;
+        for ((((o, &symbol), &x), &y), &z) in to.chunks_exact_mut(2).zip(now).zip(four).zip(two).zip(one) {
+            let rest = (x >> a & 15) << 3 | (y >> b & 3) << 1 | (z >> c & 1);
+            merge_one::<u16, MODE>(spec, symbol, rest as u16).store(o);
+        }
+        (symbols, out) = (later, rest);
+        at += run;
+    }
+}
+
 #[inline(always)]
 fn merge_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, symbols: &[u8], rest: &[R], out: &mut [u8]) {
+    for ((o, &symbol), &rest) in out.chunks_exact_mut(size_of::<W>()).zip(symbols).zip(rest) {
+        let rest = if spec.drop as u32 >= W::BITS { W::default() } else { W::from_u64(rest.to_u64()) };
+        merge_one::<W, MODE>(spec, symbol, rest).store(o);
+    }
+}
+
+/// An element of a symbol and what is kept of its rest.
+#[inline(always)]
+fn merge_one<W: Word, const MODE: u8>(spec: &FieldSpec, symbol: u8, kept: W) -> W {
     let t = spec.t as u32;
     let r = W::BITS - t;
     let s = shift::<W, MODE>(t);
-    let drop = spec.drop as u32;
-    let mask = low_mask::<W>(t);
-    let base = spec.base;
-    for ((o, &sym), &rest) in out.chunks_exact_mut(size_of::<W>()).zip(symbols).zip(rest) {
-        let f = if t <= 8 {
-            W::from_u64(sym as u64)
-        } else {
-            let f = base.wrapping_add(sym as u16);
-            W::from_u64(if sym == 0 { 0 } else { f } as u64)
-        }
-        .and(mask);
-        let rest =
-            if r == 0 || drop >= W::BITS { W::default() } else { W::from_u64(rest.to_u64()).shl(drop) };
-        let x = if MODE == SIGN {
-            f.shl(s).or(rest.and(low_mask(r - 1))).or(rest.shr(r - 1).shl(W::BITS - 1))
-        } else if r == 0 {
-            f
-        } else {
-            f.shl(s).or(rest.and(low_mask(r)))
-        };
-        let x = if MODE == ZIGZAG { unzigzag(x) } else { x };
-        x.store(o);
+    let field = if t <= 8 {
+        W::from_u64(symbol as u64)
+    } else {
+        let f = spec.base.wrapping_add(symbol as u16);
+        W::from_u64(if symbol == 0 { 0 } else { f } as u64)
     }
+    .and(low_mask(t));
+    let rest = if r == 0 { W::default() } else { kept.shl(spec.drop as u32) };
+    let x = if MODE == SIGN {
+        field.shl(s).or(rest.and(low_mask(r - 1))).or(rest.shr(r - 1).shl(W::BITS - 1))
+    } else if r == 0 {
+        field
+    } else {
+        field.shl(s).or(rest.and(low_mask(r)))
+    };
+    if MODE == ZIGZAG { unzigzag(x) } else { x }
 }
 
 #[inline(always)]

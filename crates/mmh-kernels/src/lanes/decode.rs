@@ -1,11 +1,12 @@
 //! Streams to symbols.
 
-use super::{Frequencies, STATES};
+use super::{Frequencies, LANES, STATES};
 use crate::cpu::Simd;
 use crate::fields::{self, FieldSpec};
 use crate::generic;
 
 /// What the decoder looks up, by state.
+#[repr(align(64))]
 pub struct Decoder {
     /// The value that the state stands for.
     pub(crate) value: [u8; STATES],
@@ -31,8 +32,10 @@ impl Decoder {
     }
 }
 
-/// A group to decode: its stream, and where its elements go.
+/// A group to decode: its code, its stream, and where its elements go.
 pub struct Group<'a> {
+    /// Groups decode fastest where each two in a row have the same one.
+    pub table: &'a Decoder,
     /// All of its bytes.
     pub stream: &'a [u8],
     /// The rests of its elements, a byte each, for [`decode_bf16`]; empty for [`decode`].
@@ -46,6 +49,12 @@ impl Group<'_> {
     pub(crate) fn elements<const MERGE: bool>(&self) -> usize {
         if MERGE { self.rest.len() } else { self.out.len() }
     }
+
+    /// Whether the lanes that have none of so many elements have state 0. Their bits are checked with those of the others.
+    fn idle_lanes_are_zero(&self, elements: usize) -> bool {
+        let states = self.stream.last_chunk::<LANES>().and_then(|states| states.get(elements..));
+        states.is_none_or(|idle| idle.iter().all(|state| *state == 0))
+    }
 }
 
 /// How bf16 is split.
@@ -53,68 +62,66 @@ pub(crate) const BF16: FieldSpec =
     FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
 
 /// Decodes groups into bytes, several side by side. `None` if a stream does not end where and as it should.
-pub fn decode(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
-    decode_on(crate::cpu::simd(), table, groups)
+pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
+    decode_on(crate::cpu::simd(), groups)
 }
 
 /// The same on the given instruction set.
-pub fn decode_on(simd: Simd, table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
-    #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx512 && simd.is_available() {
-        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(table, groups) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx2 && simd.is_available() {
-        // SAFETY: as above.
-        return unsafe { crate::x86_64::lanes_avx2::decode::<false>(table, groups) };
-    }
-    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-    if simd == Simd::Neon {
-        // SAFETY: NEON is part of the target.
-        return unsafe { crate::aarch64::lanes_neon::decode::<false>(table, groups) };
-    }
-    let _ = simd;
-    groups.iter_mut().try_for_each(|g| generic::lanes::decode(table, g.stream, g.out))
-}
-
-/// Decodes groups of bf16 whose symbols are the exponents and whose rests are sign and mantissa, and joins the two.
-/// `scratch` is memory to reuse. `None` as for [`decode`], and if `out` and `rest` do not have the same number of elements.
-pub fn decode_bf16(table: &Decoder, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
-    decode_bf16_on(crate::cpu::simd(), table, groups, scratch)
-}
-
-/// The same on the given instruction set.
-pub fn decode_bf16_on(
-    simd: Simd,
-    table: &Decoder,
-    groups: &mut [Group<'_>],
-    scratch: &mut Vec<u8>,
-) -> Option<()> {
-    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
+pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
+    if !groups.iter().all(|g| g.idle_lanes_are_zero(g.out.len())) {
         return None;
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(table, groups) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
         // SAFETY: as above.
-        return unsafe { crate::x86_64::lanes_avx2::decode::<true>(table, groups) };
+        return unsafe { crate::x86_64::lanes_avx2::decode::<false>(groups) };
     }
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     if simd == Simd::Neon {
         // SAFETY: NEON is part of the target.
-        return unsafe { crate::aarch64::lanes_neon::decode::<true>(table, groups) };
+        return unsafe { crate::aarch64::lanes_neon::decode::<false>(groups) };
+    }
+    let _ = simd;
+    groups.iter_mut().try_for_each(|g| generic::lanes::decode(g.table, g.stream, g.out))
+}
+
+/// Decodes groups of bf16 whose symbols are the exponents and whose rests are sign and mantissa, and joins the two.
+/// `scratch` is memory to reuse. `None` as for [`decode`], and if `out` and `rest` do not have the same number of elements.
+pub fn decode_bf16(groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
+    decode_bf16_on(crate::cpu::simd(), groups, scratch)
+}
+
+/// The same on the given instruction set.
+pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8>) -> Option<()> {
+    if !groups.iter().all(|g| g.out.len() == 2 * g.rest.len() && g.idle_lanes_are_zero(g.rest.len())) {
+        return None;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::lanes_avx2::decode::<true>(groups) };
+    }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: NEON is part of the target.
+        return unsafe { crate::aarch64::lanes_neon::decode::<true>(groups) };
     }
     for g in groups {
         if scratch.len() < g.rest.len() {
             scratch.resize(g.rest.len(), 0);
         }
         let symbols = &mut scratch[..g.rest.len()];
-        decode_on(simd, table, &mut [Group { stream: g.stream, rest: &[], out: symbols }])?;
+        decode_on(simd, &mut [Group { table: g.table, stream: g.stream, rest: &[], out: symbols }])?;
         fields::merge_bytes_on(simd, &BF16, symbols, g.rest, g.out);
     }
     Some(())

@@ -63,8 +63,8 @@ fn check(symbols: &[u8], other: &[u8], groups: usize) {
         for (symbols, stream, first) in parts {
             let mut outs = vec![vec![0u8; symbols.len()]; groups];
             let mut all: Vec<Group<'_>> =
-                outs.iter_mut().map(|out| Group { stream, rest: &[], out }).collect();
-            assert_eq!(decode_on(simd, &from, &mut all), Some(()), "{simd:?} {}", symbols.len());
+                outs.iter_mut().map(|out| Group { table: &from, stream, rest: &[], out }).collect();
+            assert_eq!(decode_on(simd, &mut all), Some(()), "{simd:?} {}", symbols.len());
             let here = |at: &&u32| **at >= first && **at < first + symbols.len() as u32;
             for out in &mut outs {
                 for at in misses.iter().filter(here) {
@@ -77,8 +77,8 @@ fn check(symbols: &[u8], other: &[u8], groups: usize) {
             let rest: Vec<u8> = (0..symbols.len()).map(|i| (i * 37 + i / 256) as u8).collect();
             let mut merged = vec![vec![0u8; 2 * symbols.len()]; groups];
             let mut all: Vec<Group<'_>> =
-                merged.iter_mut().map(|out| Group { stream, rest: &rest, out }).collect();
-            assert_eq!(decode_bf16_on(simd, &from, &mut all, &mut Vec::new()), Some(()), "{simd:?}");
+                merged.iter_mut().map(|out| Group { table: &from, stream, rest: &rest, out }).collect();
+            assert_eq!(decode_bf16_on(simd, &mut all, &mut Vec::new()), Some(()), "{simd:?}");
             for out in &merged {
                 for (i, element) in out.as_chunks::<2>().0.iter().enumerate() {
                     let x = u16::from_le_bytes(*element);
@@ -166,15 +166,39 @@ fn streams_that_are_cut_off_or_too_long_are_refused() {
     for simd in sets() {
         let mut out = vec![0; symbols.len()];
         let mut refuses = |stream: &[u8]| {
-            let mut groups = [Group { stream, rest: &[], out: &mut out }];
-            assert_eq!(decode_on(simd, &from, &mut groups), None, "{simd:?}");
+            let mut groups = [Group { table: &from, stream, rest: &[], out: &mut out }];
+            assert_eq!(decode_on(simd, &mut groups), None, "{simd:?}");
         };
         refuses(&[]);
         refuses(&stream[..63]);
         refuses(&stream[1..]);
         refuses(&stream[..stream.len() - 1]);
         refuses(&longer);
-        assert_eq!(decode_on(simd, &from, &mut [Group { stream: &[], rest: &[], out: &mut [] }]), Some(()));
+        assert_eq!(
+            decode_on(simd, &mut [Group { table: &from, stream: &[], rest: &[], out: &mut [] }]),
+            Some(())
+        );
+    }
+}
+
+#[test]
+fn lanes_without_elements_have_state_zero() {
+    let symbols = skewed(20, 3, 20);
+    let frequencies = Frequencies::for_counts(&counts(&symbols), 32).unwrap();
+    let (to, table) = (Encoder::new(&frequencies), &Decoder::new(&frequencies));
+    let (stream, _, _) = stream_of(Simd::Scalar, &to, [&symbols, &[]]);
+    for simd in sets() {
+        for lane in 0..LANES {
+            let mut changed = stream.clone();
+            changed[LANES + lane] ^= 255;
+            let (mut out, mut joined) = (vec![0; symbols.len()], vec![0; 2 * symbols.len()]);
+            let mut groups = [Group { table, stream: &changed, rest: &[], out: &mut out }];
+            // Of a lane with an element, it is another value.
+            let expected = (lane < symbols.len()).then_some(());
+            assert_eq!(decode_on(simd, &mut groups), expected, "{simd:?} {lane}");
+            let mut groups = [Group { table, stream: &changed, rest: &symbols, out: &mut joined }];
+            assert_eq!(decode_bf16_on(simd, &mut groups, &mut Vec::new()), expected, "{simd:?} {lane}");
+        }
     }
 }
 
@@ -194,8 +218,8 @@ proptest! {
             stream[at] ^= flip;
             let results: Vec<_> = sets().map(|simd| {
                 let mut outs = vec![vec![0u8; n]; groups];
-                let mut all: Vec<Group<'_>> = outs.iter_mut().map(|out| Group { stream: &stream, rest: &[], out }).collect();
-                let verdict = decode_on(simd, &from, &mut all);
+                let mut all: Vec<Group<'_>> = outs.iter_mut().map(|out| Group { table: &from, stream: &stream, rest: &[], out }).collect();
+                let verdict = decode_on(simd, &mut all);
                 (verdict, if verdict.is_some() { outs } else { Vec::new() })
             }).collect();
             prop_assert!(results.windows(2).all(|r| r[0] == r[1]));

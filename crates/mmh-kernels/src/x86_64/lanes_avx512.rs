@@ -45,18 +45,23 @@ struct Constants {
     above: Table,
     /// Byte i of the rest to both bytes of lane i.
     twice: __m512i,
+    /// Even bytes before odd ones.
+    apart: __m512i,
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn constants(table: &Decoder) -> Constants {
     let twice: [u8; 64] = std::array::from_fn(|i| (i / 2) as u8);
+    let apart: [u8; 64] = std::array::from_fn(|i| (2 * (i % 32) + i / 32) as u8);
     Constants {
         value: registers(&table.value),
         bits: registers(&table.bits),
         above: registers(&table.above),
         // SAFETY: the array has 64 readable bytes.
         twice: unsafe { _mm512_loadu_si512(twice.as_ptr().cast()) },
+        // SAFETY: as above.
+        apart: unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) },
     }
 }
 
@@ -128,16 +133,16 @@ fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
 /// How far ahead of their use bytes are asked for.
 const AHEAD: usize = 512;
 
-/// Decodes groups; those of one size four or two side by side.
+/// Decodes groups; those of one size four or two side by side, where each two have one table.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-pub fn decode<const MERGE: bool>(table: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
-    let c = constants(table);
+pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
     let mut groups = groups;
     while !groups.is_empty() {
         let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
-        let n = match same {
-            4.. => 4,
-            2.. => 2,
+        let alike = |i: usize| i + 1 < same && std::ptr::eq(groups[i].table, groups[i + 1].table);
+        let n = match (alike(0), alike(2)) {
+            (true, true) => 4,
+            (true, false) => 2,
             _ => 1,
         };
         let (now, later) = groups.split_at_mut(n);
@@ -151,13 +156,14 @@ pub fn decode<const MERGE: bool>(table: &Decoder, groups: &mut [Group<'_>]) -> O
         for (l, g) in lanes.iter_mut().zip(now.iter()) {
             *l = Lanes::begin(g.stream)?;
         }
+        let c = [constants(now[0].table), constants(now[n - 1].table)];
         match n {
             4 => four::<MERGE>(&c, now, &mut lanes),
             2 => two::<MERGE>(&c, now, &mut lanes),
             _ => {}
         }
-        for (l, g) in lanes.into_iter().zip(now) {
-            finish::<MERGE>(&c, l, g)?;
+        for (i, (l, g)) in lanes.into_iter().zip(now).enumerate() {
+            finish::<MERGE>(&c[i / 2], l, g)?;
         }
     }
     Some(())
@@ -170,16 +176,17 @@ fn elements<const MERGE: bool>(g: &Group<'_>) -> usize {
 }
 
 macro_rules! side_by_side {
-    ($name:ident, $n:literal, $($a:literal $b:literal $x:ident $wa:ident $ma:ident $pa:ident $wb:ident $mb:ident $pb:ident),*) => {
+    ($name:ident, $n:literal, $($c:ident $i:literal $a:literal $b:literal $x:ident $wa:ident $ma:ident $pa:ident $wb:ident $mb:ident $pb:ident),*) => {
         /// Decodes as far as no stream can run out of bytes or of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-        fn $name<const MERGE: bool>(c: &Constants, groups: &mut [Group<'_>], lanes: &mut [Lanes; 4]) {
+        fn $name<const MERGE: bool>(c: &[Constants; 2], groups: &mut [Group<'_>], lanes: &mut [Lanes; 4]) {
             // The last two steps, of which one may be short and one has no next state, are left to `finish`.
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
             let mut done = 0;
             let low = low_bytes();
             // In variables of their own, the state stays in registers. The states of two streams are the bytes of one.
             $(
+                let $c = &c[$i];
                 let mut $x = select(low, lanes[$a].state, _mm512_slli_epi16::<8>(lanes[$b].state));
                 let (mut $wa, mut $ma) = (lanes[$a].window, lanes[$a].short);
                 let (mut $wb, mut $mb) = (lanes[$b].window, lanes[$b].short);
@@ -203,9 +210,9 @@ macro_rules! side_by_side {
                 for _ in 0..rounds {
                     $(
                         let high = _mm512_movepi8_mask($x);
-                        let values = look_up(&c.value, $x, high);
-                        let bits = look_up(&c.bits, $x, high);
-                        let above = look_up(&c.above, $x, high);
+                        let values = look_up(&$c.value, $x, high);
+                        let bits = look_up(&$c.bits, $x, high);
+                        let above = look_up(&$c.above, $x, high);
                         let (na, nb) = (_mm512_and_si512(bits, low), _mm512_srli_epi16::<8>(bits));
                         // SAFETY: `rounds` keeps `done` below the elements of every group less 32, and leaves 32 bytes below each
                         // of the places in the streams, which have 64 bytes behind them from their beginning on. A prefetch reads
@@ -221,14 +228,14 @@ macro_rules! side_by_side {
                                 _mm_prefetch::<_MM_HINT_T0>(rests[$b].wrapping_add(done + AHEAD).cast());
                                 let ra = _mm256_loadu_si256(rests[$a].add(done).cast());
                                 let rb = _mm256_loadu_si256(rests[$b].add(done).cast());
-                                let ea = bf16(c, _mm512_slli_epi16::<7>(values), ra);
-                                let eb = bf16(c, _mm512_srli_epi16::<1>(values), rb);
+                                let ea = bf16($c, _mm512_slli_epi16::<7>(values), ra);
+                                let eb = bf16($c, _mm512_srli_epi16::<1>(values), rb);
                                 _mm512_storeu_si512(outs[$a].add(2 * done).cast(), ea);
                                 _mm512_storeu_si512(outs[$b].add(2 * done).cast(), eb);
                             } else {
-                                let va = _mm512_cvtepi16_epi8(values);
-                                let vb = _mm512_cvtepi16_epi8(_mm512_srli_epi16::<8>(values));
-                                _mm256_storeu_si256(outs[$a].add(done).cast(), va);
+                                let apart = _mm512_permutexvar_epi8($c.apart, values);
+                                let vb = _mm512_extracti64x4_epi64::<1>(apart);
+                                _mm256_storeu_si256(outs[$a].add(done).cast(), _mm512_castsi512_si256(apart));
                                 _mm256_storeu_si256(outs[$b].add(done).cast(), vb);
                             }
                         }
@@ -253,8 +260,8 @@ macro_rules! side_by_side {
     };
 }
 
-side_by_side!(four, 4, 0 1 x0 w0 m0 p0 w1 m1 p1, 2 3 x1 w2 m2 p2 w3 m3 p3);
-side_by_side!(two, 2, 0 1 x0 w0 m0 p0 w1 m1 p1);
+side_by_side!(four, 4, c0 0 0 1 x0 w0 m0 p0 w1 m1 p1, c1 1 2 3 x1 w2 m2 p2 w3 m3 p3);
+side_by_side!(two, 2, c0 0 0 1 x0 w0 m0 p0 w1 m1 p1);
 
 /// Decodes what is left of one stream, and checks its end.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]

@@ -3,3 +3,4 @@
 pub mod encode;
 pub mod lanes_avx2;
 pub mod lanes_avx512;
+pub mod merge_avx512;

@@ -17,6 +17,8 @@ pub struct Found {
     pub element_millibits: u64,
     /// Low bits that were zero in all of the sample.
     pub zero_bits: u32,
+    /// Some segment of the sample had low bits that were zero.
+    pub any_zeros: bool,
     size: usize,
 }
 
@@ -57,8 +59,10 @@ fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.
-fn extra_bits(exponent: u8, level: Level) -> u8 {
+fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     match (exponent, level.get()) {
+        // As many values as suit the 256 states of lanes.
+        (0..=5, 1..=6) if width > 0 => 1,
         // Fewer bits in a symbol: more symbols in a look-up.
         (0..=5, 1..=3) => 2,
         (0..=5, _) => 3,
@@ -75,7 +79,7 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
     let base = FieldSpec { width: element.width, ..FieldSpec::default() };
     match element.kind {
         Kind::Float { exponent: e } => {
-            let most = (e + extra_bits(e, level)).min(bits - 1);
+            let most = (e + extra_bits(e, element.width, level)).min(bits - 1);
             let moved = (e..=most).map(|t| FieldSpec { sign_moved: true, t, ..base });
             // With the sign in the symbol: for numbers that are all positive.
             moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base })).collect()
@@ -131,12 +135,13 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
-            let (rest_millibits, zero_bits) = rest_cost(&spec, body, n, scratch);
+            let (rest_millibits, zero_bits, any_zeros) = rest_cost(&spec, body, n, scratch);
             let found = Found {
                 spec,
                 symbol_millibits,
                 element_millibits: symbol_millibits + rest_millibits,
                 zero_bits,
+                any_zeros,
                 size,
             };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
@@ -188,11 +193,11 @@ fn too_low(counts: &[u32]) -> u64 {
     values.saturating_sub(1) * 72 / 100
 }
 
-/// Thousandths of bits that the rest of an element costs, and the low bits that are zero.
-fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32) {
+/// Thousandths of bits that the rest of an element costs, the low bits that are zero everywhere, and whether any are somewhere.
+fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32, bool) {
     let r = spec.rest_bits();
     if r == 0 {
-        return (0, 0);
+        return (0, 0, false);
     }
     let size = spec.size();
     let width = spec.rest_width();
@@ -224,5 +229,5 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     };
     let coded_bits: u64 = coded.iter().map(plane).sum::<u64>() + seen * (r % 8) as u64;
     let zero_bits = all.trailing_zeros().min(r);
-    (kept.min(coded_bits) * 1000 / seen, zero_bits)
+    (kept.min(coded_bits) * 1000 / seen, zero_bits, kept < seen * r as u64)
 }

@@ -1,12 +1,14 @@
 //! A payload to a block.
 
-use super::lanes::{self, Codes};
+use super::codeless;
+use super::lanes;
 use super::params::{Cursor, Cut, Mode, Params};
 use super::{GROUP, Scratch, lend};
 use crate::error::{Error, Result};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::memory;
+use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
 
 /// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
@@ -40,11 +42,21 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     out[body_end..].copy_from_slice(from.take(tail)?);
 
     let mut tables = 0;
-    let symbols = Mode::read_symbols(&mut from, n.div_ceil(GROUP))?;
+    let symbols = Mode::read_symbols(&mut from, spec.t, n.div_ceil(GROUP))?;
+    // The decoding table of each group: the first of these, and what the group chooses.
     let table = match &symbols {
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+        Mode::Choice(choice) => {
+            choice.all.iter().for_each(|code| {
+                build(&mut scratch.tables, &mut tables, code);
+            });
+            Some(0)
+        }
         _ => None,
     };
+    if let Mode::Modelled(model) = &symbols {
+        model.build(&mut scratch.model)?;
+    }
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
         let mode = Mode::read(from, cut.0)?;
         let table = match &mode {
@@ -59,44 +71,63 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     let sizes = from.take(4 * n.div_ceil(GROUP))?;
     let sizes = sizes.as_chunks::<4>().0.iter().map(|size| u32::from_le_bytes(*size) as usize);
     let mut groups = sizes.map(|size| from.take(size)).collect::<Result<Vec<_>>>()?;
-    let exceptions = if params.has_exceptions(&symbols) {
-        let codes = if let Mode::Lanes(codes) = &symbols { Some(codes) } else { None };
-        read_exceptions(&params, codes, n, &mut from)?
-    } else {
-        Vec::new()
-    };
+    let exceptions = if spec.t > 8 { read_exceptions(&params, n, &mut from)? } else { Vec::new() };
+    let codeless =
+        if let Mode::Lanes(codes) = &symbols { codeless::read(codes, n, &mut from)? } else { Vec::new() };
     if !from.0.is_empty() {
         return Err(bad(format_args!("{} bytes left over after the groups", from.0.len())));
     }
 
-    let mut lane_symbols = Vec::new();
+    let mut streams = Vec::new();
+    let mut tables_of_lanes = Vec::new();
+    let batches: Vec<Vec<usize>>;
     if let Mode::Lanes(codes) = &symbols {
-        let streams = lanes::split_off_streams(&mut groups)?;
+        streams = lanes::split_off_streams(&mut groups)?;
         if lanes::is_straight(&params) && matches!(high.as_slice(), [one] if one.mode == Mode::Packed) {
             lanes::decode_bf16(codes, &streams, &groups, &mut out[head..body_end], scratch)?;
-            patch(&spec, &exceptions, &mut out[head..body_end]);
+            codeless::patch_bf16(&codeless, &mut out[head..body_end]);
             return Ok(());
         }
-        lane_symbols = std::mem::take(&mut scratch.lane_symbols);
-        lanes::decode(codes, &streams, lend(&mut lane_symbols, n))?;
+        tables_of_lanes = codes.decoders();
+        batches = codes.batches(groups.len());
+    } else {
+        batches = vec![(0..groups.len()).collect()];
     }
 
     let width = spec.rest_width();
-    for (g, (body, group)) in out[head..body_end].chunks_mut(GROUP * size).zip(&groups).enumerate() {
+    let mut bodies: Vec<&mut [u8]> = out[head..body_end].chunks_mut(GROUP * size).collect();
+    let mut batch_symbols = std::mem::take(&mut scratch.batch_symbols);
+    for (batch, slot, g) in
+        batches.iter().flat_map(|b| b.iter().enumerate().map(move |(slot, g)| (b.as_slice(), slot, *g)))
+    {
+        if let (Mode::Lanes(codes), 0) = (&symbols, slot) {
+            // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
+            batch.iter().for_each(|g| memory::prefetch(groups[*g]));
+            let out = lend(&mut batch_symbols, batch.len() * GROUP);
+            lanes::decode(codes, &tables_of_lanes, batch, &streams, n, out)?;
+            codeless::patch(&codeless, batch, out);
+        }
+        let body = &mut *bodies[g];
         let m = body.len() / size;
-        let mut group = Cursor(group);
-        // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
-        memory::prefetch(groups.get(g + 1).unwrap_or(&[].as_slice()));
+        let mut group = Cursor(groups[g]);
+        if !matches!(symbols, Mode::Lanes(_)) {
+            memory::prefetch(groups.get(g + 1).unwrap_or(&[].as_slice()));
+        }
         let own_symbols = lend(&mut scratch.symbols, m);
         let symbol_bytes = match (&symbols, table) {
-            (Mode::Lanes(_), _) => &lane_symbols[g * GROUP..g * GROUP + m],
+            (Mode::Lanes(_), _) => &batch_symbols[slot * GROUP..slot * GROUP + m],
             (Mode::Constant(v), _) => {
                 own_symbols.fill(*v);
                 own_symbols
             }
+            (Mode::Modelled(_), _) => {
+                modelled(&scratch.model, g * GROUP, &mut group, own_symbols)?;
+                own_symbols
+            }
             (_, None) => group.take(m)?,
-            (_, Some(t)) => {
-                coded(&scratch.tables[t], &mut group, own_symbols)?;
+            (mode, Some(t)) => {
+                let chosen = if let Mode::Choice(choice) = mode { choice.of[g] as usize } else { 0 };
+                coded(&scratch.tables[t + chosen], &mut group, own_symbols)?;
                 own_symbols
             }
         };
@@ -124,7 +155,15 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             [only] if width == 0 && only.bits == 8 && params.low == 0 => Some(only.data),
             _ => None,
         };
-        if let Some(bytes) = whole_bytes {
+        let nibbles = match parts.as_slice() {
+            [a, b, c] if is_nibbles(&spec) && params.low == 0 && (a.bits, b.bits, c.bits) == (4, 2, 1) => {
+                Some([*a, *b, *c])
+            }
+            _ => None,
+        };
+        if let Some(planes) = nibbles {
+            fields::merge_nibbles(&spec, symbol_bytes, &planes, 0, body);
+        } else if let Some(bytes) = whole_bytes {
             // The one plane is the rest as it stands.
             fields::merge_bytes(&spec, symbol_bytes, bytes, body);
         } else if params.low == 0 {
@@ -194,11 +233,14 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             return Err(bad(format_args!("{} bytes left over in group {g}", group.0.len())));
         }
     }
-    if !lane_symbols.is_empty() {
-        scratch.lane_symbols = lane_symbols;
-    }
+    scratch.batch_symbols = batch_symbols;
     patch(&spec, &exceptions, &mut out[head..body_end]);
     Ok(())
+}
+
+/// Whether the rest of an element of 16 bits is 4, 2 and 1 bits.
+fn is_nibbles(spec: &FieldSpec) -> bool {
+    spec.width == 1 && spec.rest_bits() == 7 && spec.drop == 0
 }
 
 /// Builds another table; gives its position.
@@ -234,6 +276,13 @@ fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<
     Ok(())
 }
 
+fn modelled(model: &DecodeModel, first: usize, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
+    let taken = mmh_kernels::modelled::decode_group(model, first, group.0, out)
+        .ok_or_else(|| bad("a modelled plane does not decode"))?;
+    group.take(taken)?;
+    Ok(())
+}
+
 /// A word of `8 << width` bits, as often as it fits into 64.
 fn repeat(word: u64, width: u8) -> u64 {
     match width {
@@ -257,13 +306,7 @@ fn read_presence<'a>(params: &Params, n: usize, from: &mut Cursor<'a>) -> Result
     Ok(map)
 }
 
-/// Fields that have no symbol, or whose symbol has no code in `lanes`.
-fn read_exceptions(
-    params: &Params,
-    lanes: Option<&Codes>,
-    n: usize,
-    from: &mut Cursor<'_>,
-) -> Result<Vec<(usize, u16)>> {
+fn read_exceptions(params: &Params, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(usize, u16)>> {
     let (base, t) = (params.spec.base as u32, params.spec.t);
     let count = from.varint()?;
     // Each takes at least three bytes.
@@ -277,16 +320,8 @@ fn read_exceptions(
             let at = at.ok_or_else(|| bad("an exception lies outside of the block"))?;
             next = at + 1;
             let field = from.u16()?;
-            let symbol = match field as u32 {
-                f if t <= 8 => Some(f as usize),
-                0 => Some(0),
-                f if base < f && f <= base + 255 => Some((f - base) as usize),
-                _ => None,
-            };
-            let has_code = symbol.is_some_and(|s| {
-                lanes.is_none_or(|c| c.of(at as usize / GROUP).of().get(s).is_none_or(|n| *n > 0))
-            });
-            if has_code || field as u32 >= 1 << t {
+            let has_symbol = field == 0 || (base < field as u32 && field as u32 <= base + 255);
+            if has_symbol || field as u32 >= 1 << t {
                 return Err(bad(format_args!("field {field} cannot be an exception")));
             }
             Ok((at as usize, field))

@@ -1,17 +1,26 @@
 //! A block to a payload.
 
 use super::analyze::Found;
-use super::lanes::{Codes, Streams};
-use super::params::{Cut, Mode, Params};
+use super::cluster::{cluster, sum};
+use super::codeless;
+use super::lanes::Codes;
+use super::modelled::Model;
+use super::params::{Choice, Cut, Mode, Params};
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, EncodeTable};
-use mmh_kernels::{histogram, planes, zeros};
+use mmh_kernels::{histogram, modelled, planes, zeros};
 
 /// Elements of the finest segment.
 const FINEST: u32 = 6;
+
+/// Elements of a piece of a sample of a plane, and how many of them it stands for; at the fastest levels four times as many.
+const SAMPLE_PIECE: usize = 1024;
+const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
+/// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
+const SHORTEST_MODELLED: usize = 1024;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
 const PAYS: (u64, u64) = (51, 52);
@@ -43,15 +52,24 @@ pub fn encode(
         scratch.misses.clear();
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
-    let symbol_mode = match Codes::choose(&scratch.symbols[..n], level) {
+    let symbol_mode = match Codes::choose(&scratch.symbols[..n], &spec, level) {
         Some(codes) => Mode::Lanes(codes),
-        None => byte_mode(&scratch.symbols[..n], level),
+        None => {
+            let mode = byte_mode(&scratch.symbols[..n], level);
+            let mode = choice_if_it_pays(mode, &scratch.symbols[..n], level);
+            model_if_it_pays(mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes)
+        }
     };
 
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
     fields::rests(&spec, body, rest);
-    let zeros = find_zeros(&spec, width, rest, n, &mut scratch.ors);
+    // At the fastest levels the sample is believed.
+    let zeros = if level.get() <= 3 && !found.any_zeros {
+        Zeros::none()
+    } else {
+        find_zeros(&spec, width, rest, n, &mut scratch.ors)
+    };
     let params = Params {
         spec: FieldSpec { drop: zeros.drop, ..spec },
         head: element.head,
@@ -85,17 +103,32 @@ pub fn encode(
 
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
-    let lane_streams = match &symbol_mode {
-        Mode::Lanes(f) => Streams::encode(f, &scratch.symbols[..n], &mut scratch.misses, &mut scratch.lanes),
-        _ => Streams::default(),
+    let in_lanes = if let Mode::Lanes(codes) = &symbol_mode {
+        scratch.streams.encode(codes, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes);
+        true
+    } else {
+        false
     };
+    let choice: Vec<EncodeTable> = match &symbol_mode {
+        Mode::Choice(choice) => choice.all.iter().map(EncodeTable::new).collect(),
+        _ => Vec::new(),
+    };
+    let symbol_model = if let Mode::Modelled(model) = &symbol_mode { model.encoder() } else { None };
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
-        if let Some(stream) = lane_streams.get(g) {
-            out.extend((stream.len() as u16).to_le_bytes());
+        let symbols = &scratch.symbols[..n];
+        if in_lanes {
+            out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
+        } else if let Some(model) = &symbol_model {
+            if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
+                return false;
+            }
+        } else if let Mode::Choice(Choice { of, .. }) = &symbol_mode {
+            huffman::encode_group(&choice[of[g] as usize], &symbols[from..to], out);
+        } else {
+            put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
         }
-        put_bytes(&symbol_mode, &symbol_table, &scratch.symbols[from..to], out);
         let rest = &scratch.rest[planes::storage(width, from)..];
         for ((cut, mode), table) in high.iter().zip(&high_tables) {
             put_plane(*cut, mode, table, width, rest, to - from, &mut scratch.bytes, out);
@@ -106,18 +139,20 @@ pub fn encode(
                 put_plane(*cut, mode, table, width, &scratch.low, m, &mut scratch.bytes, out);
             }
         }
-        out.extend_from_slice(lane_streams.get(g).unwrap_or(&[]));
+        if in_lanes {
+            out.extend_from_slice(scratch.streams.get(g));
+        }
         let size = (out.len() - group_start) as u32;
         out[sizes + 4 * g..sizes + 4 * g + 4].copy_from_slice(&size.to_le_bytes());
         if out.len() - start >= data.len() {
             return false;
         }
     }
-    if params.has_exceptions(&symbol_mode) {
-        // Those without a symbol come first, those without a code behind them; some may be both.
-        scratch.misses.sort_unstable();
-        scratch.misses.dedup();
+    if spec.t > 8 {
         write_exceptions(&params.spec, body, &scratch.misses, out);
+    }
+    if let Mode::Lanes(_) = symbol_mode {
+        codeless::write(&scratch.symbols, &mut scratch.codeless, out);
     }
     out.len() - start < data.len()
 }
@@ -148,12 +183,90 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     code_if_it_pays(&counts, level)
 }
 
+/// Codes that groups are offered.
+const OFFERED: usize = 8;
+
+/// Several codes instead of one, where groups are not alike.
+fn choice_if_it_pays(mode: Mode, symbols: &[u8], level: Level) -> Mode {
+    let Mode::Coded(one) = &mode else { return mode };
+    let groups = symbols.len().div_ceil(GROUP);
+    if level.get() < 4 || groups < 2 {
+        return mode;
+    }
+    let counts: Vec<[u32; 256]> = symbols
+        .chunks(GROUP)
+        .map(|group| {
+            let mut counts = [0; 256];
+            group.chunks(4096).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+            counts
+        })
+        .collect();
+    let of = cluster(&counts, OFFERED.min(groups));
+    let clusters = of.iter().max().map_or(1, |c| *c as usize + 1);
+    let limit = code_limit(level);
+    // Every value that occurs anywhere gets a code everywhere.
+    let present = one.lengths().map(|l| (l > 0) as u32);
+    let fit = |c: usize| {
+        let mut those = sum(counts.iter().zip(&of).filter(|g| *g.1 as usize == c).map(|g| g.0));
+        those.iter_mut().zip(present).for_each(|(t, p)| *t = if p == 0 { 0 } else { (*t).max(1) });
+        CodeLengths::for_counts(&those, limit)
+    };
+    let Some(all) = (0..clusters).map(fit).collect::<Option<Vec<_>>>() else { return mode };
+    let bits = |code: &CodeLengths, counts: &[u32; 256]| huffman::coded_bits(counts, code);
+    let alone: u64 = counts.iter().map(|group| bits(one, group)).sum();
+    let chosen: u64 = counts.iter().zip(&of).map(|(group, c)| bits(&all[*c as usize], group)).sum();
+    // The sample stands for four times as much.
+    let tables: usize = all.iter().map(CodeLengths::written_size).sum();
+    if clusters > 1 && 4 * alone > 4 * chosen + 8 * (tables + groups) as u64 {
+        return Mode::Choice(Choice { all, of });
+    }
+    mode
+}
+
+/// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.
+fn model_if_it_pays(
+    mode: Mode,
+    symbols: &[u8],
+    spec: &FieldSpec,
+    element: Element,
+    level: Level,
+    classes: &mut Vec<u8>,
+) -> Mode {
+    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED || matches!(mode, Mode::Constant(_)) {
+        return mode;
+    }
+    let mut counts = [0; 256];
+    histogram::bytes(symbols, &mut counts);
+    let bits = match &mode {
+        Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
+        Mode::Choice(choice) => {
+            let each = |(group, c): (&[u8], &u8)| {
+                let mut counts = [0; 256];
+                histogram::bytes(group, &mut counts);
+                huffman::coded_bits(&counts, &choice.all[*c as usize])
+            };
+            let tables: usize = choice.all.iter().map(CodeLengths::written_size).sum();
+            symbols.chunks(GROUP).zip(&choice.of).map(each).sum::<u64>() + 8 * tables as u64
+        }
+        _ => symbols.len() as u64 * 8,
+    };
+    match Model::choose(symbols, &counts, spec, element.kind, classes) {
+        Some((model, modelled)) if modelled * 1001 < bits * 1000 => Mode::Modelled(Box::new(model)),
+        _ => mode,
+    }
+}
+
+/// Bits of the longest code: with 11, look-ups give more symbols.
+fn code_limit(level: Level) -> u32 {
+    if level.get() >= 7 { 12 } else { 11 }
+}
+
 fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     if entropy::bits(counts.iter().copied()) * PAYS.1 >= total * 8 * PAYS.0 {
         return Mode::Packed;
     }
-    match CodeLengths::for_counts(counts, if level.get() >= 7 { 12 } else { 11 }) {
+    match CodeLengths::for_counts(counts, code_limit(level)) {
         Some(code) if huffman::coded_bits(counts, &code) * PAYS.1 < total * 8 * PAYS.0 => {
             Mode::Coded(Box::new(code))
         }
@@ -179,15 +292,21 @@ fn plane_mode(
         return Mode::Packed;
     }
     // Noise is told by a part of it; only what promises to pay is looked at in full.
-    let whole = lend(bytes, n);
-    planes::pack(width, rest, n, 8, shift, whole);
     let mut counts = [0u32; 256];
-    whole.chunks(8192).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+    let piece = lend(bytes, SAMPLE_PIECE);
+    let stride = if level.get() <= 3 { 4 * SAMPLE_STRIDE } else { SAMPLE_STRIDE };
+    for at in (0..n).step_by(stride) {
+        let m = (n - at).min(SAMPLE_PIECE);
+        planes::pack(width, &rest[planes::storage(width, at)..], m, 8, shift, &mut piece[..m]);
+        histogram::bytes(&piece[..m], &mut counts);
+    }
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     // A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
     if (entropy::bits(counts.iter().copied()) + 184) * PAYS.1 >= total * 8 * PAYS.0 {
         return Mode::Packed;
     }
+    let whole = lend(bytes, n);
+    planes::pack(width, rest, n, 8, shift, whole);
     let mut counts = [0u32; 256];
     histogram::bytes(whole, &mut counts);
     if let Some(value) = counts.iter().position(|c| *c as usize == n) {
@@ -203,6 +322,13 @@ struct Zeros {
     segment: u8,
     presence: Vec<u8>,
     all: u64,
+}
+
+impl Zeros {
+    /// Nothing to drop, and no plane known to be constant.
+    fn none() -> Zeros {
+        Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX }
+    }
 }
 
 /// Finds what can be dropped everywhere, and what in some segments only.
@@ -271,7 +397,7 @@ fn gather(zeros: &Zeros, width: u8, rest: &[u64], from: usize, to: usize, low: &
     m
 }
 
-pub fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
+fn write_exceptions(spec: &FieldSpec, body: &[u8], misses: &[u32], out: &mut Vec<u8>) {
     varint::write(misses.len() as u64, out);
     let mut next = 0u32;
     for &at in misses {
@@ -306,8 +432,11 @@ fn put_plane(
     out: &mut Vec<u8>,
 ) {
     match mode {
-        // Lanes are for symbols alone.
-        Mode::Constant(_) | Mode::Lanes(_) => {}
+        // The others are for symbols alone.
+        Mode::Constant(_) | Mode::Choice(_) | Mode::Lanes(_) | Mode::Modelled(_) => {}
+        Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
+            out.extend_from_slice(&planes::as_bytes(rest)[..m]);
+        }
         Mode::Packed => {
             let start = out.len();
             out.resize(start + planes::packed_size(m, bits), 0);

@@ -35,12 +35,19 @@ const fn log_table() -> [u32; 257] {
 }
 
 /// log2(x) in units of 2^-16, x ≥ 1; off by less than 2^-15 bits.
-fn log2(x: u32) -> u64 {
+pub fn log2(x: u32) -> u64 {
     let whole = 31 - x.leading_zeros();
     let mantissa = ((x as u64) << 32 >> whole) as u32;
     let (i, part) = ((mantissa >> 24) as usize, (mantissa >> 8 & 0xffff) as u64);
     let fraction = LOG[i] as u64 + (((LOG[i + 1] - LOG[i]) as u64 * part) >> 16);
     ((whole as u64) << SCALE) + fraction
+}
+
+/// The ideal code length of each value, in units of 2^-16 bits; values that do not occur cost a bit more than those that occur once.
+pub fn lengths(counts: &[u32; 256]) -> [u32; 256] {
+    let total: u32 = counts.iter().fold(0, |t, c| t.saturating_add(*c));
+    let all = log2(total.max(1)) as u32;
+    counts.map(|c| if c == 0 { all + (1 << SCALE) } else { all.saturating_sub(log2(c) as u32) })
 }
 
 /// Order-0 entropy of the counts, in bits over all of them, rounded down.

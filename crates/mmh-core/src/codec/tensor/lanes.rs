@@ -1,6 +1,7 @@
 //! Symbols in lanes (mode 3): the choice of the codes, the streams of a block.
 
-use super::params::{Cursor, Params};
+use super::cluster::{cluster, sum};
+use super::params::{Cursor, MOST_CODES, Params};
 use super::{GROUP, Scratch, entropy};
 use crate::codec::Level;
 use crate::error::{Error, Result};
@@ -15,8 +16,8 @@ const SIZE: usize = 2;
 /// The slowest level that uses lanes.
 const SLOWEST: u8 = 6;
 
-/// Bits that an exception costs: its gap, its field.
-const EXCEPTION_BITS: u64 = 32;
+/// Bits that a symbol without a code costs: its gap, itself, and the other one that is coded in its place.
+const CODELESS_BITS: u64 = 18;
 
 /// Exponents of bf16 as symbols; signs and mantissas are the rests.
 const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
@@ -25,8 +26,8 @@ const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t
 const PIECE: usize = 1024;
 const STRIDE: usize = 16 * PIECE;
 
-/// The most codes that a block may have.
-const MOST_CODES: usize = 16;
+/// Groups that are decoded side by side.
+const SIDE_BY_SIDE: usize = 4;
 
 /// The codes of a block: each group has one of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,11 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// One for all groups.
+    pub fn one(frequencies: Frequencies) -> Codes {
+        Codes { all: vec![frequencies], chosen: Vec::new() }
+    }
+
     /// Which of them a group has.
     fn chosen(&self, group: usize) -> usize {
         self.chosen.get(group).map_or(0, |c| *c as usize)
@@ -45,6 +51,25 @@ impl Codes {
     /// The frequencies of a group.
     pub fn of(&self, group: usize) -> &Frequencies {
         &self.all[self.chosen(group)]
+    }
+
+    /// Groups of a block two by two, as far as two have the same code; those that are left over come last.
+    fn pairs(&self, groups: usize) -> Vec<Vec<usize>> {
+        let those = |c| (0..groups).filter(|g| self.chosen(*g) == c).collect::<Vec<usize>>();
+        let by_code: Vec<Vec<usize>> = (0..self.all.len()).map(those).collect();
+        let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).map(|pair| pair.to_vec());
+        pairs.chain(by_code.iter().flat_map(|those| those.as_chunks::<2>().1).map(|g| vec![*g])).collect()
+    }
+
+    /// Groups that are decoded side by side.
+    pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
+        let order: Vec<usize> = self.pairs(groups).into_iter().flatten().collect();
+        order.chunks(SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
+    }
+
+    /// What decoders look up, by code.
+    pub fn decoders(&self) -> Vec<Decoder> {
+        self.all.iter().map(Decoder::new).collect()
     }
 
     /// Appends them.
@@ -75,43 +100,51 @@ impl Codes {
     }
 
     /// The codes for a plane of symbols, where lanes suit the level and cost little more than a code without their limits would.
-    pub fn choose(symbols: &[u8], level: Level) -> Option<Codes> {
+    pub fn choose(symbols: &[u8], spec: &FieldSpec, level: Level) -> Option<Codes> {
         if level.get() > SLOWEST || symbols.len() < MANY {
             return None;
         }
         let stride = if level.get() < MANY_CODES { STRIDE } else { STRIDE / 4 };
-        let groups: Vec<[u32; 256]> = symbols.chunks(GROUP).map(|g| sample(g, stride)).collect();
+        let groups: Vec<[u32; 256]> =
+            symbols.chunks(GROUP).enumerate().map(|(g, group)| sample(g, group, stride)).collect();
         let total = sum(&groups);
         let all = if level.get() < MANY_CODES {
-            Codes { all: vec![Frequencies::for_counts(&total, EXCEPTION_BITS)?], chosen: Vec::new() }
+            Codes::one(Frequencies::for_counts(&total, CODELESS_BITS)?)
         } else {
-            cluster(&groups)?
+            codes_of_unlike(&groups)?
         };
         let cost: u64 = groups.iter().enumerate().map(|(g, counts)| all.cost(g, counts)).sum();
         let elements: u64 = total.iter().map(|c| *c as u64).sum();
-        // A prefix code costs some hundredths of a bit more than the entropy, and takes longer.
-        let others = entropy::bits(total.iter().copied()) + elements * 6 / 100;
+        // A prefix code costs some hundredths of a bit more than the entropy, and takes longer to decode. Elements of one byte are all symbol:
+        // for them a hundredth of a bit is more than speed is worth.
+        let hundredths = if spec.width == 0 { 1 } else { 8 };
+        let ideal = if level.get() < MANY_CODES {
+            entropy::bits(total.iter().copied())
+        } else {
+            let of = cluster(&groups, OFFERED);
+            let those = |c: u8| sum(groups.iter().zip(&of).filter(|g| *g.1 == c).map(|g| g.0));
+            (0..OFFERED as u8).map(|c| entropy::bits(those(c).iter().copied())).sum()
+        };
+        let others = ideal + elements * hundredths / 100;
         (cost <= others && cost * 52 < elements * 8 * 51).then_some(all)
     }
 
     fn cost(&self, group: usize, counts: &[u32; 256]) -> u64 {
-        entropy::cost(counts, self.of(group).of(), EXCEPTION_BITS)
+        entropy::cost(counts, self.of(group).of(), CODELESS_BITS)
     }
 }
 
-/// Counts of pieces of a group.
-fn sample(group: &[u8], stride: usize) -> [u32; 256] {
+/// Counts of pieces of a group, one at some place of each stride: at the same place, they would all meet the same columns of a matrix.
+fn sample(number: usize, group: &[u8], stride: usize) -> [u32; 256] {
     let mut counts = [0u32; 256];
-    group.chunks(stride).for_each(|c| histogram::bytes(&c[..c.len().min(PIECE)], &mut counts));
-    counts
-}
-
-fn sum(groups: &[[u32; 256]]) -> [u32; 256] {
-    let mut total = [0u32; 256];
-    for group in groups {
-        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
+    let first = number * (GROUP / stride);
+    for (i, c) in group.chunks(stride).enumerate() {
+        // Multiples of the golden ratio spread evenly (Knuth, "The Art of Computer Programming", 6.4).
+        let part = ((first + i) as u32).wrapping_mul(0x9E37_79B9) >> 16;
+        let at = (c.len().saturating_sub(PIECE) * part as usize) >> 16;
+        histogram::bytes(&c[at..c.len().min(at + PIECE)], &mut counts);
     }
-    total
+    counts
 }
 
 /// The fastest level whose groups have a choice of codes.
@@ -120,47 +153,48 @@ const MANY_CODES: u8 = 4;
 /// Codes that groups are offered.
 const OFFERED: usize = 4;
 
-/// Rounds of the search for them: the third changes next to nothing.
-const ROUNDS: usize = 3;
-
-/// Codes for groups that are not alike (Lloyd's algorithm with code lengths for distances): begins with groups that are alike in the
-/// mean of their symbols.
-fn cluster(groups: &[[u32; 256]]) -> Option<Codes> {
-    let mean = |counts: &[u32; 256]| {
-        let n: u64 = counts.iter().map(|c| *c as u64).sum();
-        let sum: u64 = counts.iter().enumerate().map(|(v, c)| v as u64 * *c as u64).sum();
-        (sum << 16) / n.max(1)
-    };
-    let one = Codes { all: vec![Frequencies::for_counts(&sum(groups), EXCEPTION_BITS)?], chosen: Vec::new() };
-    let offered = OFFERED.min(groups.len() / 2);
-    if offered < 2 {
-        return Some(one);
-    }
-    let mut order: Vec<usize> = (0..groups.len()).collect();
-    order.sort_by_key(|g| mean(&groups[*g]));
-    let mut chosen = vec![0u8; groups.len()];
-    for (rank, g) in order.iter().enumerate() {
-        chosen[*g] = (rank * offered / groups.len()) as u8;
-    }
-    let mut best = one;
-    for _ in 0..ROUNDS {
-        let used: Vec<u8> = (0..offered as u8).filter(|c| chosen.contains(c)).collect();
-        let of = |c: u8| groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| *g.0).collect::<Vec<_>>();
-        let all = used
-            .iter()
-            .map(|c| Frequencies::for_counts(&sum(&of(*c)), EXCEPTION_BITS))
-            .collect::<Option<Vec<_>>>();
-        let Some(all) = all else { break };
-        let cost = |group: &[u32; 256], f: &Frequencies| entropy::cost(group, f.of(), EXCEPTION_BITS);
-        let nearest = |group: &[u32; 256]| (0..all.len()).min_by_key(|c| cost(group, &all[*c])).unwrap_or(0);
-        chosen = groups.iter().map(|g| nearest(g) as u8).collect();
-        best = if all.len() > 1 {
-            Codes { all, chosen: chosen.clone() }
-        } else {
-            Codes { all, chosen: Vec::new() }
-        };
+/// Codes for groups that are not alike.
+fn codes_of_unlike(groups: &[[u32; 256]]) -> Option<Codes> {
+    let one = Codes::one(Frequencies::for_counts(&sum(groups), CODELESS_BITS)?);
+    let offered = OFFERED.min(groups.len() / 4).max(1);
+    let mut of = cluster(groups, offered);
+    let mut best = one.clone();
+    // The clusters are of ideal codes: two more rounds with what these ones cost.
+    for _ in 0..2 {
+        let used = (0..offered as u8).filter(|c| of.contains(c));
+        let those = |c: u8| sum(groups.iter().zip(&of).filter(|g| *g.1 == c).map(|g| g.0));
+        let all = used.map(|c| Frequencies::for_counts(&those(c), CODELESS_BITS)).collect::<Option<Vec<_>>>();
+        // A cluster of one value alone has no code.
+        let Some(all) = all.filter(|all| all.len() > 1) else { return Some(one) };
+        let cost = |group, c: usize| entropy::cost(group, all[c].of(), CODELESS_BITS);
+        let nearest = |group| (0..all.len()).min_by_key(|c| cost(group, *c)).unwrap_or(0) as u8;
+        of = groups.iter().map(nearest).collect();
+        make_even(&mut of, all.len(), |g, c| cost(&groups[g], c));
+        best = Codes { chosen: of.clone(), all };
     }
     Some(best)
+}
+
+/// Two groups with the same code decode faster than two without: of two codes with an odd number of groups, one gives the other the group
+/// that loses least.
+fn make_even(of: &mut [u8], codes: usize, cost: impl Fn(usize, usize) -> u64) {
+    let odd = |of: &[u8]| {
+        (0..codes).filter(|c| of.iter().filter(|o| **o as usize == *c).count() % 2 == 1).collect()
+    };
+    let odd: Vec<usize> = odd(of);
+    for pair in odd.as_chunks::<2>().0 {
+        let moves = (0..of.len()).filter_map(|g| {
+            let to = match of[g] as usize {
+                c if c == pair[0] => pair[1],
+                c if c == pair[1] => pair[0],
+                _ => return None,
+            };
+            Some((cost(g, to).saturating_sub(cost(g, of[g] as usize)), g, to))
+        });
+        if let Some((_, g, to)) = moves.min() {
+            of[g] = to as u8;
+        }
+    }
 }
 
 /// The streams of all groups of a block.
@@ -171,30 +205,28 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Appends the positions of symbols without a code to `misses`.
-    pub fn encode(codes: &Codes, symbols: &[u8], misses: &mut Vec<u32>, work: &mut Work) -> Streams {
+    /// Encodes a block, two groups at a time. `codeless` gets the positions of symbols without a code, in no order.
+    pub fn encode(&mut self, codes: &Codes, symbols: &[u8], codeless: &mut Vec<u32>, work: &mut Work) {
         let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
-        let mut s = Streams { bytes: Vec::with_capacity(symbols.len() / 2), of: vec![0..0; groups.len()] };
-        for (c, frequencies) in codes.all.iter().enumerate() {
-            let table = Encoder::new(frequencies);
-            let those: Vec<usize> = (0..groups.len()).filter(|g| codes.chosen(*g) == c).collect();
-            for pair in those.chunks(2) {
-                let other = pair.get(1);
-                let both = [groups[pair[0]], other.map_or(&[][..], |g| groups[*g])];
-                let first = [pair[0], other.map_or(0, |g| *g)].map(|g| (g * GROUP) as u32);
-                let streams = lanes::encode(&table, both, first, misses, work);
-                for (g, stream) in pair.iter().zip(streams) {
-                    s.of[*g] = s.bytes.len()..s.bytes.len() + stream.len();
-                    s.bytes.extend_from_slice(stream);
-                }
+        let tables: Vec<Encoder> = codes.all.iter().map(Encoder::new).collect();
+        self.bytes.clear();
+        self.of.clear();
+        self.of.resize(groups.len(), 0..0);
+        codeless.clear();
+        for pair in codes.pairs(groups.len()) {
+            let both = [groups[pair[0]], pair.get(1).map_or(&[][..], |g| groups[*g])];
+            let first = [pair[0], *pair.last().unwrap_or(&0)].map(|g| (g * GROUP) as u32);
+            let streams = lanes::encode(&tables[codes.chosen(pair[0])], both, first, codeless, work);
+            for (g, stream) in pair.iter().zip(streams) {
+                self.of[*g] = self.bytes.len()..self.bytes.len() + stream.len();
+                self.bytes.extend_from_slice(stream);
             }
         }
-        s
     }
 
     /// Of a group.
-    pub fn get(&self, group: usize) -> Option<&[u8]> {
-        self.bytes.get(self.of.get(group)?.clone())
+    pub fn get(&self, group: usize) -> &[u8] {
+        self.of.get(group).and_then(|range| self.bytes.get(range.clone())).unwrap_or(&[])
     }
 }
 
@@ -218,30 +250,26 @@ pub fn split_off_streams<'a>(groups: &mut [&'a [u8]]) -> Result<Vec<&'a [u8]>> {
         .ok_or_else(|| bad("a group is shorter than its stream"))
 }
 
-/// Decodes groups with each code in turn.
-fn by_code(
+/// Decodes the symbols of a batch of groups of a block of `n` elements; `symbols` has room for a whole group each.
+pub fn decode(
     codes: &Codes,
-    groups: Vec<Group<'_>>,
-    mut decode: impl FnMut(&Decoder, &mut [Group<'_>]) -> Option<()>,
+    tables: &[Decoder],
+    batch: &[usize],
+    streams: &[&[u8]],
+    n: usize,
+    symbols: &mut [u8],
 ) -> Result<()> {
-    let undecodable = || bad("a stream of lanes does not decode");
-    let [only] = codes.all.as_slice() else {
-        let mut of: Vec<Vec<Group<'_>>> = codes.all.iter().map(|_| Vec::new()).collect();
-        groups.into_iter().enumerate().for_each(|(g, group)| of[codes.chosen(g)].push(group));
-        return of
-            .iter_mut()
-            .zip(&codes.all)
-            .try_for_each(|(groups, f)| decode(&Decoder::new(f), groups).ok_or_else(undecodable));
-    };
-    let mut groups = groups;
-    decode(&Decoder::new(only), &mut groups).ok_or_else(undecodable)
+    let mut groups: Vec<Group<'_>> = (batch.iter().zip(symbols.chunks_mut(GROUP)))
+        .map(|(&g, out)| {
+            let out = &mut out[..(n - g * GROUP).min(GROUP)];
+            Group { table: &tables[codes.chosen(g)], stream: streams[g], rest: &[], out }
+        })
+        .collect();
+    lanes::decode(&mut groups).ok_or_else(undecodable)
 }
 
-/// Decodes the symbols of all groups.
-pub fn decode(codes: &Codes, streams: &[&[u8]], symbols: &mut [u8]) -> Result<()> {
-    let groups = streams.iter().zip(symbols.chunks_mut(GROUP));
-    let groups = groups.map(|(stream, out)| Group { stream, rest: &[], out }).collect();
-    by_code(codes, groups, lanes::decode)
+fn undecodable() -> Error {
+    bad("a stream of lanes does not decode")
 }
 
 /// Whether a block with one packed plane of eight bits is what [`decode_bf16`] takes.
@@ -257,10 +285,15 @@ pub fn decode_bf16(
     body: &mut [u8],
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let groups = streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP));
-    let groups: Vec<Group<'_>> = groups.map(|((stream, rest), out)| Group { stream, rest, out }).collect();
-    if groups.iter().any(|g| g.out.len() != 2 * g.rest.len()) {
-        return Err(bad("a packed plane has the wrong size"));
+    let tables = codes.decoders();
+    let mut groups: Vec<Option<Group<'_>>> = Vec::with_capacity(streams.len());
+    for (g, ((stream, rest), out)) in streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP)).enumerate() {
+        if out.len() != 2 * rest.len() {
+            return Err(bad("a packed plane has the wrong size"));
+        }
+        groups.push(Some(Group { table: &tables[codes.chosen(g)], stream, rest, out }));
     }
-    by_code(codes, groups, |table, groups| lanes::decode_bf16(table, groups, &mut scratch.symbols))
+    let order = codes.batches(groups.len()).into_iter().flatten();
+    let mut ordered: Vec<Group<'_>> = order.filter_map(|g| groups[g].take()).collect();
+    lanes::decode_bf16(&mut ordered, &mut scratch.symbols).ok_or_else(undecodable)
 }

@@ -3,7 +3,10 @@
 //! * `params`: the head of the payload, written and read
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
 //! * `analyze`: which split of the element pays
+//! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
+//! * `cluster`: groups that share a code
+//! * `codeless`: symbols in lanes that have no code
 //! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
 
 use super::{Block, Codec};
@@ -12,12 +15,17 @@ use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
+use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
+mod cluster;
+mod codeless;
+mod columns;
 mod decode;
 mod encode;
 mod entropy;
 mod lanes;
+mod modelled;
 mod params;
 
 /// `spec/codecs/tensor.md`
@@ -73,13 +81,17 @@ pub struct Scratch {
     low: Vec<u64>,
     bytes: Vec<u8>,
     misses: Vec<u32>,
+    codeless: Vec<u32>,
     ors: Vec<u64>,
     fields: Vec<u16>,
     counts: Vec<u32>,
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
     lanes: Work,
-    lane_symbols: Vec<u8>,
+    streams: lanes::Streams,
+    batch_symbols: Vec<u8>,
+    model: DecodeModel,
+    classes: Vec<u8>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

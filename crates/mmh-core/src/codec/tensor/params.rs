@@ -1,6 +1,7 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
 use super::lanes::Codes;
+use super::modelled::Model;
 use crate::error::{Error, Result};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::CodeLengths;
@@ -15,8 +16,12 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
-    /// Entropy-coded in lanes; symbols only. Those without a code are exceptions.
+    /// Entropy-coded, each group with one of several codes; symbols only.
+    Choice(Choice),
+    /// Entropy-coded in lanes; symbols only. Those without a code stand in a list.
     Lanes(Codes),
+    /// Entropy-coded with contexts.
+    Modelled(Box<Model>),
 }
 
 /// The split of a block.
@@ -87,11 +92,6 @@ impl Params {
         planes::cut(self.low as u32)
     }
 
-    /// Whether a list of exceptions follows the groups.
-    pub fn has_exceptions(&self, symbols: &Mode) -> bool {
-        self.spec.t > 8 || matches!(symbols, Mode::Lanes(_))
-    }
-
     /// Appends the fields before the head and tail bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
         let s = &self.spec;
@@ -123,6 +123,39 @@ impl Params {
     }
 }
 
+fn read_code(from: &mut Cursor<'_>) -> Result<CodeLengths> {
+    let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
+    from.take(size)?;
+    Ok(code)
+}
+
+/// The most codes that groups may choose from.
+pub const MOST_CODES: usize = 16;
+
+/// Several codes, of which each group has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Two to [`MOST_CODES`].
+    pub all: Vec<CodeLengths>,
+    /// By group.
+    pub of: Vec<u8>,
+}
+
+impl Choice {
+    fn read(from: &mut Cursor<'_>, groups: usize) -> Result<Choice> {
+        let count = from.byte()? as usize;
+        if !(2..=MOST_CODES).contains(&count) {
+            return Err(bad(format_args!("a choice of {count} codes")));
+        }
+        let all = (0..count).map(|_| read_code(from)).collect::<Result<Vec<_>>>()?;
+        let of = from.take(groups)?.to_vec();
+        match of.iter().find(|c| **c as usize >= count) {
+            Some(c) => Err(bad(format_args!("code {c} of {count}"))),
+            None => Ok(Choice { all, of }),
+        }
+    }
+}
+
 impl Mode {
     /// Appends a plane's descriptor.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -133,20 +166,44 @@ impl Mode {
                 out.push(2);
                 code.write(out);
             }
+            Mode::Choice(choice) => {
+                out.extend([5, choice.all.len() as u8]);
+                choice.all.iter().for_each(|code| code.write(out));
+                out.extend(&choice.of);
+            }
             Mode::Lanes(codes) => {
                 out.push(3);
                 codes.write(out);
             }
+            Mode::Modelled(model) => {
+                out.push(4);
+                model.write(out);
+            }
         }
     }
 
-    /// Reads the descriptor of the plane of symbols of so many groups.
-    pub fn read_symbols(from: &mut Cursor<'_>, groups: usize) -> Result<Mode> {
-        if from.0.first() == Some(&3) {
-            from.byte()?;
-            return Ok(Mode::Lanes(Codes::read(from, groups)?));
+    /// Reads the descriptor of the plane of symbols, made of `t` bits each, of so many groups.
+    pub fn read_symbols(from: &mut Cursor<'_>, t: u8, groups: usize) -> Result<Mode> {
+        match from.0.first() {
+            Some(3) => {
+                from.byte()?;
+                Ok(Mode::Lanes(Codes::read(from, groups)?))
+            }
+            Some(4) => {
+                from.byte()?;
+                Ok(Mode::Modelled(Box::new(Model::read(from)?)))
+            }
+            Some(5) => {
+                from.byte()?;
+                Ok(Mode::Choice(Choice::read(from, groups)?))
+            }
+            _ => match Mode::read(from, 8)? {
+                Mode::Constant(value) if t < 8 && value >> t != 0 => {
+                    Err(bad(format_args!("constant {value} as a symbol of {t} bits")))
+                }
+                mode => Ok(mode),
+            },
         }
-        Mode::read(from, 8)
     }
 
     /// Reads the descriptor of another plane of so many bits.
@@ -160,11 +217,7 @@ impl Mode {
                 Ok(Mode::Constant(value))
             }
             1 => Ok(Mode::Packed),
-            2 if bits == 8 => {
-                let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
-                from.take(size)?;
-                Ok(Mode::Coded(Box::new(code)))
-            }
+            2 if bits == 8 => Ok(Mode::Coded(Box::new(read_code(from)?))),
             mode => Err(bad(format_args!("mode {mode} for a plane of {bits} bits"))),
         }
     }

@@ -92,6 +92,156 @@ fn outliers_become_exceptions() {
     }
 }
 
+/// The elements of bf16 that weights have; those at `at` have other exponents.
+fn bf16(w: &[f32], rare: &[(usize, f32)]) -> Vec<u8> {
+    let mut w = w.to_vec();
+    rare.iter().for_each(|(at, x)| w[*at] = *x);
+    w.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
+}
+
+/// What a payload of `n` elements says of its lanes: the number of codes, those that groups have, the exceptions, and the symbols
+/// without a code. `None` if the symbols are not in lanes.
+fn lanes_of(payload: &[u8], n: usize) -> Option<(usize, usize, u64, u64)> {
+    let groups = n.div_ceil(GROUP);
+    let mut from = params::Cursor(payload);
+    let params = params::Params::read(&mut from).unwrap();
+    assert_eq!((params.head, params.low), (0, 0));
+    let symbols = params::Mode::read_symbols(&mut from, params.spec.t, groups).unwrap();
+    let params::Mode::Lanes(codes) = &symbols else { return None };
+    let mut used: Vec<_> = (0..groups).map(|g| *codes.of(g).of()).collect();
+    used.sort_unstable();
+    used.dedup();
+    for cut in params.high_planes() {
+        params::Mode::read(&mut from, cut.0).unwrap();
+    }
+    let sizes = from.take(4 * groups).unwrap().as_chunks::<4>().0;
+    for size in sizes {
+        from.take(u32::from_le_bytes(*size) as usize).unwrap();
+    }
+    let exceptions = if params.spec.t > 8 { from.varint().unwrap() } else { 0 };
+    for _ in 0..exceptions {
+        from.varint().unwrap();
+        from.u16().unwrap();
+    }
+    Some((payload[8] as usize, used.len(), exceptions, from.varint().unwrap()))
+}
+
+#[test]
+fn groups_that_are_not_alike_have_codes_of_their_own() {
+    // Two neighbours share a code.
+    let n = 16 * GROUP + 1234;
+    let scales = [1e-3f32, 1.0, 1e3, 1e6];
+    let mut w = weights(n);
+    for (g, group) in w.chunks_mut(2 * GROUP).enumerate() {
+        group.iter_mut().for_each(|x| *x *= scales[g % 4]);
+    }
+    let data = bf16(&w, &[]);
+    let packed = encode(&data, BF16, 5).unwrap();
+    assert_eq!(decode(&packed, data.len()), data);
+    let (codes, used, ..) = lanes_of(&packed, n).unwrap();
+    assert!(codes == 4 && used == 4, "{codes} {used}");
+    // Levels for speed have one for all.
+    let fast = encode(&data, BF16, 2).unwrap();
+    assert_eq!(decode(&fast, data.len()), data);
+    assert!(lanes_of(&fast, n).is_none_or(|(codes, ..)| codes == 1));
+    assert!(packed.len() < fast.len() - fast.len() / 50, "{} {}", packed.len(), fast.len());
+}
+
+#[test]
+fn symbols_without_a_code_and_exceptions_in_lanes_come_back() {
+    let n = GROUP + 3000;
+    let w = weights(n);
+    // The last of a group and of all, among others.
+    let places = [2000, 2001, 2047, GROUP - 1, GROUP + 2500, n - 1];
+    let values = [0.0, f32::NAN, -f32::INFINITY, 1e-38, f32::MAX, 1e-30];
+    let rare: Vec<(usize, f32)> = places.into_iter().zip(values).collect();
+    let data = bf16(&w, &rare);
+    let plain = bf16(&w, &[]);
+    for level in [1, 2, 3, 4, 5, 6] {
+        let packed = encode(&data, BF16, level).unwrap();
+        assert_eq!(decode(&packed, data.len()), data);
+        let found = lanes_of(&packed, n);
+        let before = lanes_of(&encode(&plain, BF16, level).unwrap(), n);
+        if let (Some((.., exceptions, codeless)), Some((.., none, some))) = (found, before) {
+            assert_eq!(none, 0);
+            assert!(codeless > some && codeless <= some + rare.len() as u64, "{level} {codeless} {some}");
+            // The largest numbers have no symbol where a bit of the mantissa belongs to it.
+            assert_eq!(exceptions > 0, packed[1] > 8, "{level}");
+        }
+        assert!(level > 5 || found.is_some(), "{level}");
+    }
+}
+
+#[test]
+fn columns_of_other_scales_do_not_deceive_the_sample() {
+    for width in [2048, 4096, 16_384] {
+        let mut w = weights(8 * GROUP);
+        for row in w.chunks_mut(width) {
+            row[..1024].iter_mut().for_each(|x| *x *= 1e-4);
+        }
+        let data = bf16(&w, &[]);
+        for level in 1..=6 {
+            let packed = encode(&data, BF16, level).unwrap();
+            assert_eq!(decode(&packed, data.len()), data);
+            // A code for what is there comes to 0.73 of the size.
+            assert!(packed.len() * 4 < data.len() * 3, "{width} {level} {}", packed.len());
+        }
+    }
+}
+
+/// Payloads with lanes: symbols of 8 bits, and rests as they are; symbols of more bits, of which some have no code, and exceptions;
+/// low bits that are zero in some segments.
+fn in_lanes() -> Vec<(Vec<u8>, usize)> {
+    let w = weights(1500);
+    let straight = bf16(&w, &[(1300, 1e-30)]);
+    let wide = bf16(&w, &[(1100, 1e30), (1200, f32::NAN), (1300, 0.0)]);
+    let mut segments = w.clone();
+    segments[512..1024].iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() & 0xffff_0000));
+    [(straight, BF16, 1), (wide, BF16, 5), (bytes(&segments), F32, 2)]
+        .into_iter()
+        .map(|(data, element, level)| {
+            let packed = encode(&data, element, level).unwrap();
+            assert_eq!(packed[7], 3, "not in lanes");
+            assert_eq!(decode(&packed, data.len()), data);
+            (packed, data.len())
+        })
+        .collect()
+}
+
+#[test]
+fn lanes_that_are_cut_off_are_refused() {
+    for (packed, n) in in_lanes() {
+        let (mut out, mut scratch) = (vec![0; n], codec::Scratch::default());
+        for size in 0..packed.len() {
+            assert!(Tensor.decode(&packed[..size], &mut out, &mut scratch).is_err(), "{size}");
+        }
+        let mut longer = packed.clone();
+        longer.push(0);
+        assert!(Tensor.decode(&longer, &mut out, &mut scratch).is_err());
+        // What was refused leaves nothing behind.
+        Tensor.decode(&packed, &mut out, &mut scratch).unwrap();
+        assert!(out == decode(&packed, n));
+    }
+}
+
+#[test]
+fn flipped_bits_in_lanes_do_not_panic() {
+    for (packed, n) in in_lanes() {
+        let (mut out, mut scratch) = (vec![0; n], codec::Scratch::default());
+        let mut refused = 0;
+        for bit in 0..8 * packed.len() {
+            let mut damaged = packed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            refused += Tensor.decode(&damaged, &mut out, &mut scratch).is_err() as usize;
+            // A block of another size.
+            let _ = Tensor.decode(&damaged, &mut out[..n - 1 - bit % n], &mut scratch);
+        }
+        assert!(refused > 0);
+        Tensor.decode(&packed, &mut out, &mut scratch).unwrap();
+        assert!(out == decode(&packed, n));
+    }
+}
+
 #[test]
 fn noise_is_declined_or_at_least_not_larger() {
     let data: Vec<u8> = random(50_000).flat_map(u64::to_le_bytes).collect();
@@ -102,6 +252,76 @@ fn noise_is_declined_or_at_least_not_larger() {
             }
         }
     }
+}
+
+/// Bell-shaped bfloat16 numbers whose scale differs from row to row and from column to column.
+fn scaled_rows(rows: usize, columns: usize) -> Vec<u8> {
+    let power = |n: usize, most: usize| 2f32.powi((n % most) as i32);
+    let scaled = weights(rows * columns).into_iter().enumerate().map(|(i, x)| {
+        let (row, column) = (i / columns, i % columns);
+        x * power(row * 7919 / 8, 4) * power(column * 104_729 / 16, 4)
+    });
+    scaled.flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
+}
+
+fn is_modelled(payload: &[u8]) -> bool {
+    // b0, t, drop, q, lambda, base; no head and no tail.
+    payload[7] == 4
+}
+
+#[test]
+fn scales_of_rows_and_columns_are_made_use_of() {
+    let data = scaled_rows(400, 384);
+    let (fast, small) = (encode(&data, BF16, 6).unwrap(), encode(&data, BF16, 7).unwrap());
+    assert_eq!(decode(&small, data.len()), data);
+    assert!(is_modelled(&small) && !is_modelled(&fast));
+    // More than half a bit of each element.
+    assert!((fast.len() - small.len()) * 8 > data.len() / 4, "{} {}", fast.len(), small.len());
+}
+
+#[test]
+fn a_model_is_not_used_where_it_saves_nothing() {
+    // So few that its tables would weigh more than it could save.
+    let data: Vec<u8> =
+        weights(1000).iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect();
+    assert!(!is_modelled(&encode(&data, BF16, 9).unwrap()));
+    // Exponents that Huffman codes of whole bits fit exactly.
+    let halving: Vec<u8> = random(100_000)
+        .flat_map(|x| ((100 + x.trailing_zeros().min(7) as u16) << 7 | 1 << 5).to_le_bytes())
+        .collect();
+    assert!(!is_modelled(&encode(&halving, BF16, 9).unwrap()));
+}
+
+#[test]
+fn integers_of_all_values_are_modelled_without_an_escape() {
+    // Uniform within a scale that changes from row to row; every byte value occurs often.
+    let data: Vec<u8> =
+        random(200_000).enumerate().map(|(i, x)| ((x as u8 as i8) >> (i / 512 % 4)) as u8).collect();
+    for kind in [Kind::Signed, Kind::Unsigned] {
+        let payload = encode(&data, element(0, kind), 8).unwrap();
+        assert!(is_modelled(&payload), "{kind:?}");
+        assert_eq!(decode(&payload, data.len()), data);
+    }
+}
+
+#[test]
+fn damaged_models_are_refused_or_decode_to_something() {
+    let data = scaled_rows(20, 128);
+    let payload = encode(&data, BF16, 8).unwrap();
+    assert!(is_modelled(&payload));
+    let mut scratch = codec::Scratch::default();
+    let mut out = vec![0; data.len()];
+    for n in 0..payload.len() {
+        assert!(Tensor.decode(&payload[..n], &mut out, &mut scratch).is_err(), "{n}");
+    }
+    // Every bit of the head and of the beginning of the groups.
+    for bit in 0..8 * payload.len().min(600) {
+        let mut changed = payload.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let _ = Tensor.decode(&changed, &mut out, &mut scratch);
+    }
+    Tensor.decode(&payload, &mut out, &mut scratch).unwrap();
+    assert_eq!(out, data);
 }
 
 /// Every way in which an element can lie.

@@ -1,0 +1,213 @@
+//! Symbols in lanes that have no code: where they are, and what they are (`spec/codecs/tensor.md`, "Symbols without a code").
+
+use super::lanes::Codes;
+use super::{GROUP, params::Cursor};
+use crate::container::varint;
+use crate::error::{Error, Result};
+
+/// A gap of so many times 2^r or more is written in full.
+const LONG: u32 = 24;
+
+/// Bits of a gap that is written in full.
+const FULL: u32 = 24;
+
+/// The largest r.
+const MOST_LOW: u8 = 15;
+
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("tensor: {what}"))
+}
+
+/// Bits that tell `kinds` symbols apart.
+fn width(kinds: usize) -> u32 {
+    kinds.next_power_of_two().trailing_zeros()
+}
+
+/// Appends the symbols at these positions, which come in any order.
+pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
+    positions.sort_unstable();
+    varint::write(positions.len() as u64, out);
+    let Some(last) = positions.last() else { return };
+    // Rice's code is best where 2^r is about the mean gap times ln 2.
+    let mean = *last as u64 / positions.len() as u64;
+    let low = ((mean * 11 / 16).max(1).ilog2() as u8).min(MOST_LOW);
+    let mut seen = [false; 256];
+    positions.iter().for_each(|at| seen[symbols[*at as usize] as usize] = true);
+    let kinds: Vec<u8> = (0..=255u8).filter(|s| seen[*s as usize]).collect();
+    let mut index = [0u8; 256];
+    kinds.iter().enumerate().for_each(|(i, s)| index[*s as usize] = i as u8);
+    out.extend([low, (kinds.len() - 1) as u8]);
+    out.extend(&kinds);
+    let width = width(kinds.len());
+    let mut bits = BitWriter { out, waiting: 0, count: 0 };
+    let mut next = 0;
+    for &at in positions.iter() {
+        let gap = at - next;
+        let times = gap >> low;
+        if times < LONG {
+            bits.put(1 << times, times + 1);
+            bits.put(gap as u64 & ((1 << low) - 1), low as u32);
+        } else {
+            bits.put(1 << LONG, LONG + 1);
+            bits.put(gap as u64, FULL);
+        }
+        bits.put(index[symbols[at as usize] as usize] as u64, width);
+        next = at + 1;
+    }
+    bits.finish();
+}
+
+/// Reads the list of a block of `n` elements: positions and symbols.
+pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, u8)>> {
+    let count = from.varint()?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let (low, kinds) = (from.byte()?, from.byte()? as usize + 1);
+    if low > MOST_LOW {
+        return Err(bad(format_args!("2^{low} as the unit of gaps")));
+    }
+    let kinds = from.take(kinds)?;
+    if kinds.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(bad("symbols without a code are not in order"));
+    }
+    let width = width(kinds.len());
+    // Each takes a bit at the least, and an element of its own: the second bounds what a hostile count makes us reserve.
+    if count > (8 * from.0.len()).min(n) as u64 {
+        return Err(bad(format_args!("{count} symbols without a code in {} bytes", from.0.len())));
+    }
+    let mut bits = BitReader { from: from.0, at: 0 };
+    let mut all = Vec::with_capacity(count as usize);
+    let mut next = 0usize;
+    for _ in 0..count {
+        let times = bits.peek().trailing_zeros();
+        let gap = if times < LONG {
+            bits.skip(times + 1);
+            times << low | bits.take(low as u32)
+        } else if times == LONG {
+            bits.skip(LONG + 1);
+            bits.take(FULL)
+        } else {
+            return Err(bad("a gap of more than 24 units"));
+        };
+        let at = next + gap as usize;
+        let symbol = kinds.get(bits.take(width) as usize);
+        let Some(&symbol) = symbol.filter(|s| at < n && codes.of(at / GROUP).of()[**s as usize] == 0) else {
+            return Err(bad(format_args!("element {at} of {n} cannot have a symbol without a code")));
+        };
+        all.push((at as u32, symbol));
+        next = at + 1;
+    }
+    let size = bits.at.div_ceil(8);
+    if size > from.0.len() || bits.peek() & ((1 << (size * 8 - bits.at)) - 1) != 0 {
+        return Err(bad("the list of symbols without a code does not end where it should"));
+    }
+    from.take(size)?;
+    Ok(all)
+}
+
+/// Puts such symbols among those of a batch of groups, which has room for a whole group each.
+pub fn patch(codeless: &[(u32, u8)], batch: &[usize], symbols: &mut [u8]) {
+    for (slot, &g) in batch.iter().enumerate() {
+        let first = (g * GROUP) as u32;
+        let from = codeless.partition_point(|c| c.0 < first);
+        for &(at, symbol) in codeless[from..].iter().take_while(|c| c.0 < first + GROUP as u32) {
+            symbols[slot * GROUP + (at - first) as usize] = symbol;
+        }
+    }
+}
+
+/// Puts such symbols into elements of bf16.
+pub fn patch_bf16(codeless: &[(u32, u8)], body: &mut [u8]) {
+    let elements = body.as_chunks_mut::<2>().0;
+    for &(at, symbol) in codeless {
+        let element = &mut elements[at as usize];
+        let others = u16::from_le_bytes(*element) & !0x7f80;
+        *element = (others | (symbol as u16) << 7).to_le_bytes();
+    }
+}
+
+/// Bits, the first one lowest.
+struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    waiting: u64,
+    count: u32,
+}
+
+impl BitWriter<'_> {
+    /// Appends at most 32 bits.
+    fn put(&mut self, bits: u64, n: u32) {
+        self.waiting |= bits << self.count;
+        self.count += n;
+        while self.count >= 8 {
+            self.out.push(self.waiting as u8);
+            self.waiting >>= 8;
+            self.count -= 8;
+        }
+    }
+
+    fn finish(self) {
+        if self.count > 0 {
+            self.out.push(self.waiting as u8);
+        }
+    }
+}
+
+/// Reads them; behind the end are zeros.
+struct BitReader<'a> {
+    from: &'a [u8],
+    at: usize,
+}
+
+impl BitReader<'_> {
+    /// The next 32 bits.
+    fn peek(&self) -> u32 {
+        let rest = self.from.get(self.at / 8..).unwrap_or(&[]);
+        let word = match rest.first_chunk::<8>() {
+            Some(b) => u64::from_le_bytes(*b),
+            None => rest.iter().rev().fold(0, |w, &b| w << 8 | b as u64),
+        };
+        (word >> (self.at % 8)) as u32
+    }
+
+    fn skip(&mut self, n: u32) {
+        self.at += n as usize;
+    }
+
+    /// At most 32 bits.
+    fn take(&mut self, n: u32) -> u32 {
+        let bits = self.peek() as u64 & ((1 << n) - 1);
+        self.skip(n);
+        bits as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmh_kernels::lanes::Frequencies;
+
+    #[test]
+    fn lists_of_every_density_come_back_and_cut_ones_are_refused() {
+        // Values 0 and 1 have codes.
+        let f = Frequencies::read(&[0, 1, 128, 128]).unwrap().0;
+        let codes = Codes::one(f);
+        let n = 200_000u32;
+        for step in [1u32, 2, 7, 100, 3001, 65_537, 199_999] {
+            let mut symbols = vec![0u8; n as usize];
+            let mut positions: Vec<u32> = (0..n).step_by(step as usize).chain([n - 1]).collect();
+            positions.dedup();
+            positions.iter().for_each(|at| symbols[*at as usize] = 2 + (at % 19) as u8);
+            let mut out = Vec::new();
+            write(&symbols, &mut positions, &mut out);
+            let expected: Vec<(u32, u8)> = positions.iter().map(|at| (*at, symbols[*at as usize])).collect();
+            out.push(77);
+            let mut from = Cursor(&out);
+            assert_eq!(read(&codes, n as usize, &mut from).unwrap(), expected, "{step}");
+            assert_eq!(from.0, [77]);
+            assert!(read(&codes, n as usize - 1, &mut Cursor(&out)).is_err());
+            out.truncate(out.len() - 2);
+            assert!(read(&codes, n as usize, &mut Cursor(&out)).is_err());
+        }
+    }
+}

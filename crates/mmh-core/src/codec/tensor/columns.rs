@@ -1,0 +1,96 @@
+//! Columns whose numbers are larger or smaller than others: how long is a row, and what is the scale of each column?
+
+use super::entropy::log2;
+use mmh_kernels::correlation;
+use mmh_kernels::modelled::{NEUTRAL, SCALES};
+
+/// Stretches of a block that are compared with what follows them at some distance, and their elements: few for all distances, more for those
+/// that look best.
+const STRETCHES: usize = 4;
+const FEW: usize = 1 << 13;
+const MORE: usize = 1 << 15;
+
+/// How many distances look best.
+const BEST: usize = 24;
+
+/// The longest row that is looked for.
+const LONGEST: usize = 1 << 14;
+
+/// The scale of each column, if rows are found.
+pub fn find(symbols: &[u8], magnitude: &[u16; 256]) -> Option<Vec<u8>> {
+    let period = period(symbols, magnitude)?;
+    let scales = scales(symbols, magnitude, period);
+    scales.iter().any(|s| *s != scales[0]).then_some(scales)
+}
+
+/// Lengths of rows that are tried: those that dimensions of tensors give, and kernels of 3 × 3 and 3 × 3 × 3.
+fn lags() -> impl Iterator<Item = usize> {
+    (16..=LONGEST).filter(|l| match l {
+        ..=512 => l.is_multiple_of(8) || l.is_multiple_of(9),
+        ..=1024 => l.is_multiple_of(8),
+        ..=4096 => l.is_multiple_of(16),
+        _ => l.is_multiple_of(64),
+    })
+}
+
+/// The distance at which magnitudes are most alike, if they are at any.
+fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
+    if symbols.len() < 4 * 1024 {
+        return None;
+    }
+    let level: [i16; 256] = std::array::from_fn(|s| (log2(magnitude[s] as u32 + 1) >> 13) as i16);
+    let longest = LONGEST.min(symbols.len() / 4);
+    let room = symbols.len() - longest;
+    let start = |i: usize| (room - MORE.min(room)) * i / (STRETCHES - 1);
+    let windows: Vec<Vec<i16>> = (0..STRETCHES)
+        .map(|i| residuals(&symbols[start(i)..start(i) + MORE.min(room) + longest], &level))
+        .collect();
+    let alike = |stretch: usize, lag: usize| -> i64 {
+        windows.iter().map(|w| correlation::product(&w[..stretch.min(room)], &w[lag..])).sum()
+    };
+    let mut found: Vec<(i64, usize)> =
+        lags().take_while(|l| *l <= longest).map(|l| (alike(FEW, l), l)).collect();
+    found.sort_unstable_by_key(|f| std::cmp::Reverse(*f));
+    found.truncate(BEST);
+    found.iter_mut().for_each(|f| f.0 = alike(MORE, f.1));
+    found.sort_unstable_by_key(|f| f.1);
+    let most = found.iter().map(|f| f.0).max()?;
+    // Chance alone gives about 1/400 of what an element has in common with itself.
+    if most * 80 < alike(MORE, 0) {
+        return None;
+    }
+    // Multiples of the period are about as good: the shortest of the best.
+    found.iter().find(|f| f.0 * 8 >= most * 7).map(|f| f.1)
+}
+
+/// Eighths of octaves around a mean that follows slowly, so that only what is local counts.
+fn residuals(symbols: &[u8], level: &[i16; 256]) -> Vec<i16> {
+    let mut mean = symbols.first().map_or(0, |s| (level[*s as usize] as i32) << 10);
+    let residual = |s: &u8| {
+        let v = level[*s as usize] as i32;
+        let r = v - (mean >> 10);
+        mean += (v << 4) - (mean >> 6);
+        r.clamp(-31, 31) as i16
+    };
+    symbols.iter().map(residual).collect()
+}
+
+/// The mean magnitude of each column, in quarters of octaves around that of all.
+fn scales(symbols: &[u8], magnitude: &[u16; 256], period: usize) -> Vec<u8> {
+    let mut sums = vec![0u64; period];
+    for row in symbols.chunks(period) {
+        for (sum, s) in sums.iter_mut().zip(row) {
+            *sum += magnitude[*s as usize] as u64;
+        }
+    }
+    let rows = |column: usize| (symbols.len() - column).div_ceil(period) as u64;
+    let total: u64 = sums.iter().sum();
+    // In units of 2^-8.
+    let log = |sum: u64, n: u64| log2(((sum << 8) / n.max(1)).clamp(1, u32::MAX as u64) as u32) as i64;
+    let all = log(total, symbols.len() as u64);
+    let scale = |(column, sum): (usize, &u64)| {
+        let quarters = (log(*sum, rows(column)) - all + (1 << 13)) >> 14;
+        (quarters + NEUTRAL as i64).clamp(0, SCALES as i64 - 1) as u8
+    };
+    sums.iter().enumerate().map(scale).collect()
+}
