@@ -54,8 +54,7 @@ const PIECES: usize = 8;
 
 /// Where they are, as ranges of elements.
 fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let stride = (n / PIECES).max(PIECE);
-    (0..n).step_by(stride).map(move |at| at..(at + PIECE).min(n))
+    super::sample::pieces(n, (n / PIECES).max(PIECE), PIECE)
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.

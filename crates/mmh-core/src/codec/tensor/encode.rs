@@ -6,6 +6,7 @@ use super::codeless;
 use super::lanes::Codes;
 use super::modelled::Model;
 use super::params::{Choice, Cut, Mode, Params};
+use super::sample::pieces;
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
 use crate::container::varint;
@@ -176,7 +177,8 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     if exact {
         histogram::bytes(bytes, &mut counts);
     } else {
-        bytes.chunks(8192).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+        pieces(bytes.len(), SAMPLE_STRIDE, SAMPLE_PIECE)
+            .for_each(|p| histogram::bytes(&bytes[p], &mut counts));
         counts[lowest as usize..=highest as usize].iter_mut().for_each(|c| *c = (*c).max(1));
         counts[0] = if any_zero { counts[0].max(1) } else { 0 };
     }
@@ -197,7 +199,7 @@ fn choice_if_it_pays(mode: Mode, symbols: &[u8], level: Level) -> Mode {
         .chunks(GROUP)
         .map(|group| {
             let mut counts = [0; 256];
-            group.chunks(4096).for_each(|c| histogram::bytes(&c[..c.len().min(1024)], &mut counts));
+            pieces(group.len(), 4096, 1024).for_each(|p| histogram::bytes(&group[p], &mut counts));
             counts
         })
         .collect();
@@ -295,9 +297,9 @@ fn plane_mode(
     let mut counts = [0u32; 256];
     let piece = lend(bytes, SAMPLE_PIECE);
     let stride = if level.get() <= 3 { 4 * SAMPLE_STRIDE } else { SAMPLE_STRIDE };
-    for at in (0..n).step_by(stride) {
-        let m = (n - at).min(SAMPLE_PIECE);
-        planes::pack(width, &rest[planes::storage(width, at)..], m, 8, shift, &mut piece[..m]);
+    for at in pieces(n, stride, SAMPLE_PIECE) {
+        let m = at.len();
+        planes::pack(width, &rest[planes::storage(width, at.start)..], m, 8, shift, &mut piece[..m]);
         histogram::bytes(&piece[..m], &mut counts);
     }
     let total: u64 = counts.iter().map(|c| *c as u64).sum();

@@ -2,6 +2,7 @@
 
 use super::cluster::{cluster, sum};
 use super::params::{Cursor, MOST_CODES, Params};
+use super::sample::pieces;
 use super::{GROUP, Scratch, entropy};
 use crate::codec::Level;
 use crate::error::{Error, Result};
@@ -105,8 +106,7 @@ impl Codes {
             return None;
         }
         let stride = if level.get() < MANY_CODES { STRIDE } else { STRIDE / 4 };
-        let groups: Vec<[u32; 256]> =
-            symbols.chunks(GROUP).enumerate().map(|(g, group)| sample(g, group, stride)).collect();
+        let groups = sample_groups(symbols, stride);
         let total = sum(&groups);
         let all = if level.get() < MANY_CODES {
             Codes::one(Frequencies::for_counts(&total, CODELESS_BITS)?)
@@ -134,15 +134,11 @@ impl Codes {
     }
 }
 
-/// Counts of pieces of a group, one at some place of each stride: at the same place, they would all meet the same columns of a matrix.
-fn sample(number: usize, group: &[u8], stride: usize) -> [u32; 256] {
-    let mut counts = [0u32; 256];
-    let first = number * (GROUP / stride);
-    for (i, c) in group.chunks(stride).enumerate() {
-        // Multiples of the golden ratio spread evenly (Knuth, "The Art of Computer Programming", 6.4).
-        let part = ((first + i) as u32).wrapping_mul(0x9E37_79B9) >> 16;
-        let at = (c.len().saturating_sub(PIECE) * part as usize) >> 16;
-        histogram::bytes(&c[at..c.len().min(at + PIECE)], &mut counts);
+/// Counts of pieces of all groups.
+fn sample_groups(symbols: &[u8], stride: usize) -> Vec<[u32; 256]> {
+    let mut counts = vec![[0u32; 256]; symbols.len().div_ceil(GROUP)];
+    for piece in pieces(symbols.len(), stride, PIECE) {
+        histogram::bytes(&symbols[piece.clone()], &mut counts[piece.start / GROUP]);
     }
     counts
 }

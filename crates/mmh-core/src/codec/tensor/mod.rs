@@ -2,6 +2,7 @@
 //!
 //! * `params`: the head of the payload, written and read
 //! * `entropy`: what a histogram costs, in integers, the same on every machine
+//! * `sample`: which elements are looked at
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
@@ -27,6 +28,7 @@ mod entropy;
 mod lanes;
 mod modelled;
 mod params;
+mod sample;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;

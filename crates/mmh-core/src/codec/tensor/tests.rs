@@ -164,7 +164,9 @@ fn symbols_without_a_code_and_exceptions_in_lanes_come_back() {
         let before = lanes_of(&encode(&plain, BF16, level).unwrap(), n);
         if let (Some((.., exceptions, codeless)), Some((.., none, some))) = (found, before) {
             assert_eq!(none, 0);
-            assert!(codeless > some && codeless <= some + rare.len() as u64, "{level} {codeless} {some}");
+            assert!(codeless <= some + rare.len() as u64, "{level} {codeless} {some}");
+            // With two bits of the mantissa, values are about as rare as these, and the sample may have met some.
+            assert!(level > 5 || codeless > some, "{level} {codeless} {some}");
             // The largest numbers have no symbol where a bit of the mantissa belongs to it.
             assert_eq!(exceptions > 0, packed[1] > 8, "{level}");
         }
