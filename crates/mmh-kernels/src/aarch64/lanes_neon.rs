@@ -148,6 +148,10 @@ pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
 #[target_feature(enable = "neon")]
 fn side_by_side<const MERGE: bool, const ALWAYS: bool>(groups: &mut [Group<'_>]) -> Option<()> {
     let elements = groups[0].elements::<MERGE>();
+    let size = if MERGE { 2 * elements } else { elements };
+    if groups.iter().any(|g| g.elements::<MERGE>() != elements || g.out.len() != size) {
+        return None;
+    }
     if elements == 0 {
         return groups.iter().all(|g| g.stream.is_empty()).then_some(());
     }
@@ -170,8 +174,7 @@ fn side_by_side<const MERGE: bool, const ALWAYS: bool>(groups: &mut [Group<'_>])
             l.step(g.stream, above, bits);
             for (h, value) in look_up(&g.table.value, state).into_iter().enumerate() {
                 let at = done + 16 * h;
-                // SAFETY: `at` is at least 16 below the number of elements, each of which has a byte of `rest` and two of `out` if they are
-                // merged, else one of `out`.
+                // SAFETY: `at` is at least 16 below the number of elements; the sizes of `rest` and `out` have been compared with it.
                 unsafe {
                     if MERGE {
                         // The lowest bit of the value above the mantissa, the others below the sign.

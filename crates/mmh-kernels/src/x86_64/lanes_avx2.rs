@@ -245,6 +245,10 @@ fn of_states<const MERGE: bool>(decoder: &Decoder) -> Table {
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 fn side_by_side<const MERGE: bool>(tables: &[Table; SIDE_BY_SIDE], groups: &mut [Group<'_>]) -> Option<()> {
     let elements = groups[0].elements::<MERGE>();
+    let size = if MERGE { 2 * elements } else { elements };
+    if groups.iter().any(|g| g.elements::<MERGE>() != elements || g.out.len() != size) {
+        return None;
+    }
     if elements == 0 {
         return groups.iter().all(|g| g.stream.is_empty()).then_some(());
     }
@@ -260,8 +264,7 @@ fn side_by_side<const MERGE: bool>(tables: &[Table; SIDE_BY_SIDE], groups: &mut 
         for (l, g) in lanes.iter_mut().zip(groups.iter_mut()) {
             let [values, base, bits] = look_up!(l.table, words_in_memory(&l.state));
             l.step(g.stream, base, bits)?;
-            // SAFETY: `done` is at least 32 below the number of elements, each of which has a byte of `rest` and two of `out` if they are
-            // merged, else one of `out`.
+            // SAFETY: `done` is at least 32 below the number of elements; the sizes of `rest` and `out` have been compared with it.
             unsafe {
                 if MERGE {
                     // The top bits of value and rest change places.
