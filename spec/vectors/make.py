@@ -308,7 +308,7 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         "tensor-base": {"base": 1},
         "tensor-group-size": {"group_sizes": [2**32 - 1]},
         "tensor-after": {"after": b"\0"},
-        "tensor-planes": {"descriptors": [b"\x05", b"\x01"]},
+        "tensor-planes": {"descriptors": [b"\x06", b"\x01"]},
     }
     for name, fields in changes.items():
         parts = mb.tensor_parts(block, element_bits=16, t=8, modes=[mb.Coded(mb.flat_lengths(block[1::2])), mb.PACKED])

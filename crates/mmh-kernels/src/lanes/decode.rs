@@ -45,15 +45,15 @@ pub struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// How many elements it has.
-    pub(crate) fn elements<const MERGE: bool>(&self) -> usize {
-        if MERGE { self.rest.len() } else { self.out.len() }
-    }
-
     /// Whether the lanes that have none of so many elements have state 0. Their bits are checked with those of the others.
     fn idle_lanes_are_zero(&self, elements: usize) -> bool {
         let states = self.stream.last_chunk::<LANES>().and_then(|states| states.get(elements..));
         states.is_none_or(|idle| idle.iter().all(|state| *state == 0))
+    }
+
+    /// How many elements it has.
+    pub(crate) fn elements<const MERGE: bool>(&self) -> usize {
+        if MERGE { self.rest.len() } else { self.out.len() }
     }
 }
 

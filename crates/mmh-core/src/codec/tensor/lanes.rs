@@ -152,7 +152,7 @@ const OFFERED: usize = 4;
 /// Codes for groups that are not alike.
 fn codes_of_unlike(groups: &[[u32; 256]]) -> Option<Codes> {
     let one = Codes::one(Frequencies::for_counts(&sum(groups), CODELESS_BITS)?);
-    let offered = OFFERED.min(groups.len() / 4).max(1);
+    let offered = OFFERED.min(groups.len() / 2).max(1);
     let mut of = cluster(groups, offered);
     let mut best = one.clone();
     // The clusters are of ideal codes: two more rounds with what these ones cost.
