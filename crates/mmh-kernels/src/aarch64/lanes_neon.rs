@@ -2,7 +2,7 @@
 //! The bytes are those of `generic::lanes`, which also takes the rows in which lanes are missing.
 
 use crate::generic::lanes::{Reader, SET, Writer, missing, whole_rows};
-use crate::lanes::{Decoder, Encoder, Group, LANES};
+use crate::lanes::{Encoder, Group, LANES};
 use std::arch::aarch64::*;
 
 /// A byte for each lane.
@@ -125,34 +125,33 @@ fn vnegq_u8(bytes: uint8x16_t) -> uint8x16_t {
 /// Groups that are decoded side by side: the steps of one depend on each other.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Decodes groups; those of one size and with one table side by side.
+/// Decodes groups; those of one size side by side.
 #[target_feature(enable = "neon")]
 pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
     let mut groups = groups;
     while !groups.is_empty() {
-        let decoder = groups[0].table;
-        // If every state takes bits, their number follows from what they come below.
-        let always = decoder.bits.iter().all(|bits| *bits > 0);
-        let same = |g: &&Group<'_>| g.out.len() == groups[0].out.len() && std::ptr::eq(g.table, decoder);
+        let same = |g: &&Group<'_>| g.out.len() == groups[0].out.len();
         let n = groups.iter().take(SIDE_BY_SIDE).take_while(same).count();
         let (now, later) = groups.split_at_mut(n);
-        if always {
-            side_by_side::<MERGE, true>(decoder, now)?;
+        // If every state takes bits, their number follows from what they come below.
+        if now.iter().all(|g| g.table.bits.iter().all(|bits| *bits > 0)) {
+            side_by_side::<MERGE, true>(now)?;
         } else {
-            side_by_side::<MERGE, false>(decoder, now)?;
+            side_by_side::<MERGE, false>(now)?;
         }
         groups = later;
     }
     Some(())
 }
 
-/// Decodes at most [`SIDE_BY_SIDE`] groups of one size and with one table.
+/// Decodes at most [`SIDE_BY_SIDE`] groups of one size.
 #[target_feature(enable = "neon")]
-fn side_by_side<const MERGE: bool, const ALWAYS: bool>(
-    decoder: &Decoder,
-    groups: &mut [Group<'_>],
-) -> Option<()> {
+fn side_by_side<const MERGE: bool, const ALWAYS: bool>(groups: &mut [Group<'_>]) -> Option<()> {
     let elements = groups[0].elements::<MERGE>();
+    let size = if MERGE { 2 * elements } else { elements };
+    if groups.iter().any(|g| g.elements::<MERGE>() != elements || g.out.len() != size) {
+        return None;
+    }
     if elements == 0 {
         return groups.iter().all(|g| g.stream.is_empty()).then_some(());
     }
@@ -166,17 +165,16 @@ fn side_by_side<const MERGE: bool, const ALWAYS: bool>(
     for done in (0..whole).step_by(LANES) {
         for (l, g) in lanes.iter_mut().zip(groups.iter_mut()) {
             let state = l.state;
-            let above = look_up(&decoder.above, state);
+            let above = look_up(&g.table.above, state);
             let bits = if ALWAYS {
                 above.map(|a| vaddq_u8(vclzq_u8(a), all(1)))
             } else {
-                look_up(&decoder.bits, state)
+                look_up(&g.table.bits, state)
             };
             l.step(g.stream, above, bits);
-            for (h, value) in look_up(&decoder.value, state).into_iter().enumerate() {
+            for (h, value) in look_up(&g.table.value, state).into_iter().enumerate() {
                 let at = done + 16 * h;
-                // SAFETY: `at` is at least 16 below the number of elements, each of which has a byte of `rest` and two of `out` if they are
-                // merged, else one of `out`.
+                // SAFETY: `at` is at least 16 below the number of elements; the sizes of `rest` and `out` have been compared with it.
                 unsafe {
                     if MERGE {
                         // The lowest bit of the value above the mantissa, the others below the sign.
@@ -196,7 +194,7 @@ fn side_by_side<const MERGE: bool, const ALWAYS: bool>(
     }
     for (l, g) in lanes.into_iter().zip(groups) {
         let r = Reader { state: bytes(l.state), held: bytes(l.held), count: bytes(l.count), left: l.left };
-        r.finish::<MERGE>(decoder, g, whole)?;
+        r.finish::<MERGE>(g, whole)?;
     }
     Some(())
 }

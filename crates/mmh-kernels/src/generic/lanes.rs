@@ -86,14 +86,14 @@ impl Reader {
 
     /// Decodes the rows of a group from an element on, joins their elements if asked to, and checks the end of the stream.
     #[inline(always)]
-    pub fn finish<const MERGE: bool>(self, table: &Decoder, g: &mut Group<'_>, from: usize) -> Option<()> {
+    pub fn finish<const MERGE: bool>(self, g: &mut Group<'_>, from: usize) -> Option<()> {
         if !MERGE {
-            return self.last_rows(table, g.stream, g.out.get_mut(from..)?);
+            return self.last_rows(g.table, g.stream, g.out.get_mut(from..)?);
         }
         let rest = g.rest.get(from..)?;
         let mut symbols = [0; 2 * LANES];
         let symbols = symbols.get_mut(..rest.len())?;
-        self.last_rows(table, g.stream, symbols)?;
+        self.last_rows(g.table, g.stream, symbols)?;
         super::fields::merge_bytes(&BF16, symbols, rest, g.out.get_mut(2 * from..)?);
         Some(())
     }

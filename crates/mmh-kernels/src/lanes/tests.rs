@@ -106,6 +106,50 @@ fn every_group_size_comes_back_on_every_instruction_set() {
 }
 
 #[test]
+fn groups_side_by_side_have_codes_of_their_own() {
+    // A value above half in one of them, so that not every state takes bits.
+    let symbols =
+        [skewed(3000, 1, 20), skewed(3000, 2, 3), vec![5; 3000].into_iter().chain([6, 7]).skip(2).collect()];
+    let coded = symbols.each_ref().map(|symbols| {
+        let frequencies = Frequencies::for_counts(&counts(symbols), 3200).unwrap();
+        let (stream, _, misses) = stream_of(Simd::Scalar, &Encoder::new(&frequencies), [symbols, &[]]);
+        assert!(misses.is_empty());
+        (stream, Decoder::new(&frequencies))
+    });
+    let rest = vec![0x85; 3000];
+    for simd in sets() {
+        for order in [[0, 1, 2, 0, 1, 2, 0], [0, 0, 1, 1, 1, 2, 2], [2, 1, 1, 1, 1, 0, 0]] {
+            let mut outs = vec![vec![0; 3000]; order.len()];
+            let mut joined = vec![vec![0; 6000]; order.len()];
+            let group = |(which, out): (usize, _), rest| {
+                let (stream, table): &(Vec<u8>, Decoder) = &coded[which];
+                Group { table, stream, rest, out }
+            };
+            let mut groups: Vec<_> = order
+                .into_iter()
+                .zip(outs.iter_mut().map(Vec::as_mut_slice))
+                .map(|g| group(g, &[]))
+                .collect();
+            assert_eq!(decode_on(simd, &mut groups), Some(()), "{simd:?} {order:?}");
+            let mut groups: Vec<_> = order
+                .into_iter()
+                .zip(joined.iter_mut().map(Vec::as_mut_slice))
+                .map(|g| group(g, &rest))
+                .collect();
+            assert_eq!(decode_bf16_on(simd, &mut groups, &mut Vec::new()), Some(()), "{simd:?} {order:?}");
+            for (i, which) in order.into_iter().enumerate() {
+                assert!(outs[i] == symbols[which], "{simd:?} {order:?} {i}");
+                let expected = symbols[which].iter().map(|s| 0x8005 | (*s as u16) << 7);
+                assert!(
+                    joined[i] == expected.flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+                    "{simd:?} {order:?} {i}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn nearly_constant_and_nearly_uniform_symbols() {
     let rare: Vec<u8> = (0..32_768u32).map(|i| (i % 5000 == 77) as u8).collect();
     check(&rare, &rare[3..], 4);
@@ -220,7 +264,10 @@ proptest! {
                 let mut outs = vec![vec![0u8; n]; groups];
                 let mut all: Vec<Group<'_>> = outs.iter_mut().map(|out| Group { table: &from, stream: &stream, rest: &[], out }).collect();
                 let verdict = decode_on(simd, &mut all);
-                (verdict, if verdict.is_some() { outs } else { Vec::new() })
+                let (rest, mut joined) = (vec![0; n], vec![vec![0u8; 2 * n]; groups]);
+                let mut all: Vec<Group<'_>> = joined.iter_mut().map(|out| Group { table: &from, stream: &stream, rest: &rest, out }).collect();
+                assert_eq!(decode_bf16_on(simd, &mut all, &mut Vec::new()), verdict, "{simd:?}");
+                (verdict, verdict.map(|()| (outs, joined)))
             }).collect();
             prop_assert!(results.windows(2).all(|r| r[0] == r[1]));
         }

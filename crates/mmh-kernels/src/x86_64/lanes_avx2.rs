@@ -153,14 +153,16 @@ const LOW_BITS: [i8; 16] = [0, 1, 3, 7, 15, 31, 63, 127, -1, 0, 0, 0, 0, 0, 0, 0
 
 /// Lanes of a stream that is being read.
 #[derive(Clone, Copy)]
-struct Lanes {
+struct Lanes<'a> {
+    /// Of each state the value, the next state without the bits that it takes, and their number.
+    table: &'a Table,
     state: __m256i,
     held: __m256i,
     count: __m256i,
     left: usize,
 }
 
-impl Lanes {
+impl Lanes<'_> {
     /// Goes to the next states, which take `bits` bits and are `base` without them. `None` if the stream has too few bytes; 64 lie behind
     /// those that are left.
     #[inline]
@@ -207,54 +209,62 @@ impl Lanes {
 /// Groups that are decoded side by side: the steps of one depend on each other.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Decodes groups; those of one size and with one table side by side.
+/// Decodes groups; those of one size side by side.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
-    // Turned right by a bit the value lies as its element wants it: the lowest bit above the mantissa, the others below the sign.
-    let turn = if MERGE { 1 } else { 0 };
-    let table_of = |decoder: &Decoder| {
-        table(|s| {
-            let (value, bits, above) = (decoder.value[s], decoder.bits[s], decoder.above[s] as u32);
-            [value.rotate_right(turn), (above << bits) as u8, bits]
-        })
-    };
+    let mut tables = [[0; 256]; SIDE_BY_SIDE];
     let mut groups = groups;
-    let Some(mut decoder) = groups.first().map(|g| g.table) else { return Some(()) };
-    let mut table = table_of(decoder);
     while !groups.is_empty() {
-        if !std::ptr::eq(decoder, groups[0].table) {
-            decoder = groups[0].table;
-            table = table_of(decoder);
-        }
-        let same = |g: &&Group<'_>| g.out.len() == groups[0].out.len() && std::ptr::eq(g.table, decoder);
+        let same = |g: &&Group<'_>| g.out.len() == groups[0].out.len();
         let n = groups.iter().take(SIDE_BY_SIDE).take_while(same).count();
         let (now, later) = groups.split_at_mut(n);
-        side_by_side::<MERGE>(&table, decoder, now)?;
+        for (t, g) in tables.iter_mut().zip(now.iter()) {
+            *t = of_states::<MERGE>(g.table);
+        }
+        side_by_side::<MERGE>(&tables, now)?;
         groups = later;
     }
     Some(())
 }
 
-/// Decodes at most [`SIDE_BY_SIDE`] groups of one size and with one table.
+/// For [`Lanes::table`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn of_states<const MERGE: bool>(decoder: &Decoder) -> Table {
+    // Turned right by a bit the value lies as its element wants it: the lowest bit above the mantissa, the others below the sign.
+    let turn = if MERGE { 1 } else { 0 };
+    let mut table = [0; 256];
+    for (s, entry) in table.iter_mut().enumerate() {
+        let (value, bits, above) = (decoder.value[s], decoder.bits[s] as u32, decoder.above[s] as u32);
+        *entry = value.rotate_right(turn) as u32 | (above << bits & 255) << 8 | bits << 16;
+    }
+    table
+}
+
+/// Decodes at most [`SIDE_BY_SIDE`] groups of one size.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn side_by_side<const MERGE: bool>(table: &Table, decoder: &Decoder, groups: &mut [Group<'_>]) -> Option<()> {
+fn side_by_side<const MERGE: bool>(tables: &[Table; SIDE_BY_SIDE], groups: &mut [Group<'_>]) -> Option<()> {
     let elements = groups[0].elements::<MERGE>();
+    let size = if MERGE { 2 * elements } else { elements };
+    if groups.iter().any(|g| g.elements::<MERGE>() != elements || g.out.len() != size) {
+        return None;
+    }
     if elements == 0 {
         return groups.iter().all(|g| g.stream.is_empty()).then_some(());
     }
     let zero = _mm256_setzero_si256();
-    let mut lanes = [Lanes { state: zero, held: zero, count: zero, left: 0 }; SIDE_BY_SIDE];
+    let mut lanes =
+        tables.each_ref().map(|table| Lanes { table, state: zero, held: zero, count: zero, left: 0 });
     for (l, g) in lanes.iter_mut().zip(groups.iter()) {
         let r = Reader::begin(g.stream)?;
-        *l = Lanes { state: load(&r.state), held: load(&r.held), count: load(&r.count), left: r.left };
+        *l = Lanes { state: load(&r.state), held: load(&r.held), count: load(&r.count), left: r.left, ..*l };
     }
     let whole = whole_rows(elements) * LANES;
     for done in (0..whole).step_by(LANES) {
         for (l, g) in lanes.iter_mut().zip(groups.iter_mut()) {
-            let [values, base, bits] = look_up!(table, words_in_memory(&l.state));
+            let [values, base, bits] = look_up!(l.table, words_in_memory(&l.state));
             l.step(g.stream, base, bits)?;
-            // SAFETY: `done` is at least 32 below the number of elements, each of which has a byte of `rest` and two of `out` if they are
-            // merged, else one of `out`.
+            // SAFETY: `done` is at least 32 below the number of elements; the sizes of `rest` and `out` have been compared with it.
             unsafe {
                 if MERGE {
                     // The top bits of value and rest change places.
@@ -273,7 +283,7 @@ fn side_by_side<const MERGE: bool>(table: &Table, decoder: &Decoder, groups: &mu
     }
     for (l, g) in lanes.into_iter().zip(groups) {
         let r = Reader { state: bytes(l.state), held: bytes(l.held), count: bytes(l.count), left: l.left };
-        r.finish::<MERGE>(decoder, g, whole)?;
+        r.finish::<MERGE>(g, whole)?;
     }
     Some(())
 }
