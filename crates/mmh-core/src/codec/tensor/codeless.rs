@@ -1,9 +1,10 @@
 //! Symbols in lanes that have no code: where they are, and what they are (`spec/codecs/tensor.md`, "Symbols without a code").
 
+use super::GROUP;
 use super::lanes::Codes;
-use super::{GROUP, params::Cursor};
+use super::params::{Cursor, bad};
 use crate::container::varint;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A gap of so many times 2^r or more is written in full.
 const LONG: u32 = 24;
@@ -13,10 +14,6 @@ const FULL: u32 = 24;
 
 /// The largest r.
 const MOST_LOW: u8 = 15;
-
-fn bad(what: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("tensor: {what}"))
-}
 
 /// Bits that tell `kinds` symbols apart.
 fn width(kinds: usize) -> u32 {

@@ -2,9 +2,9 @@
 
 use super::codeless;
 use super::lanes;
-use super::params::{Cursor, Cut, Mode, Params};
+use super::params::{Cursor, Cut, Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::memory;
@@ -13,10 +13,6 @@ use mmh_kernels::planes::{self, Plane};
 
 /// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
 const CHUNK: usize = 2048;
-
-fn bad(what: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("tensor: {what}"))
-}
 
 /// A plane of the rest, and its decoding table if it is coded.
 struct Described {

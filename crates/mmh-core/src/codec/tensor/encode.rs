@@ -1,11 +1,11 @@
 //! A block to a payload.
 
 use super::analyze::Found;
-use super::cluster::{cluster, sum};
+use super::choice::{Choice, choice_if_it_pays};
 use super::codeless;
 use super::lanes::Codes;
 use super::modelled::Model;
-use super::params::{Choice, Cut, Mode, Params};
+use super::params::{Cut, Mode, Params};
 use super::sample::pieces;
 use super::{Element, GROUP, Scratch, entropy, lend};
 use crate::codec::Level;
@@ -57,7 +57,7 @@ pub fn encode(
         Some(codes) => Mode::Lanes(codes),
         None => {
             let mode = byte_mode(&scratch.symbols[..n], level);
-            let mode = choice_if_it_pays(mode, &scratch.symbols[..n], level);
+            let mode = choice_if_it_pays(mode, &scratch.symbols[..n], level, code_limit(level));
             model_if_it_pays(mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes)
         }
     };
@@ -183,46 +183,6 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
         counts[0] = if any_zero { counts[0].max(1) } else { 0 };
     }
     code_if_it_pays(&counts, level)
-}
-
-/// Codes that groups are offered.
-const OFFERED: usize = 8;
-
-/// Several codes instead of one, where groups are not alike.
-fn choice_if_it_pays(mode: Mode, symbols: &[u8], level: Level) -> Mode {
-    let Mode::Coded(one) = &mode else { return mode };
-    let groups = symbols.len().div_ceil(GROUP);
-    if level.get() < 4 || groups < 2 {
-        return mode;
-    }
-    let counts: Vec<[u32; 256]> = symbols
-        .chunks(GROUP)
-        .map(|group| {
-            let mut counts = [0; 256];
-            pieces(group.len(), 4096, 1024).for_each(|p| histogram::bytes(&group[p], &mut counts));
-            counts
-        })
-        .collect();
-    let of = cluster(&counts, OFFERED.min(groups));
-    let clusters = of.iter().max().map_or(1, |c| *c as usize + 1);
-    let limit = code_limit(level);
-    // Every value that occurs anywhere gets a code everywhere.
-    let present = one.lengths().map(|l| (l > 0) as u32);
-    let fit = |c: usize| {
-        let mut those = sum(counts.iter().zip(&of).filter(|g| *g.1 as usize == c).map(|g| g.0));
-        those.iter_mut().zip(present).for_each(|(t, p)| *t = if p == 0 { 0 } else { (*t).max(1) });
-        CodeLengths::for_counts(&those, limit)
-    };
-    let Some(all) = (0..clusters).map(fit).collect::<Option<Vec<_>>>() else { return mode };
-    let bits = |code: &CodeLengths, counts: &[u32; 256]| huffman::coded_bits(counts, code);
-    let alone: u64 = counts.iter().map(|group| bits(one, group)).sum();
-    let chosen: u64 = counts.iter().zip(&of).map(|(group, c)| bits(&all[*c as usize], group)).sum();
-    // The sample stands for four times as much.
-    let tables: usize = all.iter().map(CodeLengths::written_size).sum();
-    if clusters > 1 && 4 * alone > 4 * chosen + 8 * (tables + groups) as u64 {
-        return Mode::Choice(Choice { all, of });
-    }
-    mode
 }
 
 /// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.

@@ -1,7 +1,8 @@
 //! Symbols in lanes (mode 3): the choice of the codes, the streams of a block.
 
+use super::choice::MOST_CODES;
 use super::cluster::{cluster, sum};
-use super::params::{Cursor, MOST_CODES, Params};
+use super::params::{Cursor, Params, bad};
 use super::sample::pieces;
 use super::{GROUP, Scratch, entropy};
 use crate::codec::Level;
@@ -224,10 +225,6 @@ impl Streams {
     pub fn get(&self, group: usize) -> &[u8] {
         self.of.get(group).and_then(|range| self.bytes.get(range.clone())).unwrap_or(&[])
     }
-}
-
-fn bad(what: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("tensor: {what}"))
 }
 
 /// Takes the streams off the groups, which keep their planes.

@@ -6,6 +6,7 @@
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
+//! * `choice`: groups that choose among prefix codes
 //! * `cluster`: groups that share a code
 //! * `codeless`: symbols in lanes that have no code
 //! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
@@ -19,6 +20,7 @@ use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
+mod choice;
 mod cluster;
 mod codeless;
 mod columns;

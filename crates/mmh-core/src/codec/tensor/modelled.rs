@@ -1,11 +1,11 @@
 //! The descriptor of a modelled plane, and the choice of a model (`spec/codecs/tensor.md`, section 5).
 
 use super::entropy::{self, log2};
-use super::params::Cursor;
+use super::params::{Cursor, bad};
 use super::{GROUP, columns};
 use crate::container::varint;
 use crate::dtype::Kind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::histogram;
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
@@ -30,10 +30,6 @@ pub struct Model {
     shape: Shape,
     escape: Option<u8>,
     tables: Vec<Table>,
-}
-
-fn bad(what: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("tensor: {what}"))
 }
 
 /// Windows that are tried.

@@ -1,5 +1,6 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
+use super::choice::Choice;
 use super::lanes::Codes;
 use super::modelled::Model;
 use crate::error::{Error, Result};
@@ -40,7 +41,8 @@ pub struct Params {
 /// A plane's place: its width, its shift within its part.
 pub type Cut = (u8, u8);
 
-fn bad(what: impl std::fmt::Display) -> Error {
+/// A payload that the format does not allow.
+pub fn bad(what: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("tensor: {what}"))
 }
 
@@ -123,37 +125,11 @@ impl Params {
     }
 }
 
-fn read_code(from: &mut Cursor<'_>) -> Result<CodeLengths> {
+/// Reads a code table.
+pub fn read_code(from: &mut Cursor<'_>) -> Result<CodeLengths> {
     let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table"))?;
     from.take(size)?;
     Ok(code)
-}
-
-/// The most codes that groups may choose from.
-pub const MOST_CODES: usize = 16;
-
-/// Several codes, of which each group has one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
-    /// Two to [`MOST_CODES`].
-    pub all: Vec<CodeLengths>,
-    /// By group.
-    pub of: Vec<u8>,
-}
-
-impl Choice {
-    fn read(from: &mut Cursor<'_>, groups: usize) -> Result<Choice> {
-        let count = from.byte()? as usize;
-        if !(2..=MOST_CODES).contains(&count) {
-            return Err(bad(format_args!("a choice of {count} codes")));
-        }
-        let all = (0..count).map(|_| read_code(from)).collect::<Result<Vec<_>>>()?;
-        let of = from.take(groups)?.to_vec();
-        match of.iter().find(|c| **c as usize >= count) {
-            Some(c) => Err(bad(format_args!("code {c} of {count}"))),
-            None => Ok(Choice { all, of }),
-        }
-    }
 }
 
 impl Mode {
@@ -167,9 +143,8 @@ impl Mode {
                 code.write(out);
             }
             Mode::Choice(choice) => {
-                out.extend([5, choice.all.len() as u8]);
-                choice.all.iter().for_each(|code| code.write(out));
-                out.extend(&choice.of);
+                out.push(5);
+                choice.write(out);
             }
             Mode::Lanes(codes) => {
                 out.push(3);
