@@ -74,7 +74,7 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, None) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
@@ -88,6 +88,31 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::lanes::decode(g.table, g.stream, g.out))
+}
+
+/// Decodes groups into bytes and hands them on piece by piece, while they are in the cache: `take` gets the position of the group, of
+/// the first element, and the symbols; a group's pieces come in order. `None` as for [`decode`], maybe after some pieces.
+pub fn decode_pieces(groups: &mut [Group<'_>], take: &mut dyn FnMut(usize, usize, &mut [u8])) -> Option<()> {
+    decode_pieces_on(crate::cpu::simd(), groups, take)
+}
+
+/// The same on the given instruction set.
+pub fn decode_pieces_on(
+    simd: Simd,
+    groups: &mut [Group<'_>],
+    take: &mut dyn FnMut(usize, usize, &mut [u8]),
+) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        if !groups.iter().all(|g| g.idle_lanes_are_zero(g.out.len())) {
+            return None;
+        }
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, Some(take)) };
+    }
+    decode_on(simd, groups)?;
+    groups.iter_mut().enumerate().for_each(|(i, g)| take(i, 0, g.out));
+    Some(())
 }
 
 /// Decodes groups of bf16 whose symbols are the exponents and whose rests are sign and mantissa, and joins the two.
@@ -104,7 +129,7 @@ pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups, None) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {

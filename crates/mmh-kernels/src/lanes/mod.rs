@@ -13,7 +13,9 @@ mod encode;
 mod frequencies;
 
 pub(crate) use decode::BF16;
-pub use decode::{Decoder, Group, decode, decode_bf16, decode_bf16_on, decode_on};
+pub use decode::{
+    Decoder, Group, decode, decode_bf16, decode_bf16_on, decode_on, decode_pieces, decode_pieces_on,
+};
 pub use encode::{Encoder, Work, encode, encode_on};
 pub use frequencies::Frequencies;
 

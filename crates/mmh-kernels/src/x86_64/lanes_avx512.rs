@@ -133,10 +133,17 @@ fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
 /// How far ahead of their use bytes are asked for.
 const AHEAD: usize = 512;
 
-/// Decodes groups; those of one size four or two side by side, where each two have one table.
+/// Steps after which the symbols of a piece are handed on.
+const PIECE: usize = 16;
+
+/// What takes symbols while they are new: the group, the first element, the symbols.
+pub type Take<'f> = &'f mut dyn FnMut(usize, usize, &mut [u8]);
+
+/// Decodes groups; those of one size four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
+pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>], mut take: Option<Take<'_>>) -> Option<()> {
     let mut groups = groups;
+    let mut first = 0;
     while !groups.is_empty() {
         let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
         let alike = |i: usize| i + 1 < same && std::ptr::eq(groups[i].table, groups[i + 1].table);
@@ -158,13 +165,18 @@ pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>]) -> Option<()> {
         }
         let c = [constants(now[0].table), constants(now[n - 1].table)];
         match n {
-            4 => four::<MERGE>(&c, now, &mut lanes),
-            2 => two::<MERGE>(&c, now, &mut lanes),
+            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take),
+            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take),
             _ => {}
         }
         for (i, (l, g)) in lanes.into_iter().zip(now).enumerate() {
+            let done = l.done;
             finish::<MERGE>(&c[i / 2], l, g)?;
+            if let Some(take) = &mut take {
+                take(first + i, done, &mut g.out[done..]);
+            }
         }
+        first += n;
     }
     Some(())
 }
@@ -179,7 +191,13 @@ macro_rules! side_by_side {
     ($name:ident, $n:literal, $($c:ident $i:literal $a:literal $b:literal $x:ident $wa:ident $ma:ident $pa:ident $wb:ident $mb:ident $pb:ident),*) => {
         /// Decodes as far as no stream can run out of bytes or of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-        fn $name<const MERGE: bool>(c: &[Constants; 2], groups: &mut [Group<'_>], lanes: &mut [Lanes; 4]) {
+        fn $name<const MERGE: bool>(
+            c: &[Constants; 2],
+            groups: &mut [Group<'_>],
+            lanes: &mut [Lanes; 4],
+            first: usize,
+            take: &mut Option<Take<'_>>,
+        ) {
             // The last two steps, of which one may be short and one has no next state, are left to `finish`.
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
             let mut done = 0;
@@ -207,6 +225,10 @@ macro_rules! side_by_side {
                 if rounds == 0 {
                     break;
                 }
+                if take.is_some() {
+                    rounds = rounds.min(PIECE);
+                }
+                let before = done;
                 for _ in 0..rounds {
                     $(
                         let high = _mm512_movepi8_mask($x);
@@ -247,6 +269,13 @@ macro_rules! side_by_side {
                         $wb = _mm512_sllv_epi16($wb, nb);
                     )*
                     done += LANES;
+                }
+                if let Some(take) = take {
+                    for (i, out) in outs.iter().enumerate() {
+                        // SAFETY: these elements have just been written, and nobody else refers to them now.
+                        let piece = unsafe { std::slice::from_raw_parts_mut(out.add(before), done - before) };
+                        take(first + i, before, piece);
+                    }
                 }
             }
             $(

@@ -5,6 +5,9 @@ use crate::fields::FieldSpec;
 use crate::planes::Plane;
 use std::arch::x86_64::*;
 
+/// How far ahead of the elements that are written memory is asked for.
+const AHEAD: usize = 2048;
+
 /// As many whole blocks of 64 elements as `symbols` has, of a split that moves the sign; gives how many elements that were. Elements
 /// `at …` of the planes are meant, and their bits stay at one place in the planes' bytes for all of `symbols`.
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -43,6 +46,10 @@ pub fn nibbles(
                 _mm512_loadu_si512(symbols.as_ptr().add(i).cast()),
             )
         };
+        // What comes next is asked for, to be written: a prefetch touches nothing.
+        let next = out.as_ptr().wrapping_add(2 * i + AHEAD);
+        _mm_prefetch::<_MM_HINT_ET0>(next.cast());
+        _mm_prefetch::<_MM_HINT_ET0>(next.wrapping_add(64).cast());
         let x4 = _mm512_srl_epi16(_mm512_sll_epi16(x4, four_up), four_down);
         let x2 = _mm512_srl_epi16(_mm512_sll_epi16(x2, two_up), two_down);
         let x1 = _mm512_srl_epi16(x1, one_down);

@@ -84,6 +84,13 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             codeless::patch_bf16(&codeless, &mut out[head..body_end]);
             return Ok(());
         }
+        if let Some(planes) = nibbles_of(&params, &high, &groups, n)? {
+            let symbols = lend(&mut scratch.batch_symbols, lanes::SIDE_BY_SIDE * GROUP);
+            let body = &mut out[head..body_end];
+            lanes::decode_nibbles(codes, &spec, &streams, &planes, &codeless, body, symbols)?;
+            patch(&spec, &exceptions, body);
+            return Ok(());
+        }
         tables_of_lanes = codes.decoders();
         batches = codes.batches(groups.len());
     } else {
@@ -232,6 +239,30 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     scratch.batch_symbols = batch_symbols;
     patch(&spec, &exceptions, &mut out[head..body_end]);
     Ok(())
+}
+
+/// The planes of each group, if they are packed ones of 4, 2 and 1 bits of elements of 16 bits, and nothing else.
+fn nibbles_of<'a>(
+    params: &Params,
+    high: &[Described],
+    groups: &[&'a [u8]],
+    n: usize,
+) -> Result<Option<Vec<[Plane<'a>; 3]>>> {
+    let packed_all = high.len() == 3 && high.iter().all(|p| p.mode == Mode::Packed);
+    if !is_nibbles(&params.spec) || params.low > 0 || !packed_all {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(groups.len());
+    for (g, group) in groups.iter().enumerate() {
+        let m = (n - g * GROUP).min(GROUP);
+        let mut from = Cursor(group);
+        let mut plane = |i: usize| packed(&mut from, m, high[i].cut);
+        all.push([plane(0)?, plane(1)?, plane(2)?]);
+        if !from.0.is_empty() {
+            return Err(bad(format_args!("{} bytes left over in group {g}", from.0.len())));
+        }
+    }
+    Ok(Some(all))
 }
 
 /// Whether the rest of an element of 16 bits is 4, 2 and 1 bits.

@@ -7,10 +7,12 @@ use super::sample::pieces;
 use super::{GROUP, Scratch, entropy};
 use crate::codec::Level;
 use crate::error::{Error, Result};
-use mmh_kernels::fields::FieldSpec;
+use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::histogram;
 use mmh_kernels::huffman::MANY;
 use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, Work};
+use mmh_kernels::memory;
+use mmh_kernels::planes::Plane;
 
 /// Bytes of the size of a stream.
 const SIZE: usize = 2;
@@ -29,7 +31,7 @@ const PIECE: usize = 1024;
 const STRIDE: usize = 16 * PIECE;
 
 /// Groups that are decoded side by side.
-const SIDE_BY_SIDE: usize = 4;
+pub const SIDE_BY_SIDE: usize = 4;
 
 /// The codes of a block: each group has one of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -259,6 +261,47 @@ pub fn decode(
         })
         .collect();
     lanes::decode(&mut groups).ok_or_else(undecodable)
+}
+
+/// Decodes the elements of a block whose rests are in planes of 4, 2 and 1 bits: the groups' planes are put together with symbols that
+/// are still in the cache.
+pub fn decode_nibbles(
+    codes: &Codes,
+    spec: &FieldSpec,
+    streams: &[&[u8]],
+    planes: &[[Plane<'_>; 3]],
+    codeless: &[(u32, u8)],
+    body: &mut [u8],
+    symbols: &mut [u8],
+) -> Result<()> {
+    let tables = codes.decoders();
+    let mut bodies: Vec<&mut [u8]> = body.chunks_mut(2 * GROUP).collect();
+    for batch in codes.batches(streams.len()) {
+        for g in &batch {
+            planes[*g].iter().for_each(|plane| memory::prefetch(plane.data));
+        }
+        let mut groups: Vec<Group<'_>> = (batch.iter().zip(symbols.chunks_mut(GROUP)))
+            .map(|(&g, out)| {
+                let out = &mut out[..bodies[g].len() / 2];
+                Group { table: &tables[codes.chosen(g)], stream: streams[g], rest: &[], out }
+            })
+            .collect();
+        // Where each group stands in the list.
+        let starts = batch.iter().map(|g| codeless.partition_point(|c| (c.0 as usize) < g * GROUP));
+        let mut listed: Vec<usize> = starts.collect();
+        let mut take = |i: usize, first: usize, piece: &mut [u8]| {
+            let g = batch[i];
+            let (from, to) = (g * GROUP + first, g * GROUP + first + piece.len());
+            while let Some(&(at, symbol)) = codeless.get(listed[i]).filter(|c| (c.0 as usize) < to) {
+                piece[at as usize - from] = symbol;
+                listed[i] += 1;
+            }
+            let out = &mut bodies[g][2 * first..2 * (first + piece.len())];
+            fields::merge_nibbles(spec, piece, &planes[g], first, out);
+        };
+        lanes::decode_pieces(&mut groups, &mut take).ok_or_else(undecodable)?;
+    }
+    Ok(())
 }
 
 fn undecodable() -> Error {
