@@ -4,8 +4,10 @@
 //! fuzz targets and the benches find it in the table.
 
 use crate::error::{Error, Result};
+use crate::io::ReadAt;
 use crate::plan::{Bid, Sample};
 
+pub mod delta;
 pub mod lz4;
 pub mod pattern251;
 pub mod store;
@@ -23,6 +25,17 @@ pub struct Block<'a> {
     pub level: Level,
     /// What the plan has found out about the elements already.
     pub split: Option<&'a tensor::analyze::Found>,
+    /// The same stretch of a base, where there is one.
+    pub base: Option<Counterpart<'a>>,
+}
+
+/// Bytes of a base that a block may be stored against.
+#[derive(Clone, Copy, Debug)]
+pub struct Counterpart<'a> {
+    /// Where they begin among the base's source bytes.
+    pub offset: u64,
+    /// As many as the block has.
+    pub bytes: &'a [u8],
 }
 
 /// A level from 1 to 9.
@@ -68,11 +81,22 @@ pub trait Codec: Sync {
 
     /// Restores `out.len()` bytes from the payload; an error of kind `Corrupt` for every payload that the codec's page does not allow.
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()>;
+
+    /// The same where the bytes of a base are at hand, which `delta` alone has a use for.
+    fn decode_with(
+        &self,
+        payload: &[u8],
+        _base: Option<&dyn ReadAt>,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.decode(payload, out, scratch)
+    }
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 5] =
-    [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
+pub static CODECS: [&dyn Codec; 6] =
+    [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor, &delta::Delta];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
@@ -104,6 +128,10 @@ pub struct Scratch {
     pub tensor: tensor::Scratch,
     /// Of the `zstd` codec.
     pub zstd: zstd::Scratch,
+    /// Of the `delta` codec.
+    pub delta: delta::Scratch,
+    /// The counterpart of the block that is encoded.
+    pub counterpart: Vec<u8>,
     /// What the self-check decodes into.
     pub check: Vec<u8>,
 }

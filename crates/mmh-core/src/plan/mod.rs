@@ -4,7 +4,7 @@
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
 use crate::codec::tensor::{Element, analyze::Found};
-use crate::codec::{self, Codec, Level, Scratch};
+use crate::codec::{self, Codec, Counterpart, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell, RefMut};
@@ -46,6 +46,7 @@ const PIECE: usize = 1 << 15;
 pub struct Sample<'a> {
     block: &'a [u8],
     element: Option<Element>,
+    base: Option<Counterpart<'a>>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
@@ -53,10 +54,17 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    fn new(block: &'a [u8], element: Option<Element>, level: Level, scratch: &'a mut Scratch) -> Sample<'a> {
+    fn new(
+        block: &'a [u8],
+        element: Option<Element>,
+        base: Option<Counterpart<'a>>,
+        level: Level,
+        scratch: &'a mut Scratch,
+    ) -> Sample<'a> {
         Sample {
             block,
             element,
+            base: base.filter(|b| b.bytes.len() == block.len()),
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
@@ -79,6 +87,11 @@ impl<'a> Sample<'a> {
     /// The declared or sniffed element.
     pub fn element(&self) -> Option<Element> {
         self.element
+    }
+
+    /// The same stretch of a base, of the same length.
+    pub fn base(&self) -> Option<Counterpart<'a>> {
+        self.base
     }
 
     /// The level asked for.
@@ -142,16 +155,36 @@ pub struct Choice {
     pub bids: Vec<(&'static dyn Codec, Bid)>,
 }
 
+impl Choice {
+    /// The best bid that does without a base.
+    pub fn alone(&self) -> Option<(&'static dyn Codec, f64)> {
+        let others = self.bids.iter().filter(|(c, _)| c.id() != codec::delta::ID);
+        let estimates = others.filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e)));
+        estimates.reduce(|best, other| if other.1 < best.1 { other } else { best })
+    }
+}
+
 /// Estimated savings below this are not worth decoding for.
 const WORTH: f64 = 0.995;
 
 /// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
 pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {
+    choose_with(block, declared, None, level, scratch)
+}
+
+/// The same for a block that may be stored against a base.
+pub fn choose_with(
+    block: &[u8],
+    declared: Option<Dtype>,
+    base: Option<Counterpart<'_>>,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Choice {
     let element = match declared {
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
     };
-    let sample = Sample::new(block, element, level, scratch);
+    let sample = Sample::new(block, element, base, level, scratch);
     let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
     for codec in codec::CODECS {
         let bid = codec.bid(&sample);

@@ -26,11 +26,11 @@ mod codeless;
 mod columns;
 mod decode;
 mod encode;
-mod entropy;
+pub(super) mod entropy;
 mod lanes;
 mod modelled;
 mod params;
-mod sample;
+pub(super) mod sample;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;

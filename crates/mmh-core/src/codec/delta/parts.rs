@@ -1,0 +1,63 @@
+//! Bytes that another codec stores.
+
+use super::{ID, bad};
+use crate::codec::{self, Block, Level, Scratch, store};
+use crate::container::varint;
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::plan;
+
+/// Appends codec and payload of `data`, as the plan chooses: of bytes, or of elements of a dtype.
+pub fn put(
+    data: &[u8],
+    declared: Option<Dtype>,
+    level: Level,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let choice = plan::choose(data, declared, level, scratch);
+    let block = Block { data, element: choice.element, level, split: choice.split.as_ref(), base: None };
+    let start = out.len();
+    out.push(choice.codec.id());
+    if choice.codec.encode(&block, scratch, out)? && out.len() - start <= data.len() {
+        return Ok(());
+    }
+    out.truncate(start);
+    out.push(store::ID);
+    out.extend_from_slice(data);
+    Ok(())
+}
+
+/// Restores `out.len()` bytes from codec and payload.
+pub fn get(from: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let (&id, payload) = from.split_first().ok_or_else(|| bad("no codec".into()))?;
+    match codec::by_id(id) {
+        Some(codec) if id != ID => codec.decode(payload, out, scratch),
+        _ => Err(bad(format!("codec {id} within"))),
+    }
+}
+
+/// Appends `data` in parts of 2^`log` bytes, each with its size.
+pub fn put_all(data: &[u8], log: u8, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+    let mut part = Vec::new();
+    for piece in data.chunks(1 << log) {
+        part.clear();
+        put(piece, Some(Dtype::U8), level, scratch, &mut part)?;
+        varint::write(part.len() as u64, out);
+        out.extend_from_slice(&part);
+    }
+    Ok(())
+}
+
+/// Restores all of `out` from parts at the front of `from`, and moves that on.
+pub fn get_all(from: &mut &[u8], log: u8, out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    for piece in out.chunks_mut(1 << log) {
+        let size = varint::read(from).ok_or_else(|| bad("malformed size of a part".into()))?;
+        let cut = usize::try_from(size).ok().and_then(|n| from.split_at_checked(n));
+        let (part, later) =
+            cut.ok_or_else(|| bad(format!("a part of {size} bytes, there are {}", from.len())))?;
+        get(part, piece, scratch)?;
+        *from = later;
+    }
+    Ok(())
+}
