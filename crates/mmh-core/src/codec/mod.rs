@@ -3,6 +3,7 @@
 //! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
 //! fuzz targets and the benches find it in the table.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 
@@ -17,6 +18,8 @@ pub mod zstd;
 pub struct Block<'a> {
     /// Its bytes: 1 to [`crate::block::MAX_BLOCK`].
     pub data: &'a [u8],
+    /// The dtype of the tensor that it is of, where that is known.
+    pub declared: Option<Dtype>,
     /// How its elements are laid out, declared or sniffed; `None` for plain bytes.
     pub element: Option<tensor::Element>,
     /// 1 (fastest) to 9 (smallest).

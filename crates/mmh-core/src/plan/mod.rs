@@ -45,6 +45,7 @@ const PIECE: usize = 1 << 15;
 /// A block as the bidding codecs see it.
 pub struct Sample<'a> {
     block: &'a [u8],
+    declared: Option<Dtype>,
     element: Option<Element>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
@@ -53,9 +54,16 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    fn new(block: &'a [u8], element: Option<Element>, level: Level, scratch: &'a mut Scratch) -> Sample<'a> {
+    fn new(
+        block: &'a [u8],
+        declared: Option<Dtype>,
+        element: Option<Element>,
+        level: Level,
+        scratch: &'a mut Scratch,
+    ) -> Sample<'a> {
         Sample {
             block,
+            declared,
             element,
             level,
             scratch: RefCell::new(scratch),
@@ -74,6 +82,11 @@ impl<'a> Sample<'a> {
         let n = self.block.len().min(PIECE);
         let at = ((self.block.len() - n) / 2) & !63;
         &self.block[at..at + n]
+    }
+
+    /// The dtype of the tensor that the block is of, where it is known.
+    pub fn declared(&self) -> Option<Dtype> {
+        self.declared
     }
 
     /// The declared or sniffed element.
@@ -151,7 +164,7 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
     };
-    let sample = Sample::new(block, element, level, scratch);
+    let sample = Sample::new(block, declared, element, level, scratch);
     let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
     for codec in codec::CODECS {
         let bid = codec.bid(&sample);

@@ -57,13 +57,11 @@ impl Element {
     pub fn of(dtype: Dtype) -> Element {
         let width = match dtype {
             Dtype::C64 => 2,
-            d => (d.bits() / 8).max(1).trailing_zeros() as u8,
+            d if d.unit().0 == 1 => d.unit().1.trailing_zeros() as u8,
+            _ => 0,
         };
-        Element {
-            width,
-            kind: if dtype.bits().is_multiple_of(8) { dtype.kind() } else { Kind::Unsigned },
-            head: 0,
-        }
+        let kind = if dtype.kind() == Kind::Blocks { Kind::Unsigned } else { dtype.kind() };
+        Element { width, kind, head: 0 }
     }
 
     /// Size in bytes.
