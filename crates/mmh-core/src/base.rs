@@ -85,7 +85,7 @@ impl Base {
             let index = r.archive.index();
             if !index.tensors.is_empty() {
                 let tensors = index.tensors.iter().map(|t| t.tensor.clone()).collect();
-                return Layout { format: index.format, tensors };
+                return Layout::of(index.format, tensors);
             }
         }
         source::find(Input { bytes: self, complete: true })
@@ -175,7 +175,7 @@ impl Base {
         }
         let by_name: HashMap<&str, _> = own.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
         let of = |s: &Segment| {
-            let t = layout.tensors.get(s.tensor?.0)?;
+            let t = layout.tensors.get(s.tensor?)?;
             let b = by_name.get(t.name.as_str())?;
             let alike = (t.dtype, &t.shape, t.fortran) == (b.dtype, &b.shape, b.fortran);
             alike.then_some(b.start)

@@ -5,6 +5,7 @@ use crate::base::Base;
 use crate::block::{self, Given, Settings};
 use crate::codec::{self, Counterpart, Level, Scratch};
 use crate::container::reader::Archive;
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::plan;
@@ -48,15 +49,15 @@ pub struct Why {
 /// Explains a source that is not compressed yet.
 pub fn explain_source(source: &dyn ReadAt, base: Option<&Base>, level: Level) -> Result<Vec<Why>> {
     let layout = source::find(Input { bytes: source, complete: true });
-    let segments = block::segments(&layout.tensors, Some(source.len()));
+    let segments = block::segments(&layout, Some(source.len()));
     let against = Against::new(base, &layout, &segments);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for (i, s) in segments.iter().enumerate() {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
-        let name = s.tensor.and_then(|(i, _)| layout.tensors.get(i)).map(|t| t.name.clone());
+        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         all.push(explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?);
     }
     Ok(all)
@@ -65,19 +66,17 @@ pub fn explain_source(source: &dyn ReadAt, base: Option<&Base>, level: Level) ->
 /// Explains an archive, from its restored bytes.
 pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<Vec<Why>> {
     let index = archive.index();
-    let tensors: Vec<_> = index.tensors.iter().map(|t| t.tensor.clone()).collect();
-    let segments = block::segments(&tensors, Some(index.source_len));
-    let layout = Layout { format: index.format, tensors };
+    let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
+    let segments = block::segments(&layout, Some(index.source_len));
     let against = Against::new(archive.base().map(|b| &**b), &layout, &segments);
-    let tensors = &layout.tensors;
     let workers = Workers::new(1);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for (i, s) in segments.iter().enumerate() {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         archive.read_range(s.start, &mut buf, &workers, true)?;
-        let name = s.tensor.and_then(|(i, _)| tensors.get(i)).map(|t| t.name.clone());
+        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let mut why = explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?;
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
@@ -119,7 +118,7 @@ fn explain(
     scratch: &mut Scratch,
 ) -> Result<Why> {
     let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
-    let given = Given { data: block, declared: s.tensor.map(|t| t.1), base };
+    let given = Given { data: block, declared: s.dtype, base };
     let choice = plan::choose_with(block, given.declared, base, level, scratch);
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
@@ -132,7 +131,7 @@ fn explain(
     let encoded = block::encode(&given, &settings, scratch, Vec::new())?;
     Ok(Why {
         name,
-        dtype: s.tensor.map(|t| t.1.name()),
+        dtype: s.dtype.map(Dtype::name),
         start: s.start,
         bytes: s.len,
         stored: None,

@@ -74,7 +74,7 @@ impl<'a> Cutter<'a, '_> {
             if len >= self.batch || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(block::size_for(s.tensor.map(|t| t.1), self.level) as u64) as usize;
+            let n = (s.len - done).min(block::size_for(s.dtype, self.level) as u64) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;
@@ -121,7 +121,7 @@ impl<'a> Cutter<'a, '_> {
                 continue;
             }
             let s = &self.segments[index];
-            if let Some((tensor, _)) = s.tensor {
+            if let Some(tensor) = s.tensor {
                 batch.parts.push((range.clone(), tensor));
             }
             match self.copies.get(&index) {
@@ -130,12 +130,7 @@ impl<'a> Cutter<'a, '_> {
                 None => {
                     let within = start + range.start as u64 - s.start;
                     let base = self.counterparts.get(&index).and_then(|from| from.checked_add(within));
-                    batch.items.push(Item::Encode(Piece {
-                        range,
-                        dtype: s.tensor.map(|t| t.1),
-                        joins,
-                        base,
-                    }));
+                    batch.items.push(Item::Encode(Piece { range, dtype: s.dtype, joins, base }));
                 }
             }
         }

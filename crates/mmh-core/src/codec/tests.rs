@@ -53,8 +53,14 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
                 let base = edited(&data);
                 let base = Counterpart { offset: 3, bytes: &base };
                 let choice = plan::choose_with(&data, dtype, Some(base), level, &mut scratch);
-                let block =
-                    Block { data: &data, element: choice.element, level, split: None, base: Some(base) };
+                let block = Block {
+                    data: &data,
+                    declared: dtype,
+                    element: choice.element,
+                    level,
+                    split: None,
+                    base: Some(base),
+                };
                 let mut payload = Vec::new();
                 if !codec.encode(&block, &mut scratch, &mut payload).unwrap() {
                     continue;

@@ -3,11 +3,12 @@
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
-use crate::codec::tensor::{Element, analyze::Found};
+use crate::codec::tensor::Element;
+use crate::codec::tensor::analyze::{Found, analyze};
 use crate::codec::{self, Codec, Counterpart, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
 mod sniff;
 
@@ -45,17 +46,19 @@ const PIECE: usize = 1 << 15;
 /// A block as the bidding codecs see it.
 pub struct Sample<'a> {
     block: &'a [u8],
+    declared: Option<Dtype>,
     element: Option<Element>,
     base: Option<Counterpart<'a>>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
-    split: RefCell<Option<Found>>,
+    split: OnceCell<Option<Found>>,
 }
 
 impl<'a> Sample<'a> {
     fn new(
         block: &'a [u8],
+        declared: Option<Dtype>,
         element: Option<Element>,
         base: Option<Counterpart<'a>>,
         level: Level,
@@ -63,12 +66,13 @@ impl<'a> Sample<'a> {
     ) -> Sample<'a> {
         Sample {
             block,
+            declared,
             element,
             base: base.filter(|b| b.bytes.len() == block.len()),
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
-            split: RefCell::new(None),
+            split: OnceCell::new(),
         }
     }
 
@@ -82,6 +86,11 @@ impl<'a> Sample<'a> {
         let n = self.block.len().min(PIECE);
         let at = ((self.block.len() - n) / 2) & !63;
         &self.block[at..at + n]
+    }
+
+    /// The dtype of the tensor that the block is of, where it is known.
+    pub fn declared(&self) -> Option<Dtype> {
+        self.declared
     }
 
     /// The declared or sniffed element.
@@ -120,9 +129,13 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// Keeps what was found about the elements, so that the encoder need not find it again.
-    pub fn note_split(&self, found: Found) {
-        *self.split.borrow_mut() = Some(found);
+    /// The split of the elements that the `tensor` codec would choose; found once for all that ask, and for the encoder.
+    pub fn split(&self) -> Option<&Found> {
+        let find = || {
+            let scratch = &mut self.scratch.borrow_mut().tensor;
+            analyze(self.block, self.element?, self.level, scratch)
+        };
+        self.split.get_or_init(find).as_ref()
     }
 }
 
@@ -180,13 +193,25 @@ pub fn choose_with(
     level: Level,
     scratch: &mut Scratch,
 ) -> Choice {
+    choose_among(&codec::CODECS, block, declared, base, level, scratch)
+}
+
+/// The same among some of the codecs, of which the first stores what none makes smaller.
+pub fn choose_among(
+    codecs: &[&'static dyn Codec],
+    block: &[u8],
+    declared: Option<Dtype>,
+    base: Option<Counterpart<'_>>,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Choice {
     let element = match declared {
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
     };
-    let sample = Sample::new(block, element, base, level, scratch);
-    let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
-    for codec in codec::CODECS {
+    let sample = Sample::new(block, declared, element, base, level, scratch);
+    let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codecs.len());
+    for &codec in codecs {
         let bid = codec.bid(&sample);
         let certain = bid.certain;
         bids.push((codec, bid));
@@ -205,8 +230,8 @@ pub fn choose_with(
             winner = Some((*codec, estimate));
         }
     }
-    let codec = winner.map_or(codec::CODECS[0], |w| w.0);
-    let split = sample.split.into_inner();
+    let codec = winner.map_or(codecs[0], |w| w.0);
+    let split = sample.split.into_inner().flatten();
     Choice { codec, element, split, bids }
 }
 

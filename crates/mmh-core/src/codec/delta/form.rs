@@ -35,7 +35,7 @@ impl Form {
         let size = 8u8 << element.width;
         let (shift, bits) = match element.kind {
             Kind::Float { exponent } => (size - 1 - exponent.min(size - 1), exponent.min(8)),
-            Kind::Signed | Kind::Unsigned => (0, 0),
+            Kind::Signed | Kind::Unsigned | Kind::Blocks => (0, 0),
         };
         Form {
             width: element.width,

@@ -1,11 +1,14 @@
 //! Bytes that another codec stores.
 
 use super::{ID, bad};
-use crate::codec::{self, Block, Level, Scratch, store};
+use crate::codec::{self, Block, Codec, Level, Scratch, pattern251, store, tensor, zstd};
 use crate::container::varint;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::plan;
+
+/// What is tried: symbols and bitwise differences are no quantized values, for which there are codebooks.
+static CODECS: [&dyn Codec; 4] = [&store::Store, &pattern251::Pattern251, &zstd::Zstd, &tensor::Tensor];
 
 /// Appends codec and payload of `data`, as the plan chooses: of bytes, or of elements of a dtype.
 pub fn put(
@@ -15,8 +18,12 @@ pub fn put(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let choice = plan::choose(data, declared, level, scratch);
-    let block = Block { data, element: choice.element, level, split: choice.split.as_ref(), base: None };
+    let choice = plan::choose_among(&CODECS, data, declared, None, level, scratch);
+    let block =
+        Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base: None };
+    // What zstd spends on a short block is meant for headers; these are parts of a long one.
+    let quick = choice.codec.id() == zstd::ID && level < Level::MAX;
+    let block = Block { level: if quick { Level::FAST } else { level }, ..block };
     let start = out.len();
     out.push(choice.codec.id());
     if choice.codec.encode(&block, scratch, out)? && out.len() - start <= data.len() {
