@@ -14,6 +14,7 @@ from .. import _core
 from .._api import LEVELS, SUFFIX, level_number
 from ..archive import open as open_archive
 from ._failure import WrongUsageError
+from ._opening import base_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, Walk, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
@@ -75,6 +76,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--sha256", is_flag=True, help="Store the SHA-256 of each source, too.")
 @click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
+@click.option("--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh).")
 @_level_options
 @_common
 def compress(
@@ -88,6 +90,7 @@ def compress(
     codec: str,
     no_verify: bool,
     sha256: bool,
+    base: str | None,
     run: Run,
 ) -> None:
     """Compress each FILE to FILE.mmh. - is standard input.
@@ -95,12 +98,17 @@ def compress(
     The source is kept, a file appears whole or not at all, and none is overwritten without -f. With -r, files in
     directories that have an up-to-date .mmh already are skipped, so that an interrupted run can be repeated.
 
+    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored as
+    differences where that is smaller. The same file is then needed to read the result.
+
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec.
     """
     # One line for a wrong name, in place of one for each file.
     if codec not in _core.CODECS:
         raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
+    if codec == "delta" and base is None:
+        raise WrongUsageError("--codec delta stores differences from a base (name one with --base)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
     walk = Walk(suffix_added, lambda path: not path.endswith(SUFFIX))
     work = _planned(files, walk, output, to_stdout, recursive, remove, force, run)
@@ -112,7 +120,7 @@ def compress(
             raise WrongUsageError(f"ends in {SUFFIX} already (use -f to compress it once more)")
         with run.bars.bar(_name(job.source), _bytes_of(job.source)) as progress:
             report = _core.compress_file(
-                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress
+                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress, base
             )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         worth_it = ratio < NOT_WORTH
@@ -135,6 +143,7 @@ def compress(
 
 @click.command(short_help="Restore files, byte for byte.")
 @uses_run
+@base_option
 @_common
 def decompress(
     files: Sequence[str],
@@ -144,6 +153,7 @@ def decompress(
     threads: int,
     remove: bool,
     force: bool,
+    base: str | None,
     run: Run,
 ) -> None:
     """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
@@ -159,7 +169,7 @@ def decompress(
 
     def one(job: Job) -> None:
         with run.bars.bar(_name(job.source), None) as progress:
-            report = _core.decompress_file(job.source, job.target, threads, True, force, progress)
+            report = _core.decompress_file(job.source, job.target, threads, True, force, progress, base)
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         _record(run, job, report, ratio=ratio)
         run.summary(

@@ -64,7 +64,7 @@ impl BaseRecord {
     /// That it is needed and was not given.
     pub fn missing(&self) -> Error {
         Error::Invalid(format!(
-            "compressed against a base, which is needed to read it: give {self} as the base"
+            "compressed against a base, which is needed to read it: name {self} (--base FILE, base= in Python)"
         ))
     }
 }
