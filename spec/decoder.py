@@ -219,8 +219,8 @@ class Decoded:
 
 
 def decode(data: bytes, check: bool = True, limit: int = 2**31, base: bytes | None = None) -> Decoded:
-    """Decode a whole `.mmh` file, which may need a base: all of its bytes. `limit` bounds the bytes restored, since a run of a few bytes may stand for any
-    number of them. Without `check` no hash is compared, but everything else is."""
+    """Decode a whole `.mmh` file, which may need the bytes of a base. `limit` bounds the bytes restored, since a run of
+    a few bytes may stand for any number of them. Without `check` no hash is compared, but everything else is."""
     has_copies, has_base = read_header(data, check)
     record = read_base(data, check) if has_base else None
     index = read_index(read_footer(data, check), HEADER_SIZE + (record.size if record else 0))

@@ -237,7 +237,8 @@ def build(
 
     `hashes` and `sha256` say which content hashes there are. `frame_table` has (codec, raw, stored) rows; `index` is a
     whole index instead of the one made from the other arguments; `index_tail` is added to it; `between` stands between
-    the frames and the index; `trailing` follows the footer; `record` is that of a base (see `base_record`). What is None is made right.
+    the frames and the index; `trailing` follows the footer; `record` is that of a base (see `base_record`). What is
+    None is made right.
     """
     source = restored_source(frames)
     if flags is None:

@@ -105,10 +105,10 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None) ->
     Args:
         source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open);
             or an http(s) URL, of which only the ranges that are needed are fetched.
-        base: the path of what it was compressed against, or of an `.mmh` of that. Without it everything can be listed, and
-            blocks that are differences from it raise ValueError when they are read. Its length is compared here, and its
-            hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and as soon as a
-            block that is read does not have its checksum.
+        base: the path of what it was compressed against, or of an `.mmh` of that. Without it everything can be
+            listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
+            here, and its hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and
+            as soon as a block that is read does not have its checksum.
 
     Raises:
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.

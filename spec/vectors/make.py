@@ -518,17 +518,16 @@ def against_base_by_engine() -> Iterator[AgainstBase]:
     few[::97] += 1
     integers = random.integers(0, 1 << 40, 600)
     cases: dict[str, tuple[bytes, bytes, str]] = {
-        "bf16": (BF16, bf16_steps(BF16, steps.tolist()), "<V2"),
-        "bf16-sparse": (BF16, few.tobytes(), "<V2"),
-        "f32": (floats.tobytes(), tuned.astype(np.float32).tobytes(), "<f4"),
-        "f64": (floats.astype(np.float64).tobytes(), tuned.astype(np.float64).tobytes(), "<f8"),
-        "i64": (integers.tobytes(), (integers + random.integers(-9, 9, 600)).tobytes(), "<i8"),
+        "bf16": (BF16, bf16_steps(BF16, steps.tolist()), "BF16"),
+        "bf16-sparse": (BF16, few.tobytes(), "BF16"),
+        "f32": (floats.tobytes(), tuned.astype(np.float32).tobytes(), "F32"),
+        "f64": (floats.astype(np.float64).tobytes(), tuned.astype(np.float64).tobytes(), "F64"),
+        "i64": (integers.tobytes(), (integers + random.integers(-9, 9, 600)).tobytes(), "I64"),
     }
     for label, (base, source, dtype) in cases.items():
-        names = {"<V2": "BF16", "<f4": "F32", "<f8": "F64", "<i8": "I64"}
         for level in (5, 9):
-            files = [safetensors({"w": (names[dtype], data)}) for data in (base, source)]
-            yield f"engine-delta-{label}-level-{level}", compressed_against(*files, level), files[1], files[0]
+            before, after = (safetensors({"w": (dtype, data)}) for data in (base, source))
+            yield f"engine-delta-{label}-level-{level}", compressed_against(before, after, level), after, before
 
 
 def safetensors(tensors: dict[str, tuple[str, bytes]]) -> bytes:

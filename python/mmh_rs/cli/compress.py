@@ -98,8 +98,8 @@ def compress(
     The source is kept, a file appears whole or not at all, and none is overwritten without -f. With -r, files in
     directories that have an up-to-date .mmh already are skipped, so that an interrupted run can be repeated.
 
-    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored as
-    differences where that is smaller. The same file is then needed to read the result.
+    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
+    as differences where that is smaller. The same file is then needed to read the result.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec.

@@ -87,8 +87,9 @@ def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
     yet.
 
     The result of --json: path, version, name, format, source_bytes, stored_bytes, ratio, frames, tensors, blake3,
-    sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed}); with --why also why, a list of {name, dtype, start, bytes, stored,
-    chosen, seen, bids: [{codec, estimate, reason}]}. Of a source file there are path and why alone.
+    sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed});
+    with --why also why, a list of {name, dtype, start, bytes, stored, chosen, seen, bids: [{codec, estimate,
+    reason}]}. Of a source file there are path and why alone.
     """
     try:
         number_of_level = level_number(int(level) if level.isdecimal() else level)
