@@ -33,6 +33,7 @@ const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
 pub struct Scratch {
     spare: Vec<Vec<u8>>,
     counter: words::Counter,
+    numbers: Vec<u16>,
 }
 
 impl Scratch {
