@@ -25,7 +25,7 @@ class _Report:
     """Size of the `.mmh` side."""
     seconds: float
     format: str
-    """"safetensors", "npy", "npz", "array" or "opaque"."""
+    """"safetensors", "pytorch", "pytorch-legacy", "gguf", "onnx", "hdf5", "tflite", "npy", "npz", "array" or "opaque"."""
     tensors: int
     codecs: dict[str, CodecTotal]
     """Frames, original bytes and stored bytes, by codec."""

@@ -38,7 +38,7 @@ class Header:
     name: str
     """Name of the original file; empty where there was none."""
     format: str
-    """"safetensors", "npy", "npz", "array" or "opaque"."""
+    """"safetensors", "pytorch", "pytorch-legacy", "gguf", "onnx", "hdf5", "tflite", "npy", "npz", "array" or "opaque"."""
     source_bytes: int
     stored_bytes: int
     frames: int

@@ -1,7 +1,7 @@
 //! NumPy's `.npy`: magic, version, length of a header, the header (a Python dict literal), the array. See
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use super::{Format, Input, Layout, Tensor};
+use super::{Format, Input, Layout, Tensor, collect};
 use crate::dtype::Dtype;
 
 /// More than any plain array needs, and all that version 1.0 can have; NumPy itself refuses more than 10,000
@@ -14,7 +14,7 @@ const MAX_RANK: usize = 64;
 pub fn read(input: Input<'_>) -> Option<Layout> {
     let tensor = tensor_at(input, 0, "data".into())?;
     // More bytes may follow: `numpy.save` to an open file lets several arrays follow each other.
-    input.reaches(tensor.end()).then(|| Layout::of(Format::Npy, vec![tensor]))
+    Some(collect(input, Format::Npy, vec![tensor], Vec::new()))
 }
 
 /// The array whose magic is at `offset`. Whether its last bytes are there is for the caller to check.
