@@ -150,7 +150,7 @@ def test_dtypes(dtype: str) -> None:
 FORMATS = "unknown safetensors npy npz array gguf pytorch pytorch-legacy onnx hdf5 tflite".split()
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(FORMATS))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(FORMATS)))
 def test_source_formats(number: int, name: str) -> None:
     assert decode(build(source_format=number)).format == name
 

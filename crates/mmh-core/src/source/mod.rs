@@ -121,6 +121,11 @@ pub struct Hint {
     pub dtype: Dtype,
 }
 
+/// Bytes of a tensor's row in the index, without its name, and of the frames that it asks for.
+const ROW_COST: u64 = 100;
+/// Bytes of a frame of its own, and of one for the bytes before it, with their rows.
+const FRAMES_COST: u64 = 60;
+
 /// The tensors of a file. All other bytes are opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -141,6 +146,20 @@ impl Layout {
     /// A file that no reader understands.
     pub fn opaque() -> Layout {
         Layout::of(Format::Unknown, Vec::new())
+    }
+
+    /// A layout that makes a container no larger than a thousandth of these bytes more than none would, whatever the bytes are: this
+    /// one, or the dtypes of its large tensors without the names.
+    pub fn within(mut self, bytes: u64) -> Layout {
+        let rows: u64 = self.tensors.iter().map(|t| t.name.len() as u64 + ROW_COST).sum();
+        if rows + self.hints.len() as u64 * FRAMES_COST <= bytes / 1000 {
+            return self;
+        }
+        let tensors = std::mem::take(&mut self.tensors);
+        self.hints.extend(tensors.iter().map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }));
+        self.hints.retain(|h| h.len >= FRAMES_COST * 1000);
+        self.hints.sort_by_key(|h| h.start);
+        self
     }
 }
 
