@@ -6,7 +6,7 @@
 //! of so many links that they are kept in a heap of their own (more than eight, where the new way was asked for).
 
 use super::cursor::Cursor;
-use super::{Format, Input, Layout, Tensor, collect};
+use super::{Format, Input, Layout, MAX_NAMES, Tensor, collect};
 use crate::dtype::Dtype;
 use std::collections::HashSet;
 
@@ -51,7 +51,8 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
         return None;
     }
     let root = u64_at(&input.read(root, 8)?, 0)?;
-    let mut walk = Walk { input, seen: HashSet::new(), budget: MAX_OBJECTS, found: Vec::new() };
+    let mut walk =
+        Walk { input, seen: HashSet::new(), budget: MAX_OBJECTS, names: MAX_NAMES, found: Vec::new() };
     let mut path = String::new();
     // What is damaged or not understood is left out, not all the rest.
     let _ = walk.object(root, &mut path, 0);
@@ -64,6 +65,8 @@ struct Walk<'a> {
     seen: HashSet<u64>,
     /// Headers, nodes and links that may still be looked at.
     budget: usize,
+    /// Bytes that names may still take.
+    names: usize,
     found: Vec<Tensor>,
 }
 
@@ -92,6 +95,7 @@ impl Walk<'_> {
         }
         let object = self.header(address)?;
         if let (Some(dtype), Some(shape), Some((start, len))) = (object.dtype, object.shape, object.data) {
+            self.names = self.names.checked_sub(path.len())?;
             if dtype.size_of(&shape) == Some(len) {
                 let (name, fortran) = (path.clone(), false);
                 self.found.push(Tensor { name, dtype, shape, fortran, start, len });
@@ -282,7 +286,7 @@ fn dtype(message: &[u8]) -> Option<Dtype> {
     let (class, bits) = (message.first()? & 15, *message.get(1)?);
     let size = u32_at(message, 4)?;
     let (offset, precision) = (u16_at(message, 8)?, u16_at(message, 10)?);
-    if bits & 1 != 0 || offset != 0 || u32::from(precision) != size * 8 {
+    if bits & 1 != 0 || offset != 0 || u64::from(precision) != u64::from(size) * 8 {
         return None;
     }
     let fields = message.get(12..16);

@@ -237,7 +237,9 @@ fn collect(input: Input<'_>, format: Format, mut found: Vec<Tensor>, mut hints: 
         }
     }
     let hints = between(input, &tensors, hints);
-    Layout { format, tensors, hints }
+    let layout = Layout { format, tensors, hints };
+    debug_assert!(is_sound(&layout), "{layout:?}");
+    layout
 }
 
 /// The hints for bytes that are there and that are in no tensor, cut to whole units.

@@ -6,7 +6,7 @@
 //! and stay opaque. So do sparse tensors, and files of external data, which have no structure of their own.
 
 use super::cursor::Cursor;
-use super::{Format, Input, Layout, Tensor, collect};
+use super::{Format, Hint, Input, Layout, MAX_NAMES, Tensor, collect};
 use crate::dtype::Dtype;
 
 /// The longest name that is read.
@@ -39,7 +39,8 @@ const VERSIONS: std::ops::RangeInclusive<u64> = 1..=1000;
 /// Finds the tensors of an ONNX model. There is no magic number: what is believed begins with a version, and has the fields of a
 /// model and no others.
 pub fn read(input: Input<'_>) -> Option<Layout> {
-    let mut walk = Walk { cursor: Cursor::new(input, 0), found: Vec::new() };
+    let mut walk =
+        Walk { cursor: Cursor::new(input, 0), found: Vec::new(), hints: Vec::new(), names: MAX_NAMES };
     if !is_first_version(&mut walk.cursor) {
         return None;
     }
@@ -59,14 +60,14 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
         match field.number {
             7 => {
                 graphs += 1;
-                walk.graph(stop.min(end), 0);
+                walk.graph(stop.min(end), "", 0);
             }
             25 => walk.function(stop.min(end)),
             _ => {}
         }
         walk.cursor.seek(stop);
     }
-    (graphs == 1).then(|| collect(input, Format::Onnx, walk.found, Vec::new()))
+    (graphs == 1).then(|| collect(input, Format::Onnx, walk.found, walk.hints))
 }
 
 fn is_first_version(cursor: &mut Cursor<'_>) -> bool {
@@ -112,13 +113,16 @@ fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
 struct Walk<'a> {
     cursor: Cursor<'a>,
     found: Vec<Tensor>,
+    hints: Vec<Hint>,
+    /// Bytes that names may still take.
+    names: usize,
 }
 
 impl Walk<'_> {
     /// Calls `each` for the fields of a message that ends at `end`, with the end of the field; numbers end where they begin. What
     /// is cut off or wrong ends the walk.
     fn fields(&mut self, end: u64, mut each: impl FnMut(&mut Self, Field, u64)) {
-        while self.cursor.at() < end && self.found.len() < MAX_TENSORS {
+        while self.cursor.at() < end && self.found.len() + self.hints.len() < MAX_TENSORS {
             let Some(field) = Field::next(&mut self.cursor) else { break };
             let Some(stop) = self.cursor.at().checked_add(field.len.unwrap_or(0)) else { break };
             each(self, field, stop);
@@ -126,38 +130,47 @@ impl Walk<'_> {
         }
     }
 
-    fn graph(&mut self, end: u64, depth: u32) {
+    fn graph(&mut self, end: u64, prefix: &str, depth: u32) {
         self.fields(end, |walk, field, stop| match field.number {
-            1 => walk.node(stop.min(end), depth),
-            5 => walk.tensor(stop.min(end), None),
+            1 => walk.node(stop.min(end), prefix, depth),
+            5 => walk.tensor(stop.min(end), prefix, None),
             _ => {}
         });
     }
 
     fn function(&mut self, end: u64) {
-        self.fields(end, |walk, field, stop| {
-            if field.number == 7 {
-                walk.node(stop.min(end), 0);
-            }
-        });
-    }
-
-    /// A node: its tensors are called like its first output, or like itself.
-    fn node(&mut self, end: u64, depth: u32) {
-        let mut name = None;
+        let mut name = String::new();
         self.fields(end, |walk, field, stop| match field.number {
-            2 | 3 if name.is_none() => name = walk.text(&field),
-            5 => walk.attribute(stop.min(end), name.as_deref().unwrap_or("node"), depth),
+            1 => name = walk.text(&field).map(|name| name + "/").unwrap_or_default(),
+            7 => walk.node(stop.min(end), &name, 0),
             _ => {}
         });
     }
 
-    fn attribute(&mut self, end: u64, node: &str, depth: u32) {
+    fn node(&mut self, end: u64, prefix: &str, depth: u32) {
         let mut name = None;
         self.fields(end, |walk, field, stop| match field.number {
-            1 => name = walk.text(&field),
-            5 | 10 => walk.tensor(stop.min(end), Some((node, name.as_deref().unwrap_or("value")))),
-            6 | 11 if depth < MAX_DEPTH => walk.graph(stop.min(end), depth + 1),
+            2 | 3 if name.is_none() => name = walk.text(&field),
+            5 => walk.attribute(stop.min(end), prefix, name.as_deref().unwrap_or("node"), depth),
+            _ => {}
+        });
+    }
+
+    fn attribute(&mut self, end: u64, prefix: &str, node: &str, depth: u32) {
+        let mut owner = format!("{node}.value");
+        self.fields(end, |walk, field, stop| match field.number {
+            1 => {
+                if let Some(name) = walk.text(&field) {
+                    owner = format!("{node}.{name}");
+                }
+            }
+            5 | 10 => walk.tensor(stop.min(end), prefix, Some(&owner)),
+            6 | 11 if depth < MAX_DEPTH => {
+                let prefix = format!("{prefix}{owner}/");
+                if prefix.len() <= MAX_NAME {
+                    walk.graph(stop.min(end), &prefix, depth + 1);
+                }
+            }
             _ => {}
         });
     }
@@ -167,7 +180,7 @@ impl Walk<'_> {
         (!text.is_empty()).then_some(text)
     }
 
-    fn tensor(&mut self, end: u64, owner: Option<(&str, &str)>) {
+    fn tensor(&mut self, end: u64, prefix: &str, owner: Option<&str>) {
         let mut tensor = Proto::default();
         self.fields(end, |walk, field, stop| match (field.number, field.len) {
             (1, None) => tensor.dims.push(field.value),
@@ -184,7 +197,16 @@ impl Walk<'_> {
             (8, _) => tensor.name = walk.text(&field),
             _ => {}
         });
-        self.found.extend(tensor.tensor(owner));
+        let named = tensor.name.is_some() || owner.is_some();
+        let Some(tensor) = tensor.tensor(prefix, owner) else { return };
+        match self.names.checked_sub(tensor.name.len()).filter(|_| named) {
+            Some(left) => {
+                self.names = left;
+                self.found.push(tensor);
+            }
+            // The name is behind the numbers, and cut off.
+            None => self.hints.push(Hint { start: tensor.start, len: tensor.len, dtype: tensor.dtype }),
+        }
     }
 }
 
@@ -213,7 +235,7 @@ impl Proto {
         self.scattered |= self.data.replace((part, start, len)).is_some();
     }
 
-    fn tensor(self, owner: Option<(&str, &str)>) -> Option<Tensor> {
+    fn tensor(self, prefix: &str, owner: Option<&str>) -> Option<Tensor> {
         let (part, start, len) = self.data.filter(|_| !self.scattered)?;
         let dtype = self.dtype.filter(|dtype| match part {
             Part::Raw => true,
@@ -221,9 +243,9 @@ impl Proto {
             Part::Doubles => *dtype == Dtype::F64,
         })?;
         let fits = self.dims.len() <= MAX_AXES && dtype.size_of(&self.dims) == Some(len);
-        let name = self.name.or_else(|| owner.map(|(node, attribute)| format!("{node}.{attribute}")));
+        let name = self.name.as_deref().or(owner).unwrap_or_default();
         fits.then(|| Tensor {
-            name: name.unwrap_or_default(),
+            name: format!("{prefix}{name}"),
             dtype,
             shape: self.dims,
             fortran: false,

@@ -3,6 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 
+mod files;
+mod gguf;
+mod onnx;
+mod pytorch;
+
 /// safetensors 0.8: save({"b": [0, 1, 2] u16, "a": [[1.5, -2]] f32, "empty": zeros((0, 4)) f32, "s": 7 i8},
 /// metadata={"format": "np"})
 const SAFETENSORS: &str = "\

@@ -5,7 +5,7 @@
 //! Tensors of a type that has no dtype here (4-bit integers, text) stay opaque. Of several tensors that share a buffer, the first
 //! is the one.
 
-use super::{Format, Input, Layout, Tensor, collect};
+use super::{Format, Input, Layout, MAX_NAMES, Tensor, collect};
 use crate::dtype::Dtype;
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ const MAGIC: &[u8] = b"TFL3";
 const MAX_NAME: u32 = 1 << 12;
 /// The most axes that are read.
 const MAX_AXES: u32 = 64;
-/// Tensors that are looked for: more than any model has.
+/// Tensors, and subgraphs, that are looked at: more than any model has.
 const MAX_TENSORS: usize = 1 << 20;
 
 /// Fields of the tables, by their numbers.
@@ -37,15 +37,15 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
     let file = File(input);
     let model = file.follow(0)?;
     let buffers = file.vector(model, MODEL_BUFFERS)?;
-    let (mut found, mut taken) = (Vec::new(), HashSet::new());
-    for subgraph in file.vector(model, MODEL_SUBGRAPHS)?.elements() {
-        let tensors = file.follow(subgraph).and_then(|subgraph| file.vector(subgraph, SUBGRAPH_TENSORS));
-        for tensor in tensors.iter().flat_map(Vector::elements) {
-            if found.len() == MAX_TENSORS {
-                break;
-            }
-            found.extend(file.tensor(tensor, &buffers, &mut taken));
-        }
+    let (mut found, mut taken, mut names) = (Vec::new(), HashSet::new(), MAX_NAMES);
+    let subgraphs = file.vector(model, MODEL_SUBGRAPHS)?.elements().take(MAX_TENSORS);
+    let tensors = subgraphs.filter_map(|at| file.vector(file.follow(at)?, SUBGRAPH_TENSORS));
+    // Vectors may overlap, so that a small file has any number of them.
+    for at in tensors.flat_map(|tensors| tensors.elements()).take(MAX_TENSORS) {
+        let Some(tensor) = file.tensor(at, &buffers, &mut taken) else { continue };
+        let Some(left) = names.checked_sub(tensor.name.len()) else { break };
+        names = left;
+        found.push(tensor);
     }
     Some(collect(input, Format::Tflite, found, Vec::new()))
 }

@@ -15,6 +15,8 @@ const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 
 /// Bytes of a local header before name and extra fields.
 const FIXED: usize = 30;
+/// Bytes of the longer kind of descriptor.
+const DESCRIPTOR_LEN: u64 = 24;
 /// Bytes of the end of the directory, without its comment.
 const END_LEN: usize = 22;
 /// The longest comment.
@@ -80,8 +82,12 @@ pub(super) fn entries(input: Input<'_>, mut size: impl FnMut(&Entry) -> Option<u
             break;
         }
         let behind = if known { Some(0) } else { descriptor(input, end, entry.len) };
-        let Some(behind) = behind else { break };
+        // What is known of the last entry of an archive that was cut off right behind it cannot be checked.
+        if behind.is_none() && input.bytes.len() - end >= DESCRIPTOR_LEN {
+            break;
+        }
         entries.push(entry);
+        let Some(behind) = behind else { break };
         at = end + behind;
     }
     entries
