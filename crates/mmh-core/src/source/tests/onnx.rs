@@ -91,7 +91,10 @@ fn graphs_in_graphs_end() {
 fn only_what_is_around_tensors_is_read() {
     let file = model(&[
         floats(&[]),
-        message(5, &[number(1, 1 << 20), number(2, 3), message(9, &vec![0; 1 << 20])].concat()),
+        message(
+            5,
+            &[number(1, 1 << 20), number(2, 3), message(8, b"w"), message(9, &vec![0; 1 << 20])].concat(),
+        ),
     ]);
     let disk = Disk { bytes: file, broken_from: u64::MAX, read: AtomicU64::new(0) };
     assert_eq!(find(Input { bytes: &disk, complete: true }).tensors.len(), 1);
