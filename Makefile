@@ -38,7 +38,8 @@ test-python: build
 
 test-torch: build $(TORCH)/.installed ## the tests that need PyTorch, in an environment of their own (a large download)
 	$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
-	$(TORCH)/bin/python -m pytest tests/python/test_torch.py tests/python/test_examples.py tests/python/test_safe_open.py
+	$(TORCH)/bin/python -m pytest tests/python/test_torch.py tests/python/test_examples.py tests/python/test_safe_open.py \
+		tests/python/test_sources.py
 
 lint: $(VENV)/.installed ## formatting, clippy, ruff, mypy
 	cargo fmt --all --check

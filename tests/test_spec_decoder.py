@@ -147,7 +147,19 @@ def test_dtypes(dtype: str) -> None:
         refuse(data, f"elements of a tensor: expected a multiple of {elements}, found 1")
 
 
-FORMATS = "unknown safetensors npy npz array gguf pytorch pytorch-legacy onnx hdf5 tflite".split()
+FORMATS = [
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+]
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(FORMATS)))

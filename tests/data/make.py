@@ -113,7 +113,7 @@ def onnx_file() -> list[Row]:
         "branch",
         [],
         [helper.make_tensor_value_info("chosen", onnx.TensorProto.INT64, [4])],
-        [numpy_helper.from_array(inner + 1, "raw")],
+        [numpy_helper.from_array(inner + 1, "added")],
     )
     graph = helper.make_graph(
         [
@@ -136,10 +136,10 @@ def onnx_file() -> list[Row]:
         numpy_row("listed", listed),
         numpy_row("doubles", doubles),
         numpy_row("fixed.value", constant),
-        numpy_row("taken.else_branch/chosen.value", inner),
-        numpy_row("taken.else_branch/raw", inner + 1),
-        numpy_row("taken.then_branch/chosen.value", inner),
-        numpy_row("taken.then_branch/raw", inner + 1),
+        numpy_row("chosen.value", inner),
+        numpy_row("added", inner + 1),
+        numpy_row("chosen.value#2", inner),
+        numpy_row("added#2", inner + 1),
     ]
 
 

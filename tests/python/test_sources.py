@@ -109,7 +109,7 @@ class TorchPickler(pickle.Pickler):
 
 @pytest.fixture
 def pickled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Pickles a value and returns that with the arrays in it. The modules that the pickle names are there for that long."""
+    """Pickles a value and returns that with the arrays in it, while the modules are there that the pickle names."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})  # type: ignore[attr-defined]
 
@@ -129,7 +129,8 @@ def pickled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield write
 
 
-STATE = {"model": {"layers.0.weight": normal(64, 128), "layers.0.bias": normal(64, seed=1)}, "step": 3, "extra": [normal(9)]}
+LAYER = {"layers.0.weight": normal(64, 128), "layers.0.bias": normal(64, seed=1)}
+STATE = {"model": LAYER, "step": 3, "extra": [normal(9)]}
 WANTED = {
     "model.layers.0.weight": normal(64, 128),
     "model.layers.0.bias": normal(64, seed=1),

@@ -60,7 +60,7 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
         match field.number {
             7 => {
                 graphs += 1;
-                walk.graph(stop.min(end), "", 0);
+                walk.graph(stop.min(end), 0);
             }
             25 => walk.function(stop.min(end)),
             _ => {}
@@ -130,47 +130,37 @@ impl Walk<'_> {
         }
     }
 
-    fn graph(&mut self, end: u64, prefix: &str, depth: u32) {
+    fn graph(&mut self, end: u64, depth: u32) {
         self.fields(end, |walk, field, stop| match field.number {
-            1 => walk.node(stop.min(end), prefix, depth),
-            5 => walk.tensor(stop.min(end), prefix, None),
+            1 => walk.node(stop.min(end), depth),
+            5 => walk.tensor(stop.min(end), None),
             _ => {}
         });
     }
 
     fn function(&mut self, end: u64) {
-        let mut name = String::new();
-        self.fields(end, |walk, field, stop| match field.number {
-            1 => name = walk.text(&field).map(|name| name + "/").unwrap_or_default(),
-            7 => walk.node(stop.min(end), &name, 0),
-            _ => {}
+        self.fields(end, |walk, field, stop| {
+            if field.number == 7 {
+                walk.node(stop.min(end), 0);
+            }
         });
     }
 
-    fn node(&mut self, end: u64, prefix: &str, depth: u32) {
+    fn node(&mut self, end: u64, depth: u32) {
         let mut name = None;
         self.fields(end, |walk, field, stop| match field.number {
             2 | 3 if name.is_none() => name = walk.text(&field),
-            5 => walk.attribute(stop.min(end), prefix, name.as_deref().unwrap_or("node"), depth),
+            5 => walk.attribute(stop.min(end), name.as_deref().unwrap_or("node"), depth),
             _ => {}
         });
     }
 
-    fn attribute(&mut self, end: u64, prefix: &str, node: &str, depth: u32) {
-        let mut owner = format!("{node}.value");
+    fn attribute(&mut self, end: u64, node: &str, depth: u32) {
+        let mut name = None;
         self.fields(end, |walk, field, stop| match field.number {
-            1 => {
-                if let Some(name) = walk.text(&field) {
-                    owner = format!("{node}.{name}");
-                }
-            }
-            5 | 10 => walk.tensor(stop.min(end), prefix, Some(&owner)),
-            6 | 11 if depth < MAX_DEPTH => {
-                let prefix = format!("{prefix}{owner}/");
-                if prefix.len() <= MAX_NAME {
-                    walk.graph(stop.min(end), &prefix, depth + 1);
-                }
-            }
+            1 => name = walk.text(&field),
+            5 | 10 => walk.tensor(stop.min(end), Some((node, name.as_deref().unwrap_or("value")))),
+            6 | 11 if depth < MAX_DEPTH => walk.graph(stop.min(end), depth + 1),
             _ => {}
         });
     }
@@ -180,7 +170,7 @@ impl Walk<'_> {
         (!text.is_empty()).then_some(text)
     }
 
-    fn tensor(&mut self, end: u64, prefix: &str, owner: Option<&str>) {
+    fn tensor(&mut self, end: u64, owner: Option<(&str, &str)>) {
         let mut tensor = Proto::default();
         self.fields(end, |walk, field, stop| match (field.number, field.len) {
             (1, None) => tensor.dims.push(field.value),
@@ -198,7 +188,7 @@ impl Walk<'_> {
             _ => {}
         });
         let named = tensor.name.is_some() || owner.is_some();
-        let Some(tensor) = tensor.tensor(prefix, owner) else { return };
+        let Some(tensor) = tensor.tensor(owner) else { return };
         match self.names.checked_sub(tensor.name.len()).filter(|_| named) {
             Some(left) => {
                 self.names = left;
@@ -235,7 +225,7 @@ impl Proto {
         self.scattered |= self.data.replace((part, start, len)).is_some();
     }
 
-    fn tensor(self, prefix: &str, owner: Option<&str>) -> Option<Tensor> {
+    fn tensor(self, owner: Option<(&str, &str)>) -> Option<Tensor> {
         let (part, start, len) = self.data.filter(|_| !self.scattered)?;
         let dtype = self.dtype.filter(|dtype| match part {
             Part::Raw => true,
@@ -243,9 +233,9 @@ impl Proto {
             Part::Doubles => *dtype == Dtype::F64,
         })?;
         let fits = self.dims.len() <= MAX_AXES && dtype.size_of(&self.dims) == Some(len);
-        let name = self.name.as_deref().or(owner).unwrap_or_default();
+        let name = self.name.or_else(|| owner.map(|(node, attribute)| format!("{node}.{attribute}")));
         fits.then(|| Tensor {
-            name: format!("{prefix}{name}"),
+            name: name.unwrap_or_default(),
             dtype,
             shape: self.dims,
             fortran: false,
