@@ -7,6 +7,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 
+pub mod hierarchical;
 pub mod lz4;
 pub mod pattern251;
 pub mod store;
@@ -74,8 +75,14 @@ pub trait Codec: Sync {
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 5] =
-    [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
+pub static CODECS: [&dyn Codec; 6] = [
+    &store::Store,
+    &pattern251::Pattern251,
+    &lz4::Lz4,
+    &zstd::Zstd,
+    &hierarchical::Hierarchical,
+    &tensor::Tensor,
+];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
@@ -103,6 +110,8 @@ pub fn is_run(id: u8) -> bool {
 /// Memory that codecs keep from block to block.
 #[derive(Default)]
 pub struct Scratch {
+    /// Of the `hierarchical` codec.
+    pub hierarchical: hierarchical::Scratch,
     /// Of the `tensor` codec.
     pub tensor: tensor::Scratch,
     /// Of the `zstd` codec.

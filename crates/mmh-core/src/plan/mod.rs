@@ -3,11 +3,12 @@
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
-use crate::codec::tensor::{Element, analyze::Found};
+use crate::codec::tensor::Element;
+use crate::codec::tensor::analyze::{Found, analyze};
 use crate::codec::{self, Codec, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
 mod sniff;
 
@@ -50,7 +51,7 @@ pub struct Sample<'a> {
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
-    split: RefCell<Option<Found>>,
+    split: OnceCell<Option<Found>>,
 }
 
 impl<'a> Sample<'a> {
@@ -68,7 +69,7 @@ impl<'a> Sample<'a> {
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
-            split: RefCell::new(None),
+            split: OnceCell::new(),
         }
     }
 
@@ -120,9 +121,13 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// Keeps what was found about the elements, so that the encoder need not find it again.
-    pub fn note_split(&self, found: Found) {
-        *self.split.borrow_mut() = Some(found);
+    /// The split of the elements that the `tensor` codec would choose; found once for all that ask, and for the encoder.
+    pub fn split(&self) -> Option<&Found> {
+        let find = || {
+            let scratch = &mut self.scratch.borrow_mut().tensor;
+            analyze(self.block, self.element?, self.level, scratch)
+        };
+        self.split.get_or_init(find).as_ref()
     }
 }
 
@@ -186,7 +191,7 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
         }
     }
     let codec = winner.map_or(codec::CODECS[0], |w| w.0);
-    let split = sample.split.into_inner();
+    let split = sample.split.into_inner().flatten();
     Choice { codec, element, split, bids }
 }
 

@@ -26,11 +26,11 @@ mod codeless;
 mod columns;
 mod decode;
 mod encode;
-mod entropy;
+pub mod entropy;
 mod lanes;
 mod modelled;
 mod params;
-mod sample;
+pub mod sample;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;
@@ -114,16 +114,11 @@ impl Codec for Tensor {
     }
 
     fn bid(&self, sample: &Sample<'_>) -> Bid {
-        let Some(element) = sample.element() else {
+        if sample.element().is_none() {
             return Bid::none("no element type");
-        };
-        let scratch = &mut sample.scratch().tensor;
-        match analyze::analyze(sample.block(), element, sample.level(), scratch) {
-            Some(found) => {
-                let bid = Bid::of(found.ratio(sample.block().len()), found.describe());
-                sample.note_split(found);
-                bid
-            }
+        }
+        match sample.split() {
+            Some(found) => Bid::of(found.ratio(sample.block().len()), found.describe()),
             None => Bid::none("shorter than one element"),
         }
     }
