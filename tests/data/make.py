@@ -1,7 +1,8 @@
-"""Makes the files beside it, each with the library of its format: `pip install torch onnx h5py gguf tflite blake3`, then run it.
+"""Makes the files beside it, each with its format's library: `pip install torch onnx h5py gguf tflite blake3`.
 
-They are small, and in the repository, so that tests need none of those. Made by torch 2.15, onnx 1.23, h5py 3.16, gguf 0.19,
-tflite 2.18. `expected.json` says which tensors there are: name, dtype, shape, and the BLAKE3 of their bytes in row-major order.
+They are small and in the repository, so that tests need none of those. Made by torch 2.15, onnx 1.23, h5py 3.16,
+gguf 0.19 and tflite 2.18. `expected.json` says which tensors there are: name, dtype, shape, and the start of the
+BLAKE3 of their bytes in row-major order.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from onnx import helper, numpy_helper
 HERE = Path(__file__).parent
 Row = tuple[str, str, list[int], str]
 DTYPES = {
-    "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "float8_e4m3fn": "F8_E4M3", "int64": "I64",
-    "int32": "I32", "int8": "I8", "uint8": "U8", "uint16": "U16", "bool": "BOOL", "complex64": "C64",
+    "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "float8_e4m3fn": "F8_E4M3",
+    "int64": "I64", "int32": "I32", "int8": "I8", "uint8": "U8", "uint16": "U16", "bool": "BOOL", "complex64": "C64",
 }  # fmt: skip
 
 
@@ -201,8 +202,9 @@ def tflite_file() -> list[Row]:
             tflite.BufferAddData(build, content)
         buffers.append(tflite.BufferEnd(build))
     tensors = []
-    for name, kind, buffer in [("dense/kernel", tflite.TensorType.FLOAT32, 1), ("bias", tflite.TensorType.INT8, 2),
-                               ("input", tflite.TensorType.FLOAT32, 0), ("again", tflite.TensorType.INT8, 2)]:  # fmt: skip
+    float32, int8 = tflite.TensorType.FLOAT32, tflite.TensorType.INT8
+    rows = [("dense/kernel", float32, 1), ("bias", int8, 2), ("input", float32, 0), ("again", int8, 2)]
+    for name, kind, buffer in rows:
         text = build.CreateString(name)
         shape = build.CreateNumpyVector(np.array(arrays.get(name, np.zeros(3)).shape, np.int32))
         tflite.TensorStart(build)

@@ -37,7 +37,7 @@ def compressed(path: Path) -> mmh.CompressReport:
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
     compressed(path)
     with mmh.open(f"{path}.mmh") as archive:
-        return {name: archive.get(name) for name in archive.keys()}
+        return {info.name: archive.get(info.name) for info in archive.infos()}
 
 
 def assert_equal(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
