@@ -12,7 +12,7 @@ const MAX_RANK: usize = 64;
 
 /// Finds the array of a `.npy` file.
 pub fn read(input: Input<'_>) -> Option<Layout> {
-    let (tensors, hints) = sorted([array_at(input, 0, "data".into())?]);
+    let (tensors, hints) = sorted([array_at(input, 0, u64::MAX, "data".into())?]);
     // More bytes may follow: `numpy.save` to an open file lets several arrays follow each other.
     Some(collect(input, Format::Npy, tensors, hints))
 }
@@ -37,8 +37,9 @@ pub(super) fn sorted(arrays: impl IntoIterator<Item = Array>) -> (Vec<Tensor>, V
     (tensors, hints)
 }
 
-/// The array whose magic is at `offset`. Whether its last bytes are there is for the caller to check.
-pub(super) fn array_at(input: Input<'_>, offset: u64, name: String) -> Option<Array> {
+/// The array whose magic is at `offset`, with a header of at most `most` bytes. Whether its last bytes are there is for the caller
+/// to check.
+pub(super) fn array_at(input: Input<'_>, offset: u64, most: u64, name: String) -> Option<Array> {
     let magic = input.read(offset, 8)?;
     let width = match magic.strip_prefix(b"\x93NUMPY")? {
         [1, 0] => 2,
@@ -47,7 +48,7 @@ pub(super) fn array_at(input: Input<'_>, offset: u64, name: String) -> Option<Ar
     };
     let at = offset.checked_add(8)?;
     let len = input.read(at, width)?.iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte));
-    if len > MAX_HEADER {
+    if len > MAX_HEADER || len as u64 > most {
         return None;
     }
     let at = at.checked_add(width as u64)?;

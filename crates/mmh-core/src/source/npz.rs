@@ -7,7 +7,7 @@ use super::{Format, Input, Layout, collect};
 
 /// Finds the arrays of a `.npz` file that are stored as they are; a zip archive without any is not ours.
 pub fn read(input: Input<'_>) -> Option<Layout> {
-    let size = |entry: &Entry| Some(array(input, entry)?.tensor.end() - entry.start);
+    let size = |entry: &Entry| Some(array(input, entry, u64::MAX)?.tensor.end() - entry.start);
     let entries = zip::entries(input, size);
     let (tensors, hints) = npy::sorted(entries.iter().filter_map(|entry| stored(input, entry)));
     let none = tensors.is_empty() && hints.is_empty();
@@ -16,10 +16,10 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
 
 /// The array in an entry, if it is one that is understood, and all of it is in the entry.
 fn stored(input: Input<'_>, entry: &Entry) -> Option<Array> {
-    array(input, entry).filter(|array| entry.plain && array.tensor.end() <= entry.end())
+    array(input, entry, entry.len).filter(|array| entry.plain && array.tensor.end() <= entry.end())
 }
 
-fn array(input: Input<'_>, entry: &Entry) -> Option<Array> {
+fn array(input: Input<'_>, entry: &Entry, most: u64) -> Option<Array> {
     let name = entry.name()?.strip_suffix(".npy")?;
-    npy::array_at(input, entry.start, name.to_owned())
+    npy::array_at(input, entry.start, most, name.to_owned())
 }

@@ -21,7 +21,9 @@ const DESCRIPTOR_LEN: u64 = 24;
 const END_LEN: usize = 22;
 /// The longest comment.
 const MAX_COMMENT: u64 = 65_535;
-/// Entries of unknown size that nobody knows either are looked through so far.
+/// Entries of unknown size that are looked at: more than checkpoints have tensors.
+const MAX_UNKNOWN: u32 = 1 << 17;
+/// Those that nobody knows are looked through so far.
 const SCAN: u64 = 4096;
 
 /// Flag: encrypted.
@@ -64,13 +66,18 @@ impl Entry {
 pub(super) fn entries(input: Input<'_>, mut size: impl FnMut(&Entry) -> Option<u64>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut at = 0;
-    let mut asked = false;
+    let mut unknown = 0;
     while let Some((mut entry, known)) = local(input, at) {
         if !known {
-            if !asked && let Some(all) = directory(input) {
+            unknown += 1;
+            if unknown == 1
+                && let Some(all) = directory(input)
+            {
                 return all;
             }
-            asked = true;
+            if unknown > MAX_UNKNOWN {
+                break;
+            }
             let Some(len) = size(&entry).filter(|_| entry.plain).or_else(|| scan(input, entry.start)) else {
                 break;
             };

@@ -26,7 +26,7 @@ const BIG: &[u8] = b"big";
 
 /// Finds the tensors in a zip archive that PyTorch wrote.
 pub fn read(input: Input<'_>) -> Option<Layout> {
-    let mut archive = Archive { input, folder: None, sizes: HashMap::new() };
+    let mut archive = Archive { input, asked: false, folder: None, sizes: HashMap::new() };
     let entries = zip::entries(input, |entry| archive.size(entry));
     let folder = entries.iter().find_map(|entry| folder(entry.name()?))?;
     let mut plain: HashMap<&str, &Entry> = HashMap::new();
@@ -63,6 +63,8 @@ fn folder(name: &str) -> Option<&str> {
 /// What tells the sizes of entries where nothing else does: the pickle comes first, and names all storages.
 struct Archive<'a> {
     input: Input<'a>,
+    /// The first pickle was looked for: a damaged one is not worth another.
+    asked: bool,
     folder: Option<String>,
     /// Of the storages, by their keys.
     sizes: HashMap<String, u64>,
@@ -76,6 +78,9 @@ impl Archive<'_> {
             return self.sizes.get(key).copied();
         }
         let folder = folder(name)?;
+        if std::mem::replace(&mut self.asked, true) {
+            return None;
+        }
         let pickle = Pickle::read(self.input, entry.start)?;
         self.folder = Some(folder.to_owned());
         for storage in pickle.storages {
