@@ -101,7 +101,8 @@ class LevelEstimate(TypedDict):
 
 class Estimate(TypedDict):
     source_bytes: int
-    sampled_bytes: int  # source_bytes: the sizes are exact
+    sampled_bytes: int
+    exact: bool  # everything was compressed at every level
     format: str
     tensors: int
     copied_bytes: int  # of tensors that equal an earlier one
@@ -203,7 +204,7 @@ def explain_file(source: str, level: int) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
-    """Compresses at most about `budget` bytes of the file at each level to find out."""
+    """Compresses about `budget` bytes of the file at each level, and six times as many at the fastest, to find out."""
 
 def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""

@@ -364,6 +364,7 @@ class _Tree:
                     raise
                 self._fail(directory.source, error)
                 continue
+            self._clean(directory, ordered)
             waiting += reversed(self._entries(directory, ordered))
         while self._pending:
             self._settle(self._pending.popleft().result())
@@ -397,7 +398,6 @@ class _Tree:
                     raise OSError("is a socket, pipe or device (left out)")
             except (OSError, ValueError) as error:
                 self._settle(TreeFile(source=entry.path, target="", error=error))
-        self._clean(directory.target, taken)
         return below
 
     def _enter(self, directory: _Directory, is_root: bool) -> None:
@@ -431,10 +431,11 @@ class _Tree:
                     with contextlib.suppress(OSError):
                         os.utime(directory.source, ns=times)
 
-    def _clean(self, directory: str, expected: set[str]) -> None:
-        """Removes what a run that was killed left half-written."""
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
+    def _clean(self, directory: _Directory, entries: list[os.DirEntry[str]]) -> None:
+        """Removes what a run that was killed left half-written; before this one writes there itself."""
+        expected = {self._way.file(entry.name) for entry in entries}
+        with contextlib.suppress(OSError), os.scandir(directory.target) as there:
+            for entry in there:
                 if (
                     _LEFT_BEHIND.fullmatch(entry.name)
                     and entry.name not in expected

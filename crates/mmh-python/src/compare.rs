@@ -49,6 +49,7 @@ pub fn estimate<'py>(
     let d = PyDict::new(py);
     d.set_item("source_bytes", found.source_bytes)?;
     d.set_item("sampled_bytes", found.sampled_bytes)?;
+    d.set_item("exact", found.exact)?;
     d.set_item("format", found.format)?;
     d.set_item("tensors", found.tensors)?;
     d.set_item("copied_bytes", found.copied_bytes)?;

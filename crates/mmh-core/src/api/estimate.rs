@@ -2,7 +2,8 @@
 //!
 //! A source that fits the budget is compressed whole, in memory, and the sizes are exact. Of a larger one, tensors whose names differ in
 //! numbers only (the same matrix of each layer) are a class; each class gives blocks in proportion to its bytes, scattered over its
-//! tensors and always the same ones; they are encoded and decoded, and stand for their class.
+//! tensors and always the same ones. Many are encoded at the fastest level, which tells how the parts of the source differ; fewer at all
+//! levels, which tells how the levels differ on the same bytes, and that varies much less.
 
 use super::{CompressOptions, Workers, compress_bytes, decompress_into};
 use crate::block::{self, Segment, Settings};
@@ -16,8 +17,11 @@ use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Bytes that are looked at, unless the caller says otherwise: about a second's work for three levels and two threads.
-pub const BUDGET: u64 = 48 << 20;
+/// Bytes that are encoded at every level, unless the caller says otherwise: less than a second's work for three levels and two threads.
+pub const BUDGET: u64 = 32 << 20;
+
+/// How many times as many are encoded at the fastest level.
+const WIDE: u64 = 6;
 
 /// Bytes of a class that are looked at at least, where it has so many.
 const LEAST: u64 = 256 << 10;
@@ -35,7 +39,7 @@ pub struct LevelEstimate {
     pub level: Level,
     /// Bytes of the `.mmh`.
     pub stored: u64,
-    /// Seconds to compress, with the self-check and the hashes, without what the disk takes.
+    /// Seconds to compress, with the self-check and the hashes, from a file to a file, if the disk keeps up.
     pub compress_seconds: f64,
     /// Seconds to decompress.
     pub decompress_seconds: f64,
@@ -46,8 +50,10 @@ pub struct LevelEstimate {
 pub struct Estimate {
     /// Bytes of the source.
     pub source_bytes: u64,
-    /// Bytes of it that were compressed to find out; all of them where the sizes are exact.
+    /// Bytes of it that were encoded to find out.
     pub sampled_bytes: u64,
+    /// Whether all of them were, at every level, so that the sizes are exact.
+    pub exact: bool,
     /// Format of the source.
     pub format: &'static str,
     /// Number of tensors.
@@ -71,7 +77,8 @@ pub fn estimate(
     let copies = likely_copies(source, &segments, workers)?;
     let copied_bytes = copies.iter().map(|i| segments[*i].len).sum();
     let (format, tensors) = (layout.format.name(), layout.tensors.len());
-    let (sampled_bytes, levels) = if source.len() <= budget {
+    let exact = source.len() <= budget;
+    let (sampled_bytes, levels) = if exact {
         (source.len(), whole(source, name, levels, workers)?)
     } else {
         let classes = classes(&layout.tensors, &segments, &copies);
@@ -80,13 +87,15 @@ pub fn estimate(
         estimates.iter_mut().for_each(|e| e.stored += fixed);
         (sampled_bytes, estimates)
     };
-    Ok(Estimate { source_bytes: source.len(), sampled_bytes, format, tensors, copied_bytes, levels })
+    Ok(Estimate { source_bytes: source.len(), sampled_bytes, exact, format, tensors, copied_bytes, levels })
 }
 
 /// Compresses all of a small source, and decompresses it.
 fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -> Result<Vec<LevelEstimate>> {
     let mut data = super::zeroed(source.len())?;
+    let start = Instant::now();
     source.read_exact_at(0, &mut data)?;
+    let (read, write) = (start.elapsed().as_secs_f64(), seconds_to_write());
     let mut back = super::zeroed(source.len())?;
     let one = |&level: &Level| {
         let settings = Settings { level, codec: None, verify: true };
@@ -99,10 +108,10 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
         };
         let start = Instant::now();
         let blob = compress_bytes(&data, None, &options)?;
-        let compress_seconds = start.elapsed().as_secs_f64();
+        let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
         let start = Instant::now();
         decompress_into(&blob, &mut back, workers.threads, true)?;
-        let decompress_seconds = start.elapsed().as_secs_f64();
+        let decompress_seconds = start.elapsed().as_secs_f64() + write * data.len() as f64;
         Ok(LevelEstimate { level, stored: blob.len() as u64, compress_seconds, decompress_seconds })
     };
     levels.iter().map(one).collect()
@@ -233,12 +242,66 @@ struct Seen {
     decode: f64,
 }
 
-/// The same for all levels.
+/// The same for some levels.
 struct Measured {
     raw: u64,
     levels: Vec<Seen>,
-    /// Seconds to hash it once.
+    /// Seconds to read it, and to hash it once.
+    read: f64,
     hash: f64,
+}
+
+impl Measured {
+    /// Bytes stored per byte, at the level in this place.
+    fn rate(&self, level: usize) -> f64 {
+        self.levels[level].stored as f64 / self.raw.max(1) as f64
+    }
+}
+
+/// Pieces of every class, in proportion to its bytes.
+struct Sample<'a> {
+    source: &'a dyn ReadAt,
+    segments: &'a [Segment],
+    classes: &'a [Class],
+    workers: &'a Workers,
+}
+
+impl Sample<'_> {
+    /// Looks at about `budget` bytes, at some levels; `timed`: with the self-check, and decodes them as well. Gives what was seen of each
+    /// class, and how many threads' work was done at a time.
+    fn look(&self, budget: u64, levels: &[Level], timed: bool) -> Result<(Vec<Measured>, f64)> {
+        let bytes: u64 = self.classes.iter().map(|c| c.bytes).sum();
+        let mut chosen: Vec<(usize, u64)> = Vec::new();
+        for (i, class) in self.classes.iter().enumerate() {
+            let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
+            chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
+        }
+        let start = Instant::now();
+        let measured = self.workers.map(chosen.clone(), |(class, piece)| {
+            let (segment, offset) = self.classes[class].find(piece);
+            with_scratch(|s| measure(self.source, &self.segments[segment], offset, levels, timed, s))
+        });
+        let wall = start.elapsed().as_secs_f64();
+        let nothing =
+            || Measured { raw: 0, levels: vec![Seen::default(); levels.len()], read: 0.0, hash: 0.0 };
+        let mut of_class: Vec<Measured> = self.classes.iter().map(|_| nothing()).collect();
+        let mut busy = 0.0;
+        for ((class, _), one) in chosen.iter().zip(measured) {
+            let (one, all) = (one?, &mut of_class[*class]);
+            all.raw += one.raw;
+            all.read += one.read;
+            all.hash += one.hash;
+            busy += one.read + one.hash;
+            for (sum, seen) in all.levels.iter_mut().zip(&one.levels) {
+                sum.stored += seen.stored;
+                sum.encode += seen.encode;
+                sum.decode += seen.decode;
+                busy += seen.encode + seen.decode;
+            }
+        }
+        // Threads that share caches and memory, or that others use too, are less than so many times one.
+        Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads as f64)))
+    }
 }
 
 /// Looks at pieces of each class, and takes them for all of it.
@@ -250,50 +313,40 @@ fn sampled(
     workers: &Workers,
     budget: u64,
 ) -> Result<(u64, Vec<LevelEstimate>)> {
-    let bytes: u64 = classes.iter().map(|c| c.bytes).sum();
-    let mut chosen: Vec<(usize, u64)> = Vec::new();
-    for (i, class) in classes.iter().enumerate() {
-        let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
-        chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
-    }
-    let start = Instant::now();
-    let measured = workers.map(chosen.clone(), |(class, piece)| {
-        let (segment, offset) = classes[class].find(piece);
-        with_scratch(|s| measure(source, &segments[segment], offset, levels, s))
-    });
-    let wall = start.elapsed().as_secs_f64();
-
-    let nothing = || Measured { raw: 0, levels: vec![Seen::default(); levels.len()], hash: 0.0 };
-    let mut of_class: Vec<Measured> = classes.iter().map(|_| nothing()).collect();
-    let mut busy = 0.0;
-    for ((class, _), one) in chosen.iter().zip(measured) {
-        let (one, all) = (one?, &mut of_class[*class]);
-        all.raw += one.raw;
-        all.hash += one.hash;
-        busy += one.hash;
-        for (sum, seen) in all.levels.iter_mut().zip(&one.levels) {
-            sum.stored += seen.stored;
-            sum.encode += seen.encode;
-            sum.decode += seen.decode;
-            busy += seen.encode + seen.decode;
-        }
-    }
-    let sampled_bytes = of_class.iter().map(|m| m.raw).sum();
-    // Threads that share caches and memory, or that others use too, are less than so many times one.
-    let threads = (busy / wall.max(1e-9)).clamp(1.0, workers.threads as f64);
-    let scaled = |part: &dyn Fn(&Measured) -> f64| -> f64 {
-        let each = classes.iter().zip(&of_class).map(|(c, m)| part(m) * c.bytes as f64 / m.raw.max(1) as f64);
-        each.sum()
+    let sample = Sample { source, segments, classes, workers };
+    let (wide, _) = sample.look(budget * WIDE, &[Level::FAST], false)?;
+    let all: Vec<Level> = std::iter::once(Level::FAST).chain(levels.iter().copied()).collect();
+    let (narrow, threads) = sample.look(budget, &all, true)?;
+    let scaled = |seconds: &dyn Fn(&Measured) -> f64| -> f64 {
+        let each = classes.iter().zip(&narrow);
+        each.map(|(c, m)| seconds(m) * c.bytes as f64 / m.raw.max(1) as f64).sum()
     };
-    let hash = scaled(&|m| m.hash);
-    let estimates = levels.iter().enumerate().map(|(i, &level)| LevelEstimate {
-        level,
-        stored: scaled(&|m| m.levels[i].stored as f64).round() as u64,
-        // The source is hashed twice, once for itself and once for its tensors, beside the encoding; when restored, once.
-        compress_seconds: shared(scaled(&|m| m.levels[i].encode), 2.0 * hash, threads),
-        decompress_seconds: shared(scaled(&|m| m.levels[i].decode), hash, threads),
+    let (read, hash) = (scaled(&|m| m.read), scaled(&|m| m.hash));
+    let write = seconds_to_write();
+    let estimates = (1..all.len()).map(|i| {
+        let each = classes.iter().zip(wide.iter().zip(&narrow));
+        let stored: f64 = each
+            .map(|(c, (wide, narrow))| {
+                (wide.rate(0) + narrow.rate(i) - narrow.rate(0)).max(0.0) * c.bytes as f64
+            })
+            .sum();
+        // Beside the encoding, the source is read, and hashed once for itself and once for its tensors; when restored, once.
+        LevelEstimate {
+            level: all[i],
+            stored: stored.round() as u64,
+            compress_seconds: shared(
+                scaled(&|m| m.levels[i].encode),
+                read + 2.0 * hash + write * stored,
+                threads,
+            ),
+            decompress_seconds: shared(
+                scaled(&|m| m.levels[i].decode),
+                hash + write * source.len() as f64,
+                threads,
+            ),
+        }
     });
-    Ok((sampled_bytes, estimates.collect()))
+    Ok((wide.iter().map(|m| m.raw).sum(), estimates.collect()))
 }
 
 /// Seconds for work that is shared among threads beside work that is not.
@@ -301,25 +354,44 @@ fn shared(parallel: f64, serial: f64, threads: f64) -> f64 {
     ((parallel + serial) / threads).max(serial)
 }
 
-/// Encodes the blocks of a piece at each level, and decodes them.
+/// Seconds for a byte to go into a new file, as far as the system's cache; nothing where no file can be made.
+fn seconds_to_write() -> f64 {
+    const BYTES: usize = 1 << 20;
+    const TIMES: usize = 16;
+    let data = vec![1u8; BYTES];
+    let start = Instant::now();
+    let written = tempfile::tempfile().and_then(|mut file| {
+        (0..TIMES).try_for_each(|_| std::io::Write::write_all(&mut file, &data))?;
+        Ok(start.elapsed().as_secs_f64())
+    });
+    written.map_or(0.0, |seconds| seconds / (BYTES * TIMES) as f64)
+}
+
+/// Encodes the blocks of a piece at each level; if `timed`, with the self-check, and decodes them.
 fn measure(
     source: &dyn ReadAt,
     segment: &Segment,
     offset: u64,
     levels: &[Level],
+    timed: bool,
     scratch: &mut Scratch,
 ) -> Result<Measured> {
     let raw = (segment.len - offset).min(PIECE);
     let mut data = vec![0; raw as usize];
-    source.read_exact_at(segment.start + offset, &mut data)?;
-    let mut back = vec![0; raw as usize];
     let start = Instant::now();
-    std::hint::black_box(blake3::hash(&data));
+    source.read_exact_at(segment.start + offset, &mut data)?;
+    let read = start.elapsed().as_secs_f64();
+    let mut back = vec![0; if timed { raw as usize } else { 0 }];
+    let start = Instant::now();
+    if timed {
+        std::hint::black_box(blake3::hash(&data));
+    }
     let hash = start.elapsed().as_secs_f64();
     let one = |&level: &Level| measure_at(&data, &mut back, segment, offset, level, scratch);
-    Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, hash })
+    Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
 }
 
+/// The same at one level. Blocks are decoded into `back`, unless that is empty.
 fn measure_at(
     data: &[u8],
     back: &mut [u8],
@@ -329,18 +401,21 @@ fn measure_at(
     scratch: &mut Scratch,
 ) -> Result<Seen> {
     let dtype = segment.tensor.map(|t| t.1);
-    let settings = Settings { level, codec: None, verify: true };
+    let timed = !back.is_empty();
+    let settings = Settings { level, codec: None, verify: timed };
     let mut seen = Seen::default();
     let mut payload = Vec::new();
     let mut in_run = offset > 0;
-    let size = block::size_for(dtype, level);
-    for (block, back) in data.chunks(size).zip(back.chunks_mut(size)) {
+    for block in data.chunks(block::size_for(dtype, level)) {
         let start = Instant::now();
         let encoded = block::encode(block, dtype, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        block::decode(encoded.codec, &encoded.payload, encoded.checksum, back, true, scratch)?;
-        seen.decode += start.elapsed().as_secs_f64();
+        if timed {
+            let back = &mut back[..block.len()];
+            let start = Instant::now();
+            block::decode(encoded.codec, &encoded.payload, encoded.checksum, back, true, scratch)?;
+            seen.decode += start.elapsed().as_secs_f64();
+        }
         // A run that goes on is one frame with the block before.
         let is_run = encoded.codec == pattern251::ID;
         if !(is_run && in_run) {
@@ -417,7 +492,7 @@ mod tests {
     #[test]
     fn a_part_tells_the_size_of_the_whole() {
         let source = model(12);
-        let found = estimate(&source, "", &LEVELS, &Workers::new(2), 4 << 20).unwrap();
+        let found = estimate(&source, "", &LEVELS, &Workers::new(2), 1 << 20).unwrap();
         assert!(found.sampled_bytes < source.len() as u64 / 2, "{}", found.sampled_bytes);
         assert_eq!((found.format, found.tensors, found.copied_bytes), ("safetensors", 50, 1_000_000));
         for level in &found.levels {
