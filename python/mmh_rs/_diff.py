@@ -98,9 +98,9 @@ def diff(
 ) -> Diff:
     """Compare two files tensor by tensor, bit by bit, in bounded memory.
 
-    Each may be a source (safetensors, npy, npz, or any other file, which is compared as bytes) or a `.mmh`, of which the
-    original counts. Tensors of two `.mmh` files with the same BLAKE3 are equal, and are not decoded; `Archive.verify`
-    tells whether they are sound.
+    Each may be a source (safetensors, npy, npz, or any other file, which is compared as bytes) or a `.mmh`, of which
+    the original counts. Tensors of two `.mmh` files with the same BLAKE3 are equal, and are not decoded;
+    `Archive.verify` tells whether they are sound.
 
     Args:
         first, second: paths, http(s) URLs, or binary file objects that can seek.
@@ -115,8 +115,8 @@ def diff(
     """
     opened: list[Any] = []
     try:
-        sides = [_opened(source, what, opened) for source, what in ((first, "first"), (second, "second"))]
-        found = _core.diff(*sides, _threads(threads), progress)
+        one, other = _opened(first, "first", opened), _opened(second, "second", opened)
+        found = _core.diff(one, other, _threads(threads), progress)
     finally:
         for remote in opened:
             remote.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._api import LEVELS, _path, _threads, level_number
+from ._api import _path, _threads, level_number
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -128,7 +128,8 @@ def compress_dir(
 
     Args:
         source: the directory.
-        target: the mirror, made where it is missing; None adds ".mmh" to the source's name. It must not lie in the source.
+        target: the mirror, made where it is missing; None adds ".mmh" to the source's name. It must not lie in the
+            source.
         codec, level, threads, verify, sha256: as in `compress_file`. Small files are compressed several at once.
         force: compress again what is there already.
         remove: remove each source file once its `.mmh` is safe on the disk, and directories that are empty then.
@@ -468,9 +469,7 @@ class _Tree:
 
         return step
 
-    def _file(
-        self, source: str, target: str, info: os.stat_result, threads: int, step: Progress | None
-    ) -> TreeFile:
+    def _file(self, source: str, target: str, info: os.stat_result, threads: int, step: Progress | None) -> TreeFile:
         """Works on one file; may run on another thread, and so only returns what came of it."""
         try:
             there = _lstat(target)

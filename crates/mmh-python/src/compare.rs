@@ -84,11 +84,15 @@ pub fn diff<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let side = |source| -> PyResult<Side> {
+    let side = |source, name: &str| -> PyResult<Side> {
         let input = input(source)?;
-        py.detach(|| Side::open(input)).map_err(|e| raise(py, e))
+        let opened = py.detach(|| Side::open(input)).map_err(|e| match e {
+            Error::Corrupt { what, at } => Error::Corrupt { what: format!("{name}{what}"), at },
+            e => e,
+        });
+        Ok(opened.map_err(|e| raise(py, e))?.called(name))
     };
-    let (a, b) = (side(first)?, side(second)?);
+    let (a, b) = (side(first, "in the first file, ")?, side(second, "in the second file, ")?);
     let mut watch = Watch::new(progress);
     let done = py.detach(|| api::diff(&a, &b, &Workers::new(threads), &mut |s| watch.step(s)));
     let found = done.map_err(|e| watch.error(py, e))?;

@@ -5,7 +5,7 @@ use crate::block;
 use crate::container::MAGIC;
 use crate::container::reader::Archive;
 use crate::dtype::Dtype;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ pub struct Side {
     /// BLAKE3 of all of it.
     hash: Option<[u8; 32]>,
     len: u64,
+    name: String,
 }
 
 enum Content {
@@ -58,7 +59,14 @@ impl Side {
         if !packed {
             let (layout, len) = (source::find(Input { bytes: &input, complete: true }), input.len());
             let hashes = vec![None; layout.tensors.len()];
-            return Ok(Side { content: Content::Plain(input), layout, hashes, hash: None, len });
+            return Ok(Side {
+                content: Content::Plain(input),
+                layout,
+                hashes,
+                hash: None,
+                len,
+                name: String::new(),
+            });
         }
         let archive = Archive::open(input)?;
         let index = archive.index();
@@ -72,7 +80,14 @@ impl Side {
             let tensors = index.tensors.iter().map(|row| row.tensor.clone()).collect();
             (Layout { format: index.format, tensors }, index.tensors.iter().map(|row| row.blake3).collect())
         };
-        Ok(Side { content: Content::Packed(Box::new(archive)), layout, hashes, hash, len })
+        Ok(Side {
+            content: Content::Packed(Box::new(archive)),
+            layout,
+            hashes,
+            hash,
+            len,
+            name: String::new(),
+        })
     }
 
     /// Bytes of the source.
@@ -95,11 +110,20 @@ impl Side {
         matches!(self.content, Content::Packed(_))
     }
 
+    /// The same side with a name for messages about damage.
+    pub fn called(self, name: &str) -> Side {
+        Side { name: name.to_owned(), ..self }
+    }
+
     fn read(&self, start: u64, out: &mut [u8], workers: &Workers) -> Result<()> {
         match &self.content {
             Content::Plain(input) => Ok(input.read_exact_at(start, out)?),
             Content::Packed(archive) => archive.read_range(start, out, workers, true),
         }
+        .map_err(|e| match e {
+            Error::Corrupt { what, at } => Error::Corrupt { what: format!("{}{what}", self.name), at },
+            e => e,
+        })
     }
 
     /// Source ranges outside of tensors.
