@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 fn opened(path: &Path) -> Result<FileAt> {
     let io = |e| Error::io(path, e);
-    let file = std::fs::File::open(path).map_err(io)?;
-    let meta = file.metadata().map_err(io)?;
+    // Opening a pipe would wait for whoever writes to it.
+    let meta = std::fs::metadata(path).map_err(io)?;
     if meta.is_dir() {
         return Err(io(std::io::ErrorKind::IsADirectory.into()));
     }
@@ -26,7 +26,7 @@ fn opened(path: &Path) -> Result<FileAt> {
             "is a pipe or a device (a file is needed, to be read at any place)".into(),
         ));
     }
-    Ok(FileAt::with_len(file, meta.len()))
+    FileAt::new(std::fs::File::open(path).map_err(io)?).map_err(io)
 }
 
 #[pyfunction]
