@@ -34,12 +34,18 @@ CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 5: "tensor", 7: "cop
 RUNS = ("pattern251", "copy")
 FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
 LAYOUTS = ("C", "F")
-# Name and bits; the place in the table is the number in the file.
+# Name, and elements and bytes of a unit; the place in the table is the number in the file.
 # fmt: off
 DTYPES = {
-    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
-    "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64,
+    "BOOL": (1, 1), "U8": (1, 1), "I8": (1, 1), "U16": (1, 2), "I16": (1, 2), "U32": (1, 4), "I32": (1, 4),
+    "U64": (1, 8), "I64": (1, 8), "F16": (1, 2), "BF16": (1, 2), "F32": (1, 4), "F64": (1, 8),
+    "F8_E4M3": (1, 1), "F8_E5M2": (1, 1), "F8_E4M3FNUZ": (1, 1), "F8_E5M2FNUZ": (1, 1), "F8_E8M0": (1, 1),
+    "F4": (2, 1), "F6_E2M3": (4, 3), "F6_E3M2": (4, 3), "C64": (1, 8), "Q4_0": (32, 18), "Q4_1": (32, 20),
+    "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34), "Q8_1": (32, 40), "Q2_K": (256, 84),
+    "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "Q8_K": (256, 292),
+    "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ3_XXS": (256, 98), "IQ1_S": (256, 50), "IQ4_NL": (32, 18),
+    "IQ3_S": (256, 110), "IQ2_S": (256, 82), "IQ4_XS": (256, 136), "IQ1_M": (256, 56), "TQ1_0": (256, 54),
+    "TQ2_0": (256, 66), "MXFP4": (32, 17), "NVFP4": (64, 36), "Q1_0": (128, 18),
 }
 # fmt: on
 
@@ -335,13 +341,15 @@ def read_tensor_table(index: Reader, source_length: int, has_hashes: bool) -> li
         rank = index.u8("rank")
         expect(rank <= 64, "rank", "at most 64", rank, index.at - 1)
         shape = tuple(index.varint("shape") for _ in range(rank))
-        bits = math.prod(shape) * DTYPES[dtype]
-        expect(bits % 8 == 0, "bits of a tensor", "a multiple of 8", bits, at)
-        expect(bits < 1 << 63, "bits of a tensor", "a number that fits 63 bits", bits, at)
-        end = start + bits // 8
+        count = math.prod(shape)
+        elements, unit = DTYPES[dtype]
+        expect(count % elements == 0, "elements of a tensor", f"a multiple of {elements}", count, at)
+        size = count // elements * unit
+        expect(size < 1 << 60, "bytes of a tensor", "a number below 2^60", size, at)
+        end = start + size
         expect(end <= source_length, "end of a tensor", f"at most the source length, {source_length}", end, at)
         digest = index.take(32, "BLAKE3 of a tensor") if has_hashes else None
-        tensors.append(Tensor(name, dtype, shape, layout, start, bits // 8, digest))
+        tensors.append(Tensor(name, dtype, shape, layout, start, size, digest))
     return tensors
 
 

@@ -18,6 +18,7 @@ before `to_bytes` puts them together:
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -30,30 +31,56 @@ END_MAGIC = b"MMHEND\r\n"
 
 STORE, PATTERN251, LZ4, ZSTD, TENSOR, COPY = 0, 1, 2, 3, 5, 7
 
-# Name, number in the file, bits.
-DTYPES: dict[str, tuple[int, int]] = {
-    "BOOL": (0, 8),
-    "U8": (1, 8),
-    "I8": (2, 8),
-    "U16": (3, 16),
-    "I16": (4, 16),
-    "U32": (5, 32),
-    "I32": (6, 32),
-    "U64": (7, 64),
-    "I64": (8, 64),
-    "F16": (9, 16),
-    "BF16": (10, 16),
-    "F32": (11, 32),
-    "F64": (12, 64),
-    "F8_E4M3": (13, 8),
-    "F8_E5M2": (14, 8),
-    "F8_E4M3FNUZ": (15, 8),
-    "F8_E5M2FNUZ": (16, 8),
-    "F8_E8M0": (17, 8),
-    "F4": (18, 4),
-    "F6_E2M3": (19, 6),
-    "F6_E3M2": (20, 6),
-    "C64": (21, 64),
+# Name, number in the file, elements and bytes of a unit.
+DTYPES: dict[str, tuple[int, int, int]] = {
+    "BOOL": (0, 1, 1),
+    "U8": (1, 1, 1),
+    "I8": (2, 1, 1),
+    "U16": (3, 1, 2),
+    "I16": (4, 1, 2),
+    "U32": (5, 1, 4),
+    "I32": (6, 1, 4),
+    "U64": (7, 1, 8),
+    "I64": (8, 1, 8),
+    "F16": (9, 1, 2),
+    "BF16": (10, 1, 2),
+    "F32": (11, 1, 4),
+    "F64": (12, 1, 8),
+    "F8_E4M3": (13, 1, 1),
+    "F8_E5M2": (14, 1, 1),
+    "F8_E4M3FNUZ": (15, 1, 1),
+    "F8_E5M2FNUZ": (16, 1, 1),
+    "F8_E8M0": (17, 1, 1),
+    "F4": (18, 2, 1),
+    "F6_E2M3": (19, 4, 3),
+    "F6_E3M2": (20, 4, 3),
+    "C64": (21, 1, 8),
+    "Q4_0": (22, 32, 18),
+    "Q4_1": (23, 32, 20),
+    "Q5_0": (24, 32, 22),
+    "Q5_1": (25, 32, 24),
+    "Q8_0": (26, 32, 34),
+    "Q8_1": (27, 32, 40),
+    "Q2_K": (28, 256, 84),
+    "Q3_K": (29, 256, 110),
+    "Q4_K": (30, 256, 144),
+    "Q5_K": (31, 256, 176),
+    "Q6_K": (32, 256, 210),
+    "Q8_K": (33, 256, 292),
+    "IQ2_XXS": (34, 256, 66),
+    "IQ2_XS": (35, 256, 74),
+    "IQ3_XXS": (36, 256, 98),
+    "IQ1_S": (37, 256, 50),
+    "IQ4_NL": (38, 32, 18),
+    "IQ3_S": (39, 256, 110),
+    "IQ2_S": (40, 256, 82),
+    "IQ4_XS": (41, 256, 136),
+    "IQ1_M": (42, 256, 56),
+    "TQ1_0": (43, 256, 54),
+    "TQ2_0": (44, 256, 66),
+    "MXFP4": (45, 32, 17),
+    "NVFP4": (46, 64, 36),
+    "Q1_0": (47, 128, 18),
 }
 
 
@@ -170,10 +197,9 @@ class Tensor:
 
     def length(self) -> int:
         """Size in bytes; 0 for a dtype that there is not."""
-        bits = dict(DTYPES.values()).get(self.dtype_number(), 0)
-        for axis in self.shape:
-            bits *= axis
-        return bits // 8
+        units = {number: unit for number, *unit in DTYPES.values()}
+        elements, size = units.get(self.dtype_number(), (1, 0))
+        return math.prod(self.shape) * size // elements
 
 
 def build(

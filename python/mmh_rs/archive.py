@@ -199,6 +199,8 @@ class Archive:
     def get(self, name: str) -> npt.NDArray[Any]:
         """One tensor as a new NumPy array of its dtype and shape.
 
+        One of GGUF's quantized types comes as `uint8`, its last axis counting bytes.
+
         Raises:
             KeyError: there is no such tensor.
             ImportError: it is bfloat16 or fp8, and ml_dtypes is not installed.

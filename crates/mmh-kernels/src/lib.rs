@@ -8,6 +8,8 @@
 //!     │ zeros       how many low bits are zero, segment by segment?
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
+//!     │ records     fields of packed records ⇄ their values
+//!     │ words       words ⇄ their numbers in a codebook
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
 //!     ▼ modelled    symbols ⇄ words, with the probabilities of a context
@@ -33,6 +35,8 @@ pub mod memory;
 pub mod modelled;
 pub mod period;
 pub mod planes;
+pub mod records;
+pub mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 pub mod zeros;

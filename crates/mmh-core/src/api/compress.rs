@@ -84,7 +84,7 @@ pub fn compress_bytes(
                 )));
             }
             let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
-            Layout { format: Format::Array, tensors: vec![tensor] }
+            Layout::of(Format::Array, vec![tensor])
         }
     };
     // Pages that are not written to cost nothing; growing would copy.
@@ -108,7 +108,7 @@ fn compress_at<W: Target>(
     progress: Progress<'_>,
 ) -> Result<(W, Report)> {
     let len = source.len();
-    let segments = block::segments(&layout.tensors, Some(len));
+    let segments = block::segments(&layout, Some(len));
     let copies = find_copies(source, &segments)?;
     let mut writer = Writer::new(out, !copies.is_empty())?;
     let work = options.work(&segments, &copies, Some(len));
@@ -307,7 +307,7 @@ fn from_file(
 /// found again in the restored bytes.
 fn bare(input: &dyn ReadAt) -> Layout {
     let format = source::find(Input { bytes: input, complete: true }).format;
-    Layout { format, tensors: Vec::new() }
+    Layout::of(format, Vec::new())
 }
 
 fn smallest(
@@ -387,7 +387,7 @@ fn from_stream(
     if index > end / 1000 {
         layout = Layout::opaque();
     }
-    let segments = block::segments(&layout.tensors, None);
+    let segments = block::segments(&layout, None);
     let copies = HashMap::new();
     let work = options.work(&segments, &copies, None);
     let mut out = output.writer()?;

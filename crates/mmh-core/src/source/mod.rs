@@ -72,19 +72,37 @@ impl Tensor {
     }
 }
 
-/// The tensors of a file, in order of their offsets, not overlapping. All other bytes are opaque.
+/// Bytes outside of tensors whose elements are known all the same: of a tensor that is cut off, say. The plan alone is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Source offset of its first byte.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Element type.
+    pub dtype: Dtype,
+}
+
+/// The tensors of a file. All other bytes are opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The reader that understood the file.
     pub format: Format,
-    /// Its tensors.
+    /// Its tensors, in order of their offsets, not overlapping.
     pub tensors: Vec<Tensor>,
+    /// What is known of bytes between them, in order, overlapping nothing.
+    pub hints: Vec<Hint>,
 }
 
 impl Layout {
+    /// A file with these tensors.
+    pub fn of(format: Format, tensors: Vec<Tensor>) -> Layout {
+        Layout { format, tensors, hints: Vec::new() }
+    }
+
     /// A file that no reader understands.
     pub fn opaque() -> Layout {
-        Layout { format: Format::Unknown, tensors: Vec::new() }
+        Layout::of(Format::Unknown, Vec::new())
     }
 }
 
@@ -134,7 +152,16 @@ fn is_sound(layout: &Layout) -> bool {
             && names.insert(&t.name);
         end = t.start.saturating_add(t.len);
         sound
-    })
+    }) && hints_are_sound(layout)
+}
+
+fn hints_are_sound(layout: &Layout) -> bool {
+    let tensors = layout.tensors.iter().map(|t| (t.start, t.len));
+    let mut all: Vec<(u64, u64)> = tensors.chain(layout.hints.iter().map(|h| (h.start, h.len))).collect();
+    all.sort_unstable();
+    all.windows(2).all(|w| w[0].0.checked_add(w[0].1).is_some_and(|end| end <= w[1].0))
+        && all.last().is_none_or(|l| l.0.checked_add(l.1).is_some())
+        && layout.hints.is_sorted_by_key(|h| h.start)
 }
 
 #[cfg(test)]

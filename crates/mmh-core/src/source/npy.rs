@@ -14,7 +14,7 @@ const MAX_RANK: usize = 64;
 pub fn read(input: Input<'_>) -> Option<Layout> {
     let tensor = tensor_at(input, 0, "data".into())?;
     // More bytes may follow: `numpy.save` to an open file lets several arrays follow each other.
-    input.reaches(tensor.end()).then(|| Layout { format: Format::Npy, tensors: vec![tensor] })
+    input.reaches(tensor.end()).then(|| Layout::of(Format::Npy, vec![tensor]))
 }
 
 /// The array whose magic is at `offset`. Whether its last bytes are there is for the caller to check.

@@ -31,7 +31,7 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
             tensors.push(tensor);
         }
     }
-    (!tensors.is_empty()).then_some(Layout { format: Format::Npz, tensors })
+    (!tensors.is_empty()).then(|| Layout::of(Format::Npz, tensors))
 }
 
 /// A file in the archive.

@@ -83,7 +83,7 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
             // With the sign in the symbol: for numbers that are all positive.
             moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base })).collect()
         }
-        Kind::Unsigned => vec![FieldSpec { t: 8, ..base }],
+        Kind::Unsigned | Kind::Blocks => vec![FieldSpec { t: 8, ..base }],
         Kind::Signed if element.width == 0 => vec![FieldSpec { t: 8, ..base }],
         Kind::Signed => vec![FieldSpec { t: 8, zigzag: true, ..base }, FieldSpec { t: 8, ..base }],
     }
