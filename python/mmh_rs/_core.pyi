@@ -109,7 +109,7 @@ class Estimate(TypedDict):
     levels: list[LevelEstimate]
 
 class Found(TypedDict):
-    elements: int  # compared; bytes where elements are smaller, and outside of tensors
+    elements: int  # compared; of packed dtypes groups of whole bytes, outside of tensors bytes
     differing: int
     first: int | None
     max_abs: float | None  # None: not numbers, or none differ
@@ -204,7 +204,7 @@ def explain_file(source: str, level: int) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
-    """Compresses about `budget` bytes of the file at each level, and six times as many at the fastest, to find out."""
+    """Compresses about `budget` bytes of the file at each level, and eight times as many at the fastest, to find out."""
 
 def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""

@@ -34,15 +34,15 @@ class TensorDiff:
     second: Compared | None
     """The same of the second file."""
     elements: int | None
-    """Elements compared, bit by bit; bytes for dtypes of less than a byte. None where there is nothing to compare: the
-    dtype or the number of bytes differs, or one file does not have it."""
+    """Elements compared, bit by bit; of packed dtypes (F4, F6, GGUF's) the groups that fill whole bytes. None where there
+    is nothing to compare: the dtype or the number of bytes differs, or one file does not have it."""
     differing: int | None
     """Elements that differ."""
     first_differing: int | None
     """Position of the first one, in the order of the file."""
     max_abs: float | None
     """The largest absolute difference. This and what follows is None where nothing differs, and for dtypes that are no
-    numbers (BOOL, E8M0, packed ones). Pairs with a NaN or an infinity are left out."""
+    numbers (BOOL, F8_E8M0, packed ones). Pairs with a NaN or an infinity are left out."""
     max_rel: float | None
     """The largest difference over the number in the first file, where that is not zero."""
     relative_norm: float | None

@@ -20,8 +20,8 @@ __all__ = ["NOT_WORTH", "Estimate", "LevelEstimate", "estimate"]
 NOT_WORTH = 0.99
 """Stored over original size from which on compressing is in vain."""
 
-_BUDGET = 32 << 20
-"""Bytes that are compressed at each level to find out; six times as many are at the fastest one."""
+_BUDGET = 24 << 20
+"""Bytes that are compressed at each level to find out; eight times as many are at the fastest one."""
 _LEAST = 1 << 20
 """Bytes of each file of a directory that are looked at at least; files up to this size are small ones."""
 _SMALL_FILES = 100
@@ -88,8 +88,8 @@ def estimate(
     """Say what compressing a file, or all files of a directory, would save, and how long it would take.
 
     It compresses a part of the blocks, the same ones each time, some of every kind of tensor: 192 MiB at the fastest
-    level, 32 MiB at each one. That takes about a second, however large the file. The size comes within 1 % of the true
-    one unless parts of one tensor differ much; files up to 32 MiB are compressed whole, and their sizes are exact.
+    level, 24 MiB at each one. That takes about a second, however large the file. The size comes within 1 % of the true
+    one unless parts of one tensor differ much; files up to 24 MiB are compressed whole, and their sizes are exact.
 
     Args:
         source: a file, or a directory, of which all regular files are looked at (of many small ones a part).

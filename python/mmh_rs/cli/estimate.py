@@ -44,7 +44,7 @@ def estimate(files: Sequence[str], levels: list[int], recursive: bool, threads: 
     """Say in about a second what compressing each FILE would save, and how long it takes on this machine.
 
     A part of the file is compressed at each level and decompressed; nothing is written. Sizes come within 1 % unless
-    parts of a tensor differ much; those of files up to 32 MiB are exact. Times are from file to file, with -T threads,
+    parts of a tensor differ much; those of files up to 24 MiB are exact. Times are from file to file, with -T threads,
     if the disk keeps up. With -r, a directory counts as a whole.
 
     A result of --json: path, files, source_bytes, sampled_bytes, exact, format, tensors, copied_bytes, worth_it

@@ -11,6 +11,7 @@ use crate::codec::{Level, Scratch, pattern251};
 use crate::container::index::{FrameRow, Index, TensorRow};
 use crate::container::reader::with_scratch;
 use crate::container::{FOOTER, HEADER, frame, varint};
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::{self, Input, Layout, Tensor};
@@ -18,10 +19,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 /// Bytes that are encoded at every level, unless the caller says otherwise: less than a second's work for three levels and two threads.
-pub const BUDGET: u64 = 32 << 20;
+pub const BUDGET: u64 = 24 << 20;
 
 /// How many times as many are encoded at the fastest level.
-const WIDE: u64 = 6;
+const WIDE: u64 = 8;
 
 /// Bytes of a class that are looked at at least, where it has so many.
 const LEAST: u64 = 256 << 10;
@@ -29,8 +30,11 @@ const LEAST: u64 = 256 << 10;
 const CLASSES: usize = 64;
 /// Pieces of a class that are looked at, at most: very small tensors take longer than their bytes say.
 const PIECES: u64 = 2048;
-/// Bytes of a piece. The blocks of every level tile it.
-const PIECE: u64 = block::BLOCK as u64;
+
+/// Bytes of a piece of a segment: a block of the slower levels.
+fn piece_of(segment: &Segment) -> u64 {
+    block::size_for(segment.dtype, Level::BALANCED) as u64
+}
 
 /// What one level would do.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +77,7 @@ pub fn estimate(
     budget: u64,
 ) -> Result<Estimate> {
     let layout = source::find(Input { bytes: source, complete: true });
-    let segments = block::segments(&layout.tensors, Some(source.len()));
+    let segments = block::segments(&layout, Some(source.len()));
     let copies = likely_copies(source, &segments, workers)?;
     let copied_bytes = copies.iter().map(|i| segments[*i].len).sum();
     let (format, tensors) = (layout.format.name(), layout.tensors.len());
@@ -153,16 +157,17 @@ fn look(source: &dyn ReadAt, s: &Segment) -> Result<Option<[u8; 32]>> {
 /// Segments that are likely to compress alike.
 #[derive(Default)]
 struct Class {
-    /// Positions of the segments, and the number of pieces of those before each.
-    segments: Vec<(usize, u64)>,
+    /// Positions of the segments, the number of pieces of those before each, and the size of its pieces.
+    segments: Vec<(usize, u64, u64)>,
     pieces: u64,
     bytes: u64,
 }
 
 impl Class {
     fn push(&mut self, position: usize, segment: &Segment) {
-        self.segments.push((position, self.pieces));
-        self.pieces += segment.len.div_ceil(PIECE);
+        let piece = piece_of(segment);
+        self.segments.push((position, self.pieces, piece));
+        self.pieces += segment.len.div_ceil(piece);
         self.bytes += segment.len;
     }
 
@@ -186,8 +191,8 @@ impl Class {
     /// The segment of a piece, and its offset there.
     fn find(&self, piece: u64) -> (usize, u64) {
         let i = self.segments.partition_point(|s| s.1 <= piece) - 1;
-        let (position, before) = self.segments[i];
-        (position, (piece - before) * PIECE)
+        let (position, before, size) = self.segments[i];
+        (position, (piece - before) * size)
     }
 }
 
@@ -206,9 +211,9 @@ fn family(name: &str) -> String {
 
 /// The classes in order of their first segments, the smallest ones joined.
 fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize]) -> Vec<Class> {
-    let key = |s: &Segment| s.tensor.map(|(i, dtype)| (dtype.id(), family(&tensors[i].name)));
+    let key = |s: &Segment| (s.dtype.map(Dtype::id), s.tensor.map(|i| family(&tensors[i].name)));
     let mut copies = copies.iter().peekable();
-    let mut positions: HashMap<Option<(u8, String)>, usize> = HashMap::new();
+    let mut positions: HashMap<(Option<u8>, Option<String>), usize> = HashMap::new();
     let mut members: Vec<(u64, Vec<usize>)> = Vec::new();
     for (i, s) in segments.iter().enumerate() {
         if copies.next_if(|c| **c == i).is_some() {
@@ -237,6 +242,7 @@ fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize]) -> Vec<Cl
 /// What was seen of a class, or of a piece, at one level.
 #[derive(Clone, Copy, Default)]
 struct Seen {
+    raw: u64,
     stored: u64,
     encode: f64,
     decode: f64,
@@ -254,7 +260,7 @@ struct Measured {
 impl Measured {
     /// Bytes stored per byte, at the level in this place.
     fn rate(&self, level: usize) -> f64 {
-        self.levels[level].stored as f64 / self.raw.max(1) as f64
+        self.levels[level].stored as f64 / self.levels[level].raw.max(1) as f64
     }
 }
 
@@ -293,6 +299,7 @@ impl Sample<'_> {
             all.hash += one.hash;
             busy += one.read + one.hash;
             for (sum, seen) in all.levels.iter_mut().zip(&one.levels) {
+                sum.raw += seen.raw;
                 sum.stored += seen.stored;
                 sum.encode += seen.encode;
                 sum.decode += seen.decode;
@@ -376,7 +383,7 @@ fn measure(
     timed: bool,
     scratch: &mut Scratch,
 ) -> Result<Measured> {
-    let raw = (segment.len - offset).min(PIECE);
+    let raw = (segment.len - offset).min(piece_of(segment));
     let mut data = vec![0; raw as usize];
     let start = Instant::now();
     source.read_exact_at(segment.start + offset, &mut data)?;
@@ -400,13 +407,19 @@ fn measure_at(
     level: Level,
     scratch: &mut Scratch,
 ) -> Result<Seen> {
-    let dtype = segment.tensor.map(|t| t.1);
+    let dtype = segment.dtype;
     let timed = !back.is_empty();
     let settings = Settings { level, codec: None, verify: timed };
     let mut seen = Seen::default();
     let mut payload = Vec::new();
     let mut in_run = offset > 0;
-    for block in data.chunks(block::size_for(dtype, level)) {
+    let size = block::size_for(dtype, level);
+    let ends = offset + data.len() as u64 == segment.len;
+    for block in data.chunks(size) {
+        if block.len() < size && !ends && seen.raw > 0 {
+            break; // blocks of this level need not end where the piece does
+        }
+        seen.raw += block.len() as u64;
         let start = Instant::now();
         let encoded = block::encode(block, dtype, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();

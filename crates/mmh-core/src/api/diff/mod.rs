@@ -2,6 +2,7 @@
 
 use super::{Progress, Step, Workers};
 use crate::block;
+use crate::codec::Level;
 use crate::container::MAGIC;
 use crate::container::reader::Archive;
 use crate::dtype::Dtype;
@@ -15,9 +16,9 @@ mod numbers;
 pub use numbers::Numbers;
 use numbers::{Decoder, element_size};
 
-/// Bytes of each side that are in memory at a time.
-const CHUNK: u64 = 8 << 20;
-/// Bytes that one thread compares at a time: a multiple of every element's size.
+/// Blocks of each side that are in memory at a time.
+const BLOCKS: usize = 8;
+/// Bytes that one thread compares at a time, about.
 const PIECE: usize = 256 << 10;
 
 /// A file to compare.
@@ -78,7 +79,7 @@ impl Side {
             (layout, hashes)
         } else {
             let tensors = index.tensors.iter().map(|row| row.tensor.clone()).collect();
-            (Layout { format: index.format, tensors }, index.tensors.iter().map(|row| row.blake3).collect())
+            (Layout::of(index.format, tensors), index.tensors.iter().map(|row| row.blake3).collect())
         };
         Ok(Side {
             content: Content::Packed(Box::new(archive)),
@@ -128,7 +129,7 @@ impl Side {
 
     /// Source ranges outside of tensors.
     fn other(&self) -> Vec<(u64, u64)> {
-        let segments = block::segments(&self.layout.tensors, Some(self.len));
+        let segments = block::segments(&self.layout, Some(self.len));
         segments.iter().filter(|s| s.tensor.is_none()).map(|s| (s.start, s.len)).collect()
     }
 }
@@ -167,7 +168,7 @@ impl Change {
 /// How many elements differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Found {
-    /// Elements compared; bytes, where elements are smaller or there are none.
+    /// Elements compared; of packed ones the groups that fill whole bytes, outside of tensors bytes.
     pub elements: u64,
     /// Those whose bits differ.
     pub differing: u64,
@@ -296,15 +297,18 @@ fn compare_ranges(
     let size = dtype.map_or(1, element_size);
     let decoder = dtype.and_then(Decoder::of);
     let mut all = Found { numbers: decoder.as_ref().map(|_| Numbers::default()), ..Found::default() };
-    let room = len.min(CHUNK) as usize;
+    // Where `.mmh` files cut a tensor at the usual level, so that no block is decoded twice; whole elements as well.
+    let chunk = (BLOCKS * block::size_for(dtype, Level::BALANCED)) as u64;
+    let piece = PIECE - PIECE % size;
+    let room = len.min(chunk) as usize;
     let (mut left, mut right) = (vec![0u8; room], vec![0u8; room]);
     let mut done = 0;
     while done < len {
-        let n = (len - done).min(CHUNK) as usize;
+        let n = (len - done).min(chunk) as usize;
         let (x, y) = (&mut left[..n], &mut right[..n]);
         let (p, q) = workers.join(|| a.read(at_a + done, x, workers), || b.read(at_b + done, y, workers));
         p.and(q)?;
-        let pieces: Vec<(&[u8], &[u8])> = x.chunks(PIECE).zip(y.chunks(PIECE)).collect();
+        let pieces: Vec<(&[u8], &[u8])> = x.chunks(piece).zip(y.chunks(piece)).collect();
         for found in workers.map(pieces, |(x, y)| compare_piece(x, y, size, decoder.as_ref())) {
             all.first = all.first.or(found.first.map(|first| all.elements + first));
             all.elements += found.elements;
@@ -323,19 +327,20 @@ fn compare_piece(x: &[u8], y: &[u8], size: usize, decoder: Option<&Decoder>) -> 
     let mut found = Found { elements: (x.len() / size) as u64, ..Found::default() };
     if x != y {
         (found.differing, found.first) = match size {
-            1 => count::<1>(x, y),
-            2 => count::<2>(x, y),
-            4 => count::<4>(x, y),
-            _ => count::<8>(x, y),
+            1 => count(x.as_chunks::<1>().0, y.as_chunks::<1>().0),
+            2 => count(x.as_chunks::<2>().0, y.as_chunks::<2>().0),
+            4 => count(x.as_chunks::<4>().0, y.as_chunks::<4>().0),
+            8 => count(x.as_chunks::<8>().0, y.as_chunks::<8>().0),
+            // Blocks of quantized elements.
+            _ => count(&x.chunks(size).collect::<Vec<_>>(), &y.chunks(size).collect::<Vec<_>>()),
         };
     }
     found.numbers = decoder.map(|d| d.compare(x, y));
     found
 }
 
-/// How many elements of `N` bytes differ, and the first one.
-fn count<const N: usize>(x: &[u8], y: &[u8]) -> (u64, Option<u64>) {
-    let (x, y) = (x.as_chunks::<N>().0, y.as_chunks::<N>().0);
+/// How many elements differ, and the first one.
+fn count<T: PartialEq>(x: &[T], y: &[T]) -> (u64, Option<u64>) {
     let differing = x.iter().zip(y).filter(|(x, y)| x != y).count() as u64;
     (differing, x.iter().zip(y).position(|(x, y)| x != y).map(|i| i as u64))
 }

@@ -49,9 +49,9 @@ impl Numbers {
     }
 }
 
-/// Bytes of an element, 1 where several share a byte.
+/// Bytes of an element, or of the least number of packed ones that fill whole bytes.
 pub fn element_size(dtype: Dtype) -> usize {
-    (dtype.bits() / 8).max(1) as usize
+    dtype.unit().1 as usize
 }
 
 /// Bytes as numbers.
@@ -84,11 +84,11 @@ impl Decoder {
             Dtype::F8_E4M3FNUZ => table(4, 8, |b| (b == 0x80).then_some(f64::NAN)),
             Dtype::F8_E5M2FNUZ => table(5, 16, |b| (b == 0x80).then_some(f64::NAN)),
             Dtype::Bool | Dtype::F8_E8M0 => return None,
-            _ if !dtype.bits().is_multiple_of(8) => return None,
+            _ if dtype.unit().0 > 1 => return None,
             _ => match dtype.kind() {
                 Kind::Signed => Decoder::Signed(size),
                 Kind::Unsigned => Decoder::Unsigned(size),
-                Kind::Float { .. } => return None,
+                Kind::Float { .. } | Kind::Blocks => return None,
             },
         })
     }

@@ -133,8 +133,26 @@ fn files_without_tensors_are_compared_as_bytes() {
 fn a_callback_can_stop_it() {
     let (a, b) = pair();
     let (a, b) = (Side::open(Box::new(a)).unwrap(), Side::open(Box::new(b)).unwrap());
-    let stopped = diff(&a, &b, &Workers::new(1), &mut |_| Err(crate::Error::Stopped));
-    assert!(matches!(stopped, Err(crate::Error::Stopped)));
+    let stopped = diff(&a, &b, &Workers::new(1), &mut |_| Err(Error::Stopped));
+    assert!(matches!(stopped, Err(Error::Stopped)));
+}
+
+#[test]
+fn quantized_elements_are_counted_by_their_blocks() {
+    let side = |bytes: Vec<u8>| {
+        let (dtype, len) = (Dtype::Q6_K, bytes.len() as u64);
+        let shape = vec![len / 210 * 256];
+        let tensor = Tensor { name: "w".into(), dtype, shape, fortran: false, start: 0, len };
+        let mut side = Side::open(Box::new(bytes)).unwrap();
+        (side.layout, side.hashes) = (Layout::of(side.layout.format, vec![tensor]), vec![None]);
+        side
+    };
+    let bytes = noise(210 * 50_000, 1);
+    let mut other = bytes.clone();
+    [0, 1, 209, 210 * 40_000, 210 * 50_000 - 1].map(|at| other[at] ^= 1);
+    let found = diff(&side(bytes), &side(other), &Workers::new(2), &mut |_| Ok(())).unwrap();
+    let found = found.tensors[0].found.unwrap();
+    assert_eq!((found.elements, found.differing, found.first, found.numbers), (50_000, 3, Some(0), None));
 }
 
 #[test]
