@@ -3,6 +3,7 @@
 
 use super::node::{self, Kinds};
 use super::{MIN_BITS, bad, byte, number, take};
+use crate::codec::tensor::analyze::analyze;
 use crate::codec::tensor::entropy::{self, log2};
 use crate::codec::tensor::{Element, sample};
 use crate::codec::{self, Block, Level};
@@ -153,14 +154,15 @@ pub fn find(
     element: Option<Element>,
     element_millibits: Option<u64>,
     level: Level,
-    counter: &mut Counter,
+    scratch: &mut codec::Scratch,
 ) -> Option<Found> {
     let element = element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
     let own = 8 * element.size();
     let per_bit = element_millibits.map_or(PASSED, |m| m / own as u64);
     let head = 8 * element.head as usize;
     let mut grids: Vec<Grid> = if own > 8 { vec![Grid { bits: own, head }] } else { Vec::new() };
-    let typed = own > 8 && !matches!(element.kind, Kind::Unsigned);
+    // Numbers whose fields are worth coding are no words of other widths.
+    let typed = !matches!(element.kind, Kind::Unsigned) && per_bit < 930;
     let others: &[usize] = match (level.get(), typed) {
         (..=3, true) => &[],
         (..=3, false) => &[16, 32, 64],
@@ -178,8 +180,9 @@ pub fn find(
             continue;
         }
         let passed = per_bit * grid.bits as u64;
-        let Some(grid) = promises(data, grid, passed, counter) else { continue };
-        let Some((estimate, seen)) = estimate(data, grid, passed, counter) else { continue };
+        let Some(grid) = promises(data, grid, passed, &mut scratch.hierarchical.counter) else { continue };
+        let own = (grid.bits == own && grid.head == head).then_some(Element { head: 0, ..element });
+        let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
         // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
         if estimate * 51.0 < 50.0 * per_bit as f64 / 1000.0
             && best.as_ref().is_none_or(|b| estimate * 1.01 < b.estimate)
@@ -237,7 +240,16 @@ fn promises(data: &[u8], grid: Grid, passed: u64, counter: &mut Counter) -> Opti
 }
 
 /// Estimated size over size, and the words seen that would be in the codebook.
-fn estimate(data: &[u8], grid: Grid, passed: u64, counter: &mut Counter) -> Option<(f64, usize)> {
+/// Words that are elements, and not in it, are looked at as such.
+fn estimate(
+    data: &[u8],
+    grid: Grid,
+    own: Option<Element>,
+    passed: u64,
+    level: Level,
+    scratch: &mut codec::Scratch,
+) -> Option<(f64, usize)> {
+    let counter = &mut scratch.hierarchical.counter;
     let n = grid.count(data.len());
     let stride = (n / MANY).max(1) * PIECE;
     counter.clear(MANY);
@@ -256,6 +268,21 @@ fn estimate(data: &[u8], grid: Grid, passed: u64, counter: &mut Counter) -> Opti
     let inside: u64 = kept.iter().map(|c| *c as u64).sum();
     let escapes = seen - inside;
     let bits = entropy::bits(kept.iter().copied().chain([escapes as u32])) + kept.len() as u64 * 72 / 100;
+    let passed = match own {
+        Some(element) if escapes > 0 => {
+            let mut rest = Vec::with_capacity(escapes as usize * element.size());
+            for i in sample::pieces(n, stride, PIECE).flatten() {
+                let word = grid.key(data, i);
+                let slot = counter.slot(word);
+                if !pay(counter.slots[slot].count) {
+                    rest.extend_from_slice(&word.to_le_bytes()[..element.size()]);
+                }
+            }
+            analyze(&rest, element, level, &mut scratch.tensor)?.element_millibits
+        }
+        // Elsewhere the words that are in the book may cost nothing, so that all that is known to be spent is spent on the others.
+        _ => (passed * seen / escapes.max(1)).min(1000 * grid.bits as u64),
+    };
     let passed_bits = escapes * passed / 1000;
     let book = kept.len() as f64 * grid.bits as f64;
     let all = (bits + passed_bits) as f64 * n as f64 / seen as f64 + book + 1000.0;
@@ -365,8 +392,7 @@ fn pass_down(
         Some(element) => Element { head: 0, ..element },
         None => Element { width: 0, kind: Kind::Unsigned, head: 0 },
     };
-    let counter = &mut scratch.hierarchical.counter;
-    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, counter) {
+    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
         let start = out.len();
         let inner =
             Block { data: rest, declared: None, element: Some(element), level: block.level, split: None };
