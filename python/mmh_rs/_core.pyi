@@ -204,7 +204,7 @@ def explain_file(source: str, level: int) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
-    """Compresses about `budget` bytes of the file at each level, and eight times as many at the fastest, to find out."""
+    """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
 
 def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""

@@ -34,8 +34,8 @@ class TensorDiff:
     second: Compared | None
     """The same of the second file."""
     elements: int | None
-    """Elements compared, bit by bit; of packed dtypes (F4, F6, GGUF's) the groups that fill whole bytes. None where there
-    is nothing to compare: the dtype or the number of bytes differs, or one file does not have it."""
+    """Elements compared, bit by bit; of packed dtypes (F4, F6, GGUF's) the groups that fill whole bytes. None where
+    there is nothing to compare: the dtype or the number of bytes differs, or one file does not have it."""
     differing: int | None
     """Elements that differ."""
     first_differing: int | None

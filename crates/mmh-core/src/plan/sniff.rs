@@ -49,7 +49,7 @@ fn sample(block: &[u8]) -> Vec<u8> {
 }
 
 /// Whether there are no control characters but those of text. Numbers have some soon, in zeros and small exponents if nowhere else.
-fn is_text(sample: &[u8]) -> bool {
+pub fn is_text(sample: &[u8]) -> bool {
     sample.iter().all(|b| *b >= 0x20 && *b != 0x7F || matches!(b, b'\t' | b'\n' | b'\r' | 0x0C | 0x1B))
 }
 

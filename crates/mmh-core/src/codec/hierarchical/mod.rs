@@ -69,6 +69,10 @@ impl Codec for Hierarchical {
                 None => Bid::none("too few records"),
             };
         }
+        if sample.is_text() {
+            // Words of fixed sizes at fixed places; text has neither.
+            return Bid::none("text");
+        }
         let bits = sample.split().map(|s| s.element_millibits);
         let scratch = &mut sample.scratch();
         match words::find(sample.block(), MAX_BITS, sample.element(), bits, sample.level(), scratch) {
