@@ -64,7 +64,7 @@ def main() -> None:
     print(
         f"{root}: {len(sizes):,} files, {total:,} bytes, {total // max(len(sizes), 1):,} each; {os.cpu_count()} cores"
     )
-    candidates = {"gzip 6": with_gzip}
+    candidates: dict[str, Callable[[Path, Path], None]] = {"gzip 6": with_gzip}
     candidates |= {f"mmh {level}, {n} threads": with_mmh(level, n) for level in LEVELS for n in (1, 2)}
     times: dict[str, list[float]] = {name: [] for name in candidates}
     stored: dict[str, int] = {}

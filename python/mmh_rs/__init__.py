@@ -5,7 +5,6 @@
     blob = mmh.compress(array)                       # bytes; dtype and shape are taken from the array
     data = mmh.decompress(blob)                      # the same bytes again
     mmh.compress_file("model.safetensors")           # writes model.safetensors.mmh
-    mmh.compress_dir("models")                       # writes models.mmh, a mirror of the directory
     with mmh.open("model.safetensors.mmh") as archive:
         weight = archive.get("model.embed_tokens.weight")
 

@@ -22,7 +22,6 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +30,7 @@ from ._api import SUFFIX, _codec, _path, _threads, level_number
 from ._reports import CompressReport, DecompressReport
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
     from typing import TypeAlias
 
     StrPath: TypeAlias = str | os.PathLike[str]
@@ -452,6 +452,8 @@ class _Tree:
             self._settle(self._file(source, target, info, self._threads, self._step(info.st_size)))
             return
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # `mmh --help` need not wait for it
+
             self._pool = ThreadPoolExecutor(self._threads, "mmh-file")
         while len(self._pending) >= _WAITING * self._threads:
             self._settle(self._pending.popleft().result())
