@@ -273,3 +273,11 @@ def test_pipes(run: Command, source: Path, base: Path) -> None:
     for more in ([], ["--base", "tuned.safetensors"]):
         refused = run("decompress", "-", *more, input=made.stdout)
         assert (refused.returncode, refused.stdout) == (4 if more else 64, b"")
+
+
+def test_a_base_is_of_files_and_not_of_directories(run: Command, source: Path, base: Path) -> None:
+    (source.parent / "folder").mkdir()
+    for command in ("compress", "decompress"):
+        done = run(command, "-r", "folder", "--base", "base.safetensors")
+        assert done.returncode == 64
+        assert b"--base does not go with directories" in done.stderr

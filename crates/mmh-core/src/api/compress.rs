@@ -40,6 +40,11 @@ pub struct CompressOptions {
 }
 
 impl CompressOptions {
+    /// With these settings, all threads, and neither hashes nor a name.
+    pub fn new(settings: Settings) -> CompressOptions {
+        CompressOptions { settings, threads: 0, blake3: false, sha256: false, force: false, name: None }
+    }
+
     fn work<'a>(
         &'a self,
         segments: &'a [Segment],

@@ -92,6 +92,10 @@ impl Codec for Hierarchical {
                 None => Bid::none("too few records"),
             };
         }
+        if sample.is_text() {
+            // Words of fixed sizes at fixed places; text has neither.
+            return Bid::none("text");
+        }
         let split = sample.split();
         let block = Block {
             data: sample.block(),
