@@ -42,7 +42,15 @@ pub struct CompressOptions {
 impl CompressOptions {
     /// With these settings, all threads, and neither hashes nor a name.
     pub fn new(settings: Settings) -> CompressOptions {
-        CompressOptions { settings, threads: 0, blake3: false, sha256: false, force: false, name: None }
+        CompressOptions {
+            settings,
+            threads: 0,
+            blake3: false,
+            sha256: false,
+            force: false,
+            name: None,
+            base: None,
+        }
     }
 
     fn work<'a>(
