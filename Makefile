@@ -58,7 +58,7 @@ bench: build $(TORCH)/.bench ## mmh bench on real weights (fetches 1.1 GB once; 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@mkdir -p fuzz/corpus/decode_never_panics && cp spec/vectors/*/*.mmh fuzz/corpus/decode_never_panics/
-	@for target in decode_never_panics round_trip_is_exact tensor_payload_never_panics; do \
+	@for target in decode_never_panics round_trip_is_exact payload_never_panics; do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-timeout=10 -rss_limit_mb=2048 || exit 1; \
 	done

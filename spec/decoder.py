@@ -19,7 +19,7 @@ import math
 import struct
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ END_MAGIC = b"MMHEND\r\n"
 HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
 MAX_BLOCK = 1 << 24
 
-CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 5: "tensor", 7: "copy"}
+CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 7: "copy"}
 RUNS = ("pattern251", "copy")
 FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
 LAYOUTS = ("C", "F")
@@ -1057,10 +1057,208 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
     return bytes(values)
 
 
+# ---- The hierarchical codec (codecs/hierarchical) ----
+
+MOST_WORD_BITS = 512
+NODES = ("leaf", "records", "words")
+LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """hierarchical 3: where `bits` bits of a field's values stand in a record."""
+
+    offset: int
+    span: int
+    bits: int
+    shift: int
+    repeats: int
+
+    def place(self, i: int) -> tuple[int, int]:
+        """The byte of the record, and the lowest bit of it, for value `i`."""
+        u, r = divmod(i, self.span * self.repeats)
+        return self.offset + u * self.span + r % self.span, self.shift + self.bits * (r // self.span)
+
+
+def decode_hierarchical(payload: Reader, raw: int) -> bytes:
+    """hierarchical 2: the payload is one node."""
+    block = read_node(payload, raw, may_be_records=True)
+    payload.finish()
+    return block
+
+
+def read_node(payload: Reader, raw: int, may_be_records: bool = False, word_bits: int = MOST_WORD_BITS) -> bytes:
+    """hierarchical 2: a node that restores `raw` bytes. Words may have up to `word_bits` bits; there are none where
+    this is 0."""
+    allowed = [0] + [1] * may_be_records + [2] * (word_bits > 0)
+    kind = payload.u8("kind of a node")
+    numbers = " or ".join(map(str, allowed))
+    expect(kind in allowed, "kind of a node", f"{numbers} here", kind, payload.at - 1)
+    if NODES[kind] == "records":
+        return read_records(payload, raw)
+    return read_words(payload, raw, word_bits) if NODES[kind] == "words" else read_leaf(payload, raw)
+
+
+def read_leaf(payload: Reader, raw: int) -> bytes:
+    """hierarchical 2, *Leaf*: a payload of another codec."""
+    at = payload.at
+    codec = payload.u8("codec of a leaf")
+    expect(codec in LEAVES, "codec of a leaf", f"one of {', '.join(map(str, LEAVES))}", codec, at)
+    size_at, size = payload.at, payload.varint("size of a leaf")
+    expect(1 <= size <= raw, "size of a leaf", f"1 to {raw}", size, size_at)
+    leaf = payload.section(size, "leaf")
+    restored = BLOCK_DECODERS[LEAVES[codec]](leaf, raw)
+    leaf.finish()
+    expect_equal("size of a restored leaf", raw, len(restored), at)
+    return restored
+
+
+def read_records(payload: Reader, raw: int) -> bytes:
+    """hierarchical 3."""
+    at = payload.at
+    size = payload.varint("bytes of a record")
+    expect(1 <= size <= min(4096, raw), "bytes of a record", f"1 to {min(4096, raw)}", size, at)
+    at = payload.at
+    count = payload.varint("fields of a record")
+    expect(1 <= count <= 64, "fields of a record", "1 to 64", count, at)
+    at = payload.at
+    taken = [0] * size
+    fields = [read_field(payload, taken) for _ in range(count)]
+    missing = sum((~bits & 255).bit_count() for bits in taken)
+    expect(missing == 0, "bits of a record that no field takes", 0, missing, at)
+    records, tail_size = divmod(raw, size)
+    tail = payload.take(tail_size, "tail of the records")
+    out = bytearray(records * size)
+    for n, parts in fields:
+        values = read_node(payload, records * n)
+        for i in range(n):
+            place_values(out, size, values[i::n], [(part.bits, *part.place(i)) for part in parts])
+    return bytes(out) + tail
+
+
+def read_field(payload: Reader, taken: list[int]) -> tuple[int, list[Part]]:
+    """hierarchical 3: a descriptor. Returns the number of values and the parts; marks the bits of the record's bytes
+    as taken."""
+    at = payload.at
+    n = payload.uint(2, "values of a field")
+    expect(n >= 1, "values of a field", "at least 1", n, at)
+    count = payload.u8("parts of a field")
+    expect(1 <= count <= 8, "parts of a field", "1 to 8", count, at + 2)
+    parts = [read_part(payload, n, len(taken)) for _ in range(count)]
+    width = sum(part.bits for part in parts)
+    expect(2 <= width <= 8, "bits of a field's values", "2 to 8", width, at)
+    for part in parts:
+        for i in range(n):
+            byte, shift = part.place(i)
+            mask = ((1 << part.bits) - 1) << shift
+            expect(taken[byte] & mask == 0, f"byte {byte} of a record", "bits taken once", "some taken twice", at)
+            taken[byte] |= mask
+    return n, parts
+
+
+def read_part(payload: Reader, n: int, record_size: int) -> Part:
+    """hierarchical 3: where one part of a field's values stands."""
+    at = payload.at
+    offset, span = payload.uint(2, "offset of a part"), payload.uint(2, "span of a part")
+    bits, shift, repeats = (payload.u8(f"{what} of a part") for what in ("bits", "shift", "repeats"))
+    expect(span >= 1, "span of a part", "at least 1", span, at + 2)
+    expect(bits >= 1, "bits of a part", "at least 1", bits, at + 4)
+    expect(repeats >= 1, "repeats of a part", "at least 1", repeats, at + 6)
+    expect(n % (span * repeats) == 0, "values of a field", f"a multiple of {span * repeats}", n, at)
+    top, end = shift + bits * repeats, offset + n // repeats
+    expect(top <= 8, "shift + bits * repeats of a part", "at most 8", top, at + 4)
+    expect(end <= record_size, "end of a part", f"at most {record_size}", end, at)
+    return Part(offset, span, bits, shift, repeats)
+
+
+def place_values(out: bytearray, record_size: int, values: bytes, places: list[tuple[int, int, int]]) -> None:
+    """hierarchical 3: put one value of each record where it belongs. `places` has bits, byte and lowest bit of the
+    parts, the lowest part first."""
+    below = 0
+    for bits, byte, shift in places:
+        piece = values.translate(bytes((value >> below & (1 << bits) - 1) << shift for value in range(256)))
+        mixed = int.from_bytes(out[byte::record_size], "little") | int.from_bytes(piece, "little")
+        out[byte::record_size] = mixed.to_bytes(len(values), "little")
+        below += bits
+
+
+def read_words(payload: Reader, raw: int, most_bits: int) -> bytes:
+    """hierarchical 4."""
+    at = payload.at
+    w = payload.varint("bits of a word")
+    expect(4 <= w <= most_bits, "bits of a word", f"4 to {most_bits}", w, at)
+    at = payload.at
+    head = payload.varint("head of the words")
+    expect(head < w, "head of the words", f"below {w}", head, at)
+    count = max(0, 8 * raw - head) // w
+    at, largest = payload.at, min(65535, count, 1 << w)
+    K = payload.varint("words of a codebook")
+    expect(1 <= K <= largest, "words of a codebook", f"1 to {largest}", K, at)
+    flags = payload.u8("flags of the words")
+    expect(flags < 2, "reserved flags of the words", 0, flags & ~1, payload.at - 1)
+    first = read_bit_string(payload, 1, head, "first bits")
+    last_size = 8 * raw - head - count * w
+    last = read_bit_string(payload, 1, last_size, "last bits")
+    codebook = read_bit_string(payload, K, w, "codebook")
+    at = payload.at
+    numbers = read_word_numbers(payload, count, K + flags)
+    if flags == 1:
+        passed = numbers.count(K)
+        expect(passed >= 1, "words that are passed down", "at least 1", 0, at)
+        restored = read_node(payload, (passed * w + 7) // 8, word_bits=w // 2)
+        bits = Reader(restored, 0, len(restored), "words that are passed down")
+        below = iter(read_bit_string(bits, passed, w, "words that are passed down"))
+        words = [codebook[number] if number < K else next(below) for number in numbers]
+    else:
+        words = [codebook[number] for number in numbers]
+    return join_bits([(first[0], head), *((word, w) for word in words), (last[0], last_size)])
+
+
+def read_word_numbers(payload: Reader, count: int, limit: int) -> list[int]:
+    """hierarchical 4: the number of each word, below `limit`."""
+    at = payload.at
+    if limit <= 256:
+        numbers = list(read_node(payload, count, word_bits=0))
+    else:
+        shift = 16 - (limit - 1).bit_length()
+        shifted = struct.unpack(f"<{count}H", read_node(payload, 2 * count, word_bits=0))
+        below = max(number % (1 << shift) for number in shifted)
+        expect(below == 0, "bits below the number of a word", 0, below, at)
+        numbers = [number >> shift for number in shifted]
+    expect(max(numbers) < limit, "number of a word", f"at most {limit - 1}", max(numbers), at)
+    return numbers
+
+
+def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:
+    """hierarchical 1: a string of `count` numbers of `width` bits each."""
+    size = (count * width + 7) // 8
+    data = payload.take(size, what)
+    unused = data[-1] >> 8 - (8 * size - count * width) if size else 0
+    expect(unused == 0, f"unused bits of the {what}", 0, unused, payload.at - 1)
+    mask = (1 << width) - 1
+    starts = range(0, count * width, width) if width else [0]
+    return [int.from_bytes(data[at // 8 : (at + width + 7) // 8], "little") >> at % 8 & mask for at in starts]
+
+
+def join_bits(pieces: Iterable[tuple[int, int]]) -> bytes:
+    """hierarchical 1: the string of numbers of so many bits each, which make up whole bytes in all."""
+    out = bytearray()
+    window = held = 0
+    for value, width in pieces:
+        window |= value << held
+        held += width
+        whole = held // 8
+        out += (window % (1 << 8 * whole)).to_bytes(whole, "little")
+        window >>= 8 * whole
+        held %= 8
+    return bytes(out)
+
+
 BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {
     "store": decode_store,
     "lz4": decode_lz4,
     "zstd": decode_zstd,
+    "hierarchical": decode_hierarchical,
     "tensor": decode_tensor,
 }
 

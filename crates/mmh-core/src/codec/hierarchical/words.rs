@@ -425,7 +425,9 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
         .ok_or_else(|| bad("the first word begins too late"))?;
     let grid = Grid { bits, head: head as usize };
     let n = grid.count(out.len());
-    let known = number(from, MOST.min(n) as u64, "words of a codebook")?;
+    // There are no more words of so many bits: it bounds the memory that numbers take.
+    let most_known = MOST.min(n).min(1 << bits.min(16));
+    let known = number(from, most_known as u64, "words of a codebook")?;
     let escapes = match byte(from)? {
         flag @ (0 | 1) => flag == 1,
         flag => return Err(bad(format_args!("reserved bits of the flags {flag:#x}"))),
