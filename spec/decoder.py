@@ -1205,9 +1205,9 @@ def read_words(payload: Reader, raw: int, most_bits: int) -> bytes:
     if flags == 1:
         passed = numbers.count(K)
         expect(passed >= 1, "words that are passed down", "at least 1", 0, at)
+        at = payload.at
         restored = read_node(payload, (passed * w + 7) // 8, word_bits=w // 2)
-        bits = Reader(restored, 0, len(restored), "words that are passed down")
-        below = iter(read_bit_string(bits, passed, w, "words that are passed down"))
+        below = iter(split_bit_string(restored, passed, w, "words that are passed down", at))
         words = [codebook[number] if number < K else next(below) for number in numbers]
     else:
         words = [codebook[number] for number in numbers]
@@ -1230,14 +1230,18 @@ def read_word_numbers(payload: Reader, count: int, limit: int) -> list[int]:
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:
-    """hierarchical 1: a string of `count` numbers of `width` bits each."""
-    size = (count * width + 7) // 8
-    data = payload.take(size, what)
-    unused = data[-1] >> 8 - (8 * size - count * width) if size else 0
-    expect(unused == 0, f"unused bits of the {what}", 0, unused, payload.at - 1)
+    """hierarchical 1: the numbers of a string of `count` times `width` bits."""
+    at = payload.at
+    return split_bit_string(payload.take((count * width + 7) // 8, what), count, width, what, at)
+
+
+def split_bit_string(data: bytes, count: int, width: int, what: str, at: int) -> list[int]:
+    """hierarchical 1: the same, from bytes that have been read or restored; the string or its node begins at `at`."""
+    unused = data[-1] >> 8 - (8 * len(data) - count * width) if data else 0
+    expect(unused == 0, f"unused bits of the {what}", 0, unused, at)
     mask = (1 << width) - 1
     starts = range(0, count * width, width) if width else [0]
-    return [int.from_bytes(data[at // 8 : (at + width + 7) // 8], "little") >> at % 8 & mask for at in starts]
+    return [int.from_bytes(data[bit // 8 : (bit + width + 7) // 8], "little") >> bit % 8 & mask for bit in starts]
 
 
 def join_bits(pieces: Iterable[tuple[int, int]]) -> bytes:

@@ -14,7 +14,7 @@ before `to_bytes` puts them together:
     parts.q = 99
     build([tensor_frame(parts.to_bytes(), block)])
 
-A hierarchical payload is a node; `records_parts` and `words_parts` are made and changed in the same way, and `leaf` is bytes.
+A hierarchical payload is a node: `leaf`, or `records_parts` and `words_parts`, which are made and changed alike.
 """
 
 from __future__ import annotations
@@ -830,6 +830,14 @@ def leaf(data: bytes, codec: int = STORE, payload: bytes | None = None, size: in
     return u8(0) + u8(codec) + varint(len(payload) if size is None else size) + payload
 
 
+def leaf_data(node: bytes) -> bytes:
+    """The payload of a leaf."""
+    at = 2
+    while node[at] >= 0x80:
+        at += 1
+    return node[at + 1 :]
+
+
 @dataclass
 class Part:
     """Where bits of a field's values stand in a record."""
@@ -904,7 +912,7 @@ def records_parts(block: bytes, size: int, fields: list[Field]) -> RecordsParts:
 
 @dataclass
 class WordsParts:
-    """A node of words. `known` and `flags` are made right when None; without words that are passed down `below` is empty."""
+    """A node of words. What is None is made right; without words that are passed down `below` is empty."""
 
     bits: int
     head: int
@@ -920,9 +928,12 @@ class WordsParts:
     def to_bytes(self) -> bytes:
         known = len(self.codebook) if self.known is None else self.known
         flags = int(self.below != b"") if self.flags is None else self.flags
-        book = bit_string(self.codebook, self.bits) if self.book is None else self.book
+        book = self.book_bytes() if self.book is None else self.book
         fixed = u8(2) + varint(self.bits) + varint(self.head) + varint(known) + u8(flags)
         return fixed + self.first + self.last + book + self.numbers + self.below
+
+    def book_bytes(self) -> bytes:
+        return bit_string(self.codebook, self.bits)
 
 
 def words_parts(

@@ -327,7 +327,7 @@ def test_frame_headers() -> None:
 
     refuse(changed(sync=b"RF"), r"sync of a frame: expected 46 52, found 52 46 at byte 16")
     refuse(changed(codec=LZ4), r"codec of a frame: expected store, found lz4 at byte 18")
-    refuse(changed(codec=4), r"codec of a frame: expected store, found 4 at byte 18")
+    refuse(changed(codec=8), r"codec of a frame: expected store, found 8 at byte 18")
     refuse(changed(reserved=1), r"reserved byte of a frame: expected 0, found 1 at byte 19")
     refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
     refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
@@ -1202,7 +1202,7 @@ def test_records(size: int, fields: list[Field], tail: int) -> None:
 
 
 def test_bits_above_those_of_a_value_are_dropped() -> None:
-    block = bytes(range(0, 64)) * 3
+    block = bytes(range(64)) * 3
     parts = records_parts(block, 4, [Field(4, [Part(0, 4, 6)]), Field(4, [Part(0, 4, 2, 6)])])
     values = bytes(value | 0xC0 for value in Field(4, [Part(0, 4, 6)]).values(block, 4))
     parts.values[0] = leaf(values)
