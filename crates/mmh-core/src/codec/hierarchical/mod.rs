@@ -33,6 +33,7 @@ const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
 pub struct Scratch {
     spare: Vec<Vec<u8>>,
     counter: words::Counter,
+    numbers: Vec<u16>,
 }
 
 impl Scratch {
@@ -70,15 +71,8 @@ impl Codec for Hierarchical {
             };
         }
         let bits = sample.split().map(|s| s.element_millibits);
-        let scratch = &mut sample.scratch().hierarchical;
-        match words::find(
-            sample.block(),
-            MAX_BITS,
-            sample.element(),
-            bits,
-            sample.level(),
-            &mut scratch.counter,
-        ) {
+        let scratch = &mut sample.scratch();
+        match words::find(sample.block(), MAX_BITS, sample.element(), bits, sample.level(), scratch) {
             Some(found) => Bid::of(found.estimate, found.describe()),
             None => Bid::none("no words that come again often"),
         }
@@ -94,14 +88,7 @@ impl Codec for Hierarchical {
             }
             None => {
                 let bits = block.split.map(|s| s.element_millibits);
-                let found = words::find(
-                    block.data,
-                    MAX_BITS,
-                    block.element,
-                    bits,
-                    block.level,
-                    &mut scratch.hierarchical.counter,
-                );
+                let found = words::find(block.data, MAX_BITS, block.element, bits, block.level, scratch);
                 match found {
                     Some(found) => words::encode(block, &found, scratch, out)?,
                     None => false,
