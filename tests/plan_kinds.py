@@ -101,7 +101,7 @@ def fp8(rng: Rng, count: int) -> Array:
     half = np.clip(normal(rng, count, 1.0), -200, 200).astype(np.float16).view(np.uint16)
     sign, exponent, mantissa = half >> 15, half >> 10 & 31, half >> 7 & 7
     small = np.clip(exponent.astype(int) - 8, 0, 15)
-    return (sign << 7 | small << 3 | mantissa).astype(np.uint8)
+    return np.asarray(sign << 7 | small << 3 | mantissa, np.uint8)
 
 
 def text(rng: Rng, size: int) -> Array:
@@ -128,7 +128,7 @@ def relu(rng: Rng, size: int) -> Array:
 
 def moments(rng: Rng, count: int) -> Array:
     scales = np.repeat(np.exp(rng.normal(-9, 1.5, count // 256 + 1)), 256)[:count]
-    return (rng.normal(0, 1, count) * scales).astype(np.float32)
+    return np.asarray(rng.normal(0, 1, count) * scales, np.float32)
 
 
 KINDS = [
