@@ -32,7 +32,19 @@ MAX_BLOCK = 1 << 24
 
 CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 7: "copy"}
 RUNS = ("pattern251", "copy")
-FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
+FORMATS = (
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+)
 LAYOUTS = ("C", "F")
 # Name, and elements and bytes of a unit; the place in the table is the number in the file.
 # fmt: off
@@ -1060,7 +1072,8 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words")
+NODES = ("leaf", "records", "words", "decimals")
+MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
 
 
@@ -1082,21 +1095,23 @@ class Part:
 
 def decode_hierarchical(payload: Reader, raw: int) -> bytes:
     """hierarchical 2: the payload is one node."""
-    block = read_node(payload, raw, may_be_records=True)
+    block = read_node(payload, raw, is_top=True)
     payload.finish()
     return block
 
 
-def read_node(payload: Reader, raw: int, may_be_records: bool = False, word_bits: int = MOST_WORD_BITS) -> bytes:
-    """hierarchical 2: a node that restores `raw` bytes. Words may have up to `word_bits` bits; there are none where
-    this is 0."""
-    allowed = [0] + [1] * may_be_records + [2] * (word_bits > 0)
+def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = MOST_WORD_BITS) -> bytes:
+    """hierarchical 2: a node that restores `raw` bytes, or none for no bytes. Words may have up to `word_bits` bits;
+    there are none where this is 0."""
+    if raw == 0:
+        return b""
+    allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top)) if may]
     kind = payload.u8("kind of a node")
-    numbers = " or ".join(map(str, allowed))
-    expect(kind in allowed, "kind of a node", f"{numbers} here", kind, payload.at - 1)
-    if NODES[kind] == "records":
-        return read_records(payload, raw)
-    return read_words(payload, raw, word_bits) if NODES[kind] == "words" else read_leaf(payload, raw)
+    expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
+    if NODES[kind] == "words":
+        return read_words(payload, raw, word_bits)
+    readers = {"leaf": read_leaf, "records": read_records, "decimals": read_decimals}
+    return readers[NODES[kind]](payload, raw)
 
 
 def read_leaf(payload: Reader, raw: int) -> bytes:
@@ -1227,6 +1242,36 @@ def read_word_numbers(payload: Reader, count: int, limit: int) -> list[int]:
         numbers = [number >> shift for number in shifted]
     expect(max(numbers) < limit, "number of a word", f"at most {limit - 1}", max(numbers), at)
     return numbers
+
+
+def read_decimals(payload: Reader, raw: int) -> bytes:
+    """hierarchical 5."""
+    at = payload.at
+    form = payload.u8("form of decimals")
+    size, head = 4 + 4 * (form & 1), form >> 1
+    expect(head < size, "head of decimals", f"below {size}", head, at)
+    expect(head <= raw, "head of decimals", f"at most {raw}", head, at)
+    base, shift = payload.u8("fewest places"), payload.u8("shift of decimals")
+    expect(base <= MOST_PLACES, "fewest places", f"at most {MOST_PLACES}", base, at + 1)
+    expect(shift < 8 * size, "shift of decimals", f"below {8 * size}", shift, at + 2)
+    count, tail_size = divmod(raw - head, size)
+    before, behind = payload.take(head, "head of decimals"), payload.take(tail_size, "tail of decimals")
+    at = payload.at
+    places = read_node(payload, count, word_bits=0)
+    most = max((place for place in places if place < 255), default=0)
+    expect(base + most <= MOST_PLACES, "places of a decimal", f"at most {MOST_PLACES}", base + most, at)
+    at = payload.at
+    data = read_node(payload, count * size, word_bits=0)
+    numbers = [word >> shift for word in struct.unpack(f"<{count}{'IQ'[form & 1]}", data)]
+    expect(max(numbers, default=0) < 1 << 54, "number of a decimal", "below 2^54", max(numbers, default=0), at)
+    escaped = Reader(read_node(payload, places.count(255) * size, word_bits=0), 0, places.count(255) * size, "floats")
+    floats = [
+        escaped.take(size, "float")
+        if place == 255
+        else struct.pack("<" + "fd"[form & 1], ((z >> 1) ^ -(z & 1)) / float(10 ** (base + place)))
+        for place, z in zip(places, numbers, strict=True)
+    ]
+    return before + b"".join(floats) + behind
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

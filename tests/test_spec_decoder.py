@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -159,7 +160,22 @@ def test_dtypes(dtype: str) -> None:
         refuse(data, f"elements of a tensor: expected a multiple of {elements}, found 1")
 
 
-@pytest.mark.parametrize(("number", "name"), [(0, "unknown"), (1, "safetensors"), (2, "npy"), (3, "npz"), (4, "array")])
+FORMATS = [
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+]
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(FORMATS)))
 def test_source_formats(number: int, name: str) -> None:
     assert decode(build(source_format=number)).format == name
 
@@ -240,7 +256,7 @@ def test_varints() -> None:
         ({"index_sync": b"XI"}, r"sync of the index: expected 49 58, found 58 49"),
         ({"hash_flags": 4}, r"reserved content hashes: expected 0, found 4"),
         ({"hash_flags": 0x81}, r"reserved content hashes: expected 0, found 128"),
-        ({"source_format": 5}, r"source format: expected at most 4, found 5"),
+        ({"source_format": 11}, r"source format: expected at most 10, found 11"),
         ({"name": "a/b"}, r"source name: expected a plain file name, found 'a/b'"),
         ({"name": "a\\b"}, r"source name"),
         ({"name": "a\0b"}, r"source name"),
@@ -1265,10 +1281,10 @@ WORDS, WORD_BOOK = drawn_words(12, 40, 401, 10, 10)
             {"numbers": leaf(bytes(401), LZ4, lz4_sequence(b"\0", 1, 390) + lz4_sequence(bytes(9)))},
             r"size of a restored leaf: expected 401, found 400",
         ),
-        ({"numbers": b"\1"}, r"kind of a node: expected 0 here, found 1"),
-        ({"numbers": b"\2\4\0\1\0"}, r"kind of a node: expected 0 here, found 2"),
-        ({"below": b"\1\2"}, r"kind of a node: expected 0 or 2 here, found 1"),
-        ({"below": b"\3"}, r"kind of a node: expected 0 or 2 here, found 3"),
+        ({"numbers": b"\1"}, r"kind of a node: expected one of 0, found 1"),
+        ({"numbers": b"\2\4\0\1\0"}, r"kind of a node: expected one of 0, found 2"),
+        ({"below": b"\1\2"}, r"kind of a node: expected one of 0, 2, found 1"),
+        ({"below": b"\3"}, r"kind of a node: expected one of 0, 2, found 3"),
         ({"below": b"\2\7\0\1\0"}, r"bits of a word: expected 4 to 6, found 7"),
         ({"below": b""}, r"kind of a node: expected 1 bytes, found 0 left|number of a word"),
     ],
@@ -1371,7 +1387,7 @@ def edit_records(**changes: Any) -> Callable[[RecordsParts], None]:
             r"kind of a node: expected 1 bytes, found 0 left in the hierarchical payload",
         ),
         (lambda parts: parts.values.append(b"\0"), r"end of the hierarchical payload: expected no more bytes, found 1"),
-        (lambda parts: parts.values.__setitem__(0, b"\1"), r"kind of a node: expected 0 or 2 here, found 1"),
+        (lambda parts: parts.values.__setitem__(0, b"\1"), r"kind of a node: expected one of 0, 2, found 1"),
     ],
 )
 def test_lies_of_records(change: Callable[[RecordsParts], None], message: str) -> None:
@@ -1386,6 +1402,68 @@ def test_a_record_larger_than_4096_bytes() -> None:
     decode_node(records_parts(block, 4096, [whole_bytes(0, 4096)]).to_bytes(), block)
     parts = records_parts(block, 4097, [whole_bytes(0, 4097)])
     refuse_node(parts.to_bytes(), block, r"bytes of a record: expected 1 to 4096, found 4097")
+
+
+def printed_singles(*numbers: tuple[int, int]) -> bytes:
+    """Floats k / 10^places, places 255 for one that is escaped."""
+    return b"".join(struct.pack("<f", k / 10**places if places < 255 else float(k)) for k, places in numbers)
+
+
+def test_decimals_by_hand() -> None:
+    payload = bytes.fromhex("03000118 00000200FF 0000080000000A00000000 00000401020304")
+    block = bytes.fromhex("0000003F 01020304")
+    assert decoder.decode_hierarchical(node_reader(payload), 8) == block
+    # Without a float there is no leaf.
+    assert decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab" + b"c"), 3) == b"abc"
+    assert decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab"), 2) == b"ab"
+
+
+def decimals(form: int = 0, base: int = 0, shift: int = 0, places: bytes = b"\1\2\xff\0", top: int = 0) -> bytes:
+    numbers = b"".join(u32(z) for z in (9 | top, 50, 0, 0))
+    return (
+        b"\3" + u8(form) + u8(base) + u8(shift) + leaf(places) + leaf(numbers) + leaf(b"\1\2\3\4" * places.count(255))
+    )
+
+
+DECIMALS = printed_singles((-5, 1), (25, 2)) + b"\1\2\3\4" + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (decimals(form=8), r"head of decimals: expected below 4, found 4 at byte 1"),
+        (decimals(form=17), r"head of decimals: expected below 8, found 8"),
+        (decimals(base=23), r"fewest places: expected at most 22, found 23 at byte 2"),
+        (decimals(shift=32), r"shift of decimals: expected below 32, found 32 at byte 3"),
+        (decimals(base=21), r"places of a decimal: expected at most 22, found 23"),
+        (decimals(places=b"\1\2\xff\xfe"), r"places of a decimal: expected at most 22, found 254"),
+        (decimals() + b"\0", r"end of the hierarchical payload: expected no more bytes, found 1"),
+        (decimals()[:-1], r"leaf: expected 4 bytes, found 3 left in the hierarchical payload"),
+        (decimals(form=2), r"places|leaf|kind"),
+        (b"\3\0\0\0\1", r"kind of a node: expected one of 0, found 1"),
+        (b"\3\0\0\0\2", r"kind of a node: expected one of 0, found 2"),
+        (b"\3\0\0\0\3", r"kind of a node: expected one of 0, found 3"),
+    ],
+)
+def test_lies_of_decimals(payload: bytes, message: str) -> None:
+    with pytest.raises(decoder.Corrupt, match=message):
+        decoder.decode_hierarchical(node_reader(payload), 16)
+
+
+def test_decimals() -> None:
+    assert decoder.decode_hierarchical(node_reader(decimals()), 16) == DECIMALS
+    with pytest.raises(decoder.Corrupt, match=r"head of decimals: expected at most 1, found 2"):
+        decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab"), 1)
+    doubles = b"\3\1\0\0" + leaf(b"\0\xff") + leaf(u64(5) + u64(1 << 54)) + leaf(bytes(8))
+    with pytest.raises(decoder.Corrupt, match=r"number of a decimal: expected below 2\^54, found 18014398509481984"):
+        decoder.decode_hierarchical(node_reader(doubles), 16)
+    # A long block, for the engine.
+    block = DECIMALS * 20
+    payload = b"\3\0\0\0" + b"".join(
+        leaf(part * 20, 3, zstandard.ZstdCompressor().compress(part * 20))
+        for part in (b"\1\2\xff\0", u32(9) + u32(50) + bytes(8), b"\1\2\3\4")
+    )
+    decode_node(payload, block)
 
 
 def test_hostile_nodes() -> None:

@@ -11,6 +11,7 @@ removed by hand, in the commit that changes the format.
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -220,6 +221,23 @@ def nodes_by_hand() -> Iterator[Vector]:
     yield vector("words-down-to-4", words_of_halves(512), HALVES)
     for label, payload, block in records_by_hand():
         yield vector(f"records-{label}", payload, block)
+    yield vector("decimals-f32", decimals(), DECIMALS)
+    yield vector(
+        "decimals-f32-none",
+        b"\3\0\0\0" + mb.leaf(b"\xff" * 25) + squeezed(bytes(100)) + squeezed(b"abcd" * 25),
+        b"abcd" * 25,
+    )
+    doubles = [-0.5, 2.25, 0.0, 1e22, -(2.0**53), (2.0**53 - 1) / 1e22, 123456789.125, 3.0, 1e-22]
+    places = [1, 2, 0, 0, 0, 22, 3, 22, 22]
+    numbers = [-5, 225, 0, 255, -(2**53), 2**53 - 1, 123456789125, 0, 1]
+    places[3] = 255
+    places[7] = 255
+    block = b"head-3!" + b"".join(struct.pack("<d", d) for d in doubles) * 20 + b"!"
+    words = b"".join(mb.u64((2 * abs(k) - (k < 0)) << 10) for k in numbers)
+    escaped = struct.pack("<2d", 1e22, 3.0)
+    fixed = bytes([3, 1 | 7 << 1, 0, 10]) + b"head-3!!"
+    leaves = squeezed(bytes(places) * 20) + squeezed(words * 20) + squeezed(escaped * 20)
+    yield vector("decimals-f64", fixed + leaves, block)
 
 
 def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
@@ -246,6 +264,21 @@ def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
     parts.values = [squeezed(above)]
     block = bytes([0, 0x55, 0xAA, 0xFF]) * 900
     yield ("with-bits-above", parts.to_bytes(), block)
+
+
+DECIMALS = b"abc" + b"".join(struct.pack("<f", k / 1000) for k in range(-120, 120)) + b"de"
+"""Floats of three digits behind the point, and bytes before and behind them."""
+
+
+def decimals(
+    base: int = 1, shift: int = 20, form: int = 3 << 1, place: int = 2, top: int = 0, behind: bytes = b""
+) -> bytes:
+    """The payload of `DECIMALS`. The numbers are those of a thousandth; `top` is or-ed into the first one."""
+    zigzag = [(2 * abs(k) - (k < 0)) for k in range(-120, 120)]
+    words = [zigzag[0] << 20 | top, *(z << 20 for z in zigzag[1:])]
+    places = bytes([place]) * 240
+    fixed = bytes([3, form, base, shift]) + b"abcde"
+    return fixed + squeezed(places) + squeezed(b"".join(mb.u32(word) for word in words)) + behind
 
 
 HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
@@ -407,6 +440,9 @@ def hierarchical_by_engine() -> Iterator[Vector]:
         (512, 9, 120, 0, 0),
     ]:
         yield vector(f"words-of-{bits}", drawn_words(bits, known, count, head, strange)[0], "U8")
+    printed = np.array([round(x, 4) for x in random.normal(0, 1, 1500)])
+    yield vector("decimals-f32", printed.astype(np.float32).tobytes(), "F32")
+    yield vector("decimals-f64", printed.tobytes(), "F64")
     # A third of the words of 64 bits are four words of 16 bits, of another book.
     wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
     mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
@@ -532,7 +568,7 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
 
     good = mb.words_parts(block, 12, book, 10)
     numbers = mb.leaf_data(good.numbers)
-    yield "kind", framed(b"\3" + good.to_bytes()[1:])
+    yield "kind", framed(b"\4" + good.to_bytes()[1:])
     yield "empty", framed(b"")
     yield "after", framed(good.to_bytes() + b"\0")
     yield "cut-off", framed(good.to_bytes()[:-1])
@@ -557,6 +593,8 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
     yield "word-bits-passed-down", words(below=mb.leaf(passed[:-1] + bytes([passed[-1] | 0x80])))
     yield "word-numbers-in-words", words(numbers=b"\2\4\0\1\0")
     yield "word-numbers-in-records", words(numbers=b"\1")
+    yield "word-numbers-in-decimals", words(numbers=b"\3")
+    yield "word-passed-down-to-decimals", words(below=b"\3" + good.below[1:])
     yield "word-passed-down-to-records", words(below=b"\1" + good.below[1:])
     yield "word-passed-down-to-7-bits", words(below=mb.words_parts(passed, 7, [0]).to_bytes())
     zeros = bytes(100)
@@ -582,6 +620,11 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
     yield "word-wide-number", framed(replace(parts, numbers=mb.leaf(lie)).to_bytes(), wide)
     for name, payload in invalid_records():
         yield f"record-{name}", framed(payload, RECORDS)
+    for name, payload in invalid_decimals():
+        yield f"decimals-{name}", framed(payload, DECIMALS)
+    fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")
+    numbers = squeezed(bytes(792) + mb.u64(1 << 54))
+    yield "decimals-number-of-55-bits", framed(fixed + numbers + mb.leaf(bytes(8)), bytes(800))
 
 
 RECORDS = bytes(range(1, 23)) * 60 + b"end"
@@ -624,6 +667,21 @@ def invalid_records() -> Iterator[tuple[str, bytes]]:
     yield "values-of-1-bit", records(ones)
     yield "records", records(good, values=[b"\1" + squeezed(RECORDS)])
     yield "value-missing", records(good, values=[])
+
+
+def invalid_decimals() -> Iterator[tuple[str, bytes]]:
+    """Lies of decimals, as payloads of `DECIMALS`."""
+    yield "head", decimals(form=4 << 1)
+    yield "head-too-long", decimals(form=127 << 1)
+    yield "base", decimals(base=23)
+    yield "shift", decimals(shift=32)
+    yield "places", decimals(place=22)
+    yield "places-254", decimals(place=254)
+    yield "escaped-missing", decimals(place=255)
+    yield "escaped-left", decimals(behind=mb.leaf(bytes(4)))
+    yield "cut-off", decimals()[:-1]
+    for name, change in {"words": b"\2\4\0\1\0", "records": b"\1", "decimals": b"\3"}.items():
+        yield f"places-in-{name}", decimals()[:9] + change
 
 
 def invalid_choices() -> Iterator[tuple[str, bytes]]:

@@ -85,6 +85,11 @@ impl<'a> Sample<'a> {
         &self.block[at..at + n]
     }
 
+    /// Whether it looks like text, and nobody said that it is something else.
+    pub fn is_text(&self) -> bool {
+        self.declared.is_none() && sniff::is_text(self.piece())
+    }
+
     /// The dtype of the tensor that the block is of, where it is known.
     pub fn declared(&self) -> Option<Dtype> {
         self.declared

@@ -60,3 +60,14 @@ fn the_same_block_gets_the_same_choice() {
     let first = describe(choose(&block, None, Level::BALANCED, &mut Scratch::default()));
     assert_eq!(first, describe(choose(&block, None, Level::BALANCED, &mut used)));
 }
+
+#[test]
+fn text_is_plain_bytes_and_numbers_are_not_text() {
+    let text = "{\"größe\": 4096, \"model_type\": \"llama\"}\r\n\t".repeat(30);
+    let element = |block: &[u8]| {
+        choose(block, None, Level::BALANCED, &mut Scratch::default()).element.map(|e| (e.width, e.head))
+    };
+    assert_eq!(element(text.as_bytes()), Some((0, 0)));
+    let f32s: Vec<u8> = weights(20_000).iter().flat_map(|x| x.to_le_bytes()).collect();
+    assert_eq!(element(&f32s), Some((2, 0)));
+}
