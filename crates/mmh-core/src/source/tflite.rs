@@ -15,7 +15,7 @@ const MAX_NAME: u32 = 1 << 12;
 /// The most axes that are read.
 const MAX_AXES: u32 = 64;
 /// Tensors, and subgraphs, that are looked at: more than any model has.
-const MAX_TENSORS: usize = 1 << 20;
+const MAX_TENSORS: usize = 1 << 17;
 
 /// Fields of the tables, by their numbers.
 const MODEL_SUBGRAPHS: u64 = 2;
