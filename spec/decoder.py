@@ -32,7 +32,19 @@ MAX_BLOCK = 1 << 24
 
 CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 5: "tensor", 7: "copy"}
 RUNS = ("pattern251", "copy")
-FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
+FORMATS = (
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+)
 LAYOUTS = ("C", "F")
 # Name, and elements and bytes of a unit; the place in the table is the number in the file.
 # fmt: off

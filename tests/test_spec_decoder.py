@@ -147,7 +147,22 @@ def test_dtypes(dtype: str) -> None:
         refuse(data, f"elements of a tensor: expected a multiple of {elements}, found 1")
 
 
-@pytest.mark.parametrize(("number", "name"), [(0, "unknown"), (1, "safetensors"), (2, "npy"), (3, "npz"), (4, "array")])
+FORMATS = [
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+]
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(FORMATS)))
 def test_source_formats(number: int, name: str) -> None:
     assert decode(build(source_format=number)).format == name
 
@@ -228,7 +243,7 @@ def test_varints() -> None:
         ({"index_sync": b"XI"}, r"sync of the index: expected 49 58, found 58 49"),
         ({"hash_flags": 4}, r"reserved content hashes: expected 0, found 4"),
         ({"hash_flags": 0x81}, r"reserved content hashes: expected 0, found 128"),
-        ({"source_format": 5}, r"source format: expected at most 4, found 5"),
+        ({"source_format": 11}, r"source format: expected at most 10, found 11"),
         ({"name": "a/b"}, r"source name: expected a plain file name, found 'a/b'"),
         ({"name": "a\\b"}, r"source name"),
         ({"name": "a\0b"}, r"source name"),

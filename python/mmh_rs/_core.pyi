@@ -29,7 +29,7 @@ class Report(TypedDict):
     source_bytes: int  # uncompressed side
     stored_bytes: int  # .mmh side
     seconds: float
-    format: str  # "safetensors", "npy", "npz", "array", "opaque"
+    format: str  # as in CompressReport
     tensors: int
     codecs: dict[str, CodecTotal]
     blake3: str | None  # hex, of the uncompressed side

@@ -9,6 +9,7 @@
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
 //!     │ records     fields of packed records ⇄ their values
+//!     │ decimals    floats printed in decimal ⇄ numbers and places
 //!     │ words       words ⇄ their numbers in a codebook
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
@@ -26,6 +27,7 @@ mod aarch64;
 mod dispatch;
 pub mod correlation;
 pub mod cpu;
+pub mod decimals;
 pub mod fields;
 mod generic;
 pub mod histogram;

@@ -1,9 +1,10 @@
-//! Structure at several scales: records field by field; words that are few, as numbers in a codebook; what is not in it, passed down to
+//! Structure at several scales: records field by field; floats that were printed in decimal; words that are few, as numbers in a codebook; what is not in it, passed down to
 //! narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
 //! * `records`: fields of a few bits at fixed places
 //! * `formats`: where GGUF's quantized types have theirs
+//! * `decimals`: floats that were printed in decimal
 //! * `words`: codebooks: whether one would pay, what is in it, the numbers of the words
 
 use super::{Block, Codec};
@@ -11,6 +12,7 @@ use crate::container::varint;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 
+mod decimals;
 mod formats;
 mod node;
 mod records;
@@ -33,6 +35,7 @@ const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
 pub struct Scratch {
     spare: Vec<Vec<u8>>,
     counter: words::Counter,
+    numbers: Vec<u16>,
 }
 
 impl Scratch {
@@ -46,6 +49,26 @@ impl Scratch {
     /// Keeps memory for the next one.
     fn give_back(&mut self, memory: Vec<u8>) {
         self.spare.push(memory);
+    }
+}
+
+/// What makes a block that is not made of records smaller.
+enum Found {
+    Words(words::Found),
+    Decimals(decimals::Found),
+}
+
+impl Found {
+    fn best(block: &Block<'_>, scratch: &mut super::Scratch) -> Option<Found> {
+        let bits = block.split.map(|s| s.element_millibits);
+        let words = words::find(block.data, MAX_BITS, block.element, bits, block.level, scratch);
+        match (words, decimals::find(block, scratch)) {
+            (Some(words), Some(decimals)) if decimals.estimate < words.estimate => {
+                Some(Found::Decimals(decimals))
+            }
+            (None, decimals) => decimals.map(Found::Decimals),
+            (words, _) => words.map(Found::Words),
+        }
     }
 }
 
@@ -73,10 +96,17 @@ impl Codec for Hierarchical {
             // Words of fixed sizes at fixed places; text has neither.
             return Bid::none("text");
         }
-        let bits = sample.split().map(|s| s.element_millibits);
-        let scratch = &mut sample.scratch();
-        match words::find(sample.block(), MAX_BITS, sample.element(), bits, sample.level(), scratch) {
-            Some(found) => Bid::of(found.estimate, found.describe()),
+        let split = sample.split();
+        let block = Block {
+            data: sample.block(),
+            declared: sample.declared(),
+            element: sample.element(),
+            level: sample.level(),
+            split,
+        };
+        match Found::best(&block, &mut sample.scratch()) {
+            Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),
+            Some(Found::Decimals(found)) => Bid::of(found.estimate, found.describe()),
             None => Bid::none("no words that come again often"),
         }
     }
@@ -84,18 +114,14 @@ impl Codec for Hierarchical {
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let start = out.len();
         let record = block.declared.and_then(formats::record_of);
-        let done = match record {
-            Some(record) => {
-                out.push(node::RECORDS);
-                record.encode(block.data, block.level, scratch, out)?
-            }
-            None => {
-                let bits = block.split.map(|s| s.element_millibits);
-                let found = words::find(block.data, MAX_BITS, block.element, bits, block.level, scratch);
-                match found {
-                    Some(found) => words::encode(block, &found, scratch, out)?,
-                    None => false,
-                }
+        let done = if let Some(record) = record {
+            out.push(node::RECORDS);
+            record.encode(block.data, block.level, scratch, out)?
+        } else {
+            match Found::best(block, scratch) {
+                Some(Found::Words(found)) => words::encode(block, &found, scratch, out)?,
+                Some(Found::Decimals(found)) => decimals::encode(block, &found, scratch, out)?,
+                None => false,
             }
         };
         Ok(done && out.len() - start < block.data.len())

@@ -1,6 +1,6 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, number, records, take, words};
+use super::{bad, byte, decimals, number, records, take, words};
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level};
 use crate::container::varint;
@@ -12,11 +12,14 @@ pub const LEAF: u8 = 0;
 pub const RECORDS: u8 = 1;
 /// Numbers of words in a codebook.
 pub const WORDS: u8 = 2;
+/// Numbers and places of floats printed in decimal.
+pub const DECIMALS: u8 = 3;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
-    records: bool,
+    /// Records and decimals.
+    top: bool,
     /// The widest words; 0 for none.
     words: usize,
 }
@@ -24,17 +27,17 @@ pub struct Kinds {
 impl Kinds {
     /// At the top.
     pub fn root() -> Kinds {
-        Kinds { records: true, words: super::MAX_BITS }
+        Kinds { top: true, words: super::MAX_BITS }
     }
 
     /// Below a record or a codebook: words of at most so many bits.
     pub fn words(most: usize) -> Kinds {
-        Kinds { records: false, words: if most < super::MIN_BITS { 0 } else { most } }
+        Kinds { top: false, words: if most < super::MIN_BITS { 0 } else { most } }
     }
 
     /// At the bottom.
     pub fn leaf() -> Kinds {
-        Kinds { records: false, words: 0 }
+        Kinds { top: false, words: 0 }
     }
 }
 
@@ -45,7 +48,8 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
     }
     match byte(from)? {
         LEAF => decode_leaf(from, out, scratch),
-        RECORDS if kinds.records => records::decode(from, out, scratch),
+        RECORDS if kinds.top => records::decode(from, out, scratch),
+        DECIMALS if kinds.top => decimals::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
     }

@@ -100,6 +100,31 @@ fn palettes_of_floats_and_mostly_zero_tensors_are_found() {
 }
 
 #[test]
+fn decimals_come_back_with_the_strange_ones_among_them() {
+    for width in [2, 3] {
+        let element =
+            Element { width, kind: Kind::Float { exponent: if width == 2 { 8 } else { 11 } }, head: 3 };
+        let mut data = vec![1, 2, 3];
+        for (i, draw) in noise(80_000, 12).chunks(4).enumerate() {
+            let k = i32::from_le_bytes([draw[0], draw[1], draw[2], 0]) % 90_000 - 45_000;
+            let text = if i % 7 == 0 { format!("{k}e-6") } else { format!("{k}e-5") };
+            let (mut single, mut double): (f32, f64) = (text.parse().unwrap(), text.parse().unwrap());
+            if i % 97 == 0 {
+                (single, double) = (f32::from_bits(0x7fc0_1234), -0.0);
+            }
+            match width {
+                2 => data.extend(single.to_le_bytes()),
+                _ => data.extend(double.to_le_bytes()),
+            }
+        }
+        data.push(9);
+        let payload = round_trip(&block(&data, None, Some(element))).unwrap();
+        assert_eq!(payload[0], node::DECIMALS);
+        assert!(payload.len() * 8 < 20_000 * 20, "{}", payload.len());
+    }
+}
+
+#[test]
 fn records_of_every_type_come_back_whatever_is_in_them() {
     for dtype in Dtype::ALL.iter().filter(|d| formats::record_of(**d).is_some()) {
         let size = dtype.unit().1 as usize;
@@ -154,7 +179,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[3, 16, 0, 2, 1]), 8, "a node of kind 3");
+    refuses(&with(0, &[4, 16, 0, 2, 1]), 8, "a node of kind 4");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");

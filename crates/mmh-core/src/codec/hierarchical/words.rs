@@ -26,7 +26,7 @@ const MANY: usize = 1 << 14;
 const PIECE: usize = 64;
 
 /// Words of blocks too short to tell anything.
-const SHORTEST: usize = 32;
+const SHORTEST: usize = FEW;
 
 /// What a word costs that has to be passed down, over its bits, when nothing is known of it.
 const PASSED: u64 = 1000;
@@ -180,7 +180,7 @@ pub fn find(
             continue;
         }
         let passed = per_bit * grid.bits as u64;
-        let Some(grid) = promises(data, grid, passed, &mut scratch.hierarchical.counter) else { continue };
+        let Some(grid) = promises(data, grid, passed) else { continue };
         let own = (grid.bits == own && grid.head == head).then_some(Element { head: 0, ..element });
         let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
         // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
@@ -210,18 +210,16 @@ fn millibits(n: u32) -> u64 {
 
 /// Whether words come twice so often that they may be few. Tries other places of the first word where words are no whole bytes, as
 /// blocks are cut at bytes.
-fn promises(data: &[u8], grid: Grid, passed: u64, counter: &mut Counter) -> Option<Grid> {
-    let pairs = |grid: Grid, counter: &mut Counter| {
-        counter.clear(FEW);
-        let n = grid.count(data.len());
-        let each = n.div_ceil(FEW).max(1);
-        let mut pairs = 0;
-        for at in sample::pieces(n, each, 1) {
-            pairs += counter.count(grid.key(data, at.start), at.start) as u64;
-        }
-        pairs
+fn promises(data: &[u8], grid: Grid, passed: u64) -> Option<Grid> {
+    let pairs = |grid: Grid| {
+        let stride = grid.count(data.len()) / FEW;
+        // Not at the same place of each stride, where all might be of one column.
+        let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
+        let mut keys: [u64; FEW] = std::array::from_fn(|i| grid.key(data, i * stride + scatter(i) as usize));
+        keys.sort_unstable();
+        keys.chunk_by(|a, b| a == b).map(|same| same.len() * (same.len() - 1) / 2).sum::<usize>() as u64
     };
-    let found = pairs(grid, counter);
+    let found = pairs(grid);
     if found == 0 {
         return None;
     }
@@ -234,9 +232,7 @@ fn promises(data: &[u8], grid: Grid, passed: u64, counter: &mut Counter) -> Opti
     if grid.bits.is_multiple_of(8) || grid.bits == MIN_BITS || low < 1000 {
         return Some(grid);
     }
-    (0..grid.bits)
-        .map(|head| Grid { head, ..grid })
-        .max_by_key(|g| (pairs(*g, counter), std::cmp::Reverse(g.head)))
+    (0..grid.bits).map(|head| Grid { head, ..grid }).max_by_key(|g| (pairs(*g), std::cmp::Reverse(g.head)))
 }
 
 /// Estimated size over size, and the words seen that would be in the codebook.
@@ -308,75 +304,90 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<bool> {
     let (data, grid) = (block.data, found.grid);
+    let book = codebook(data, found, &mut scratch.hierarchical.counter);
+    if book.is_empty() {
+        return Ok(false);
+    }
+    let mut numbers = std::mem::take(&mut scratch.hierarchical.numbers);
+    number_words(data, grid, &book, &mut scratch.hierarchical.counter, &mut numbers);
+    let escapes = numbers.iter().filter(|i| **i as usize == book.len()).count();
+    let form = Form { known: book.len(), escapes: escapes > 0 };
+    write_head(data, grid, &book, &form, out);
+
+    let mut plane = scratch.hierarchical.lend(numbers.len() * form.size());
+    match form.shift() {
+        None => plane.iter_mut().zip(&numbers).for_each(|(p, i)| *p = *i as u8),
+        Some(shift) => {
+            let each = plane.as_chunks_mut::<2>().0.iter_mut().zip(&numbers);
+            each.for_each(|(p, i)| *p = (*i << shift).to_le_bytes());
+        }
+    }
+    let element = Element { width: form.size() as u8 - 1, kind: Kind::Unsigned, head: 0 };
+    let done = node::encode_leaf(&plane, element, block.level, scratch, out);
+    scratch.hierarchical.give_back(plane);
+
+    let mut rest = scratch.hierarchical.lend(0);
+    rest.resize((escapes * grid.bits).div_ceil(8), 0);
+    let passed = numbers.iter().enumerate().filter(|w| *w.1 as usize == book.len()).map(|w| w.0);
+    for (k, i) in passed.enumerate() {
+        copy(data, grid.head + i * grid.bits, &mut rest, k * grid.bits, grid.bits);
+    }
+    scratch.hierarchical.numbers = numbers;
+    let done = done.and_then(|()| pass_down(&rest, block, grid, scratch, out));
+    scratch.hierarchical.give_back(rest);
+    done.map(|()| true)
+}
+
+/// The words of the block that are worth their place, with where each occurs first.
+fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
+    let grid = found.grid;
     let n = grid.count(data.len());
-    let counter = &mut scratch.hierarchical.counter;
     counter.clear((4 * found.seen).clamp(1 << 10, MOST));
     (0..n).for_each(|i| {
         counter.count(grid.key(data, i), i);
     });
     let pay = worth(grid, found.passed, n as u64, n as u64);
     let mut book: Vec<Slot> = counter.all().filter(|s| pay(s.count)).copied().collect();
-    if book.is_empty() {
-        return Ok(false);
-    }
+    book.truncate(MOST);
     // Neighbours in value have neighbouring numbers, whose upper bits are alike.
     if grid.bits <= 64 {
         book.sort_by_key(|s| s.key);
     }
-    book.truncate(MOST);
+    book
+}
+
+/// The number of each word in the codebook, or the number of words in it.
+fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, numbers: &mut Vec<u16>) {
     // From here on slots hold numbers; the words that are not in the book have none.
     counter.clear(book.len());
     for (i, word) in book.iter().enumerate() {
         let at = counter.slot(word.key);
         counter.slots[at] = Slot { count: i as u32 + 1, ..*word };
     }
-    let of = |counter: &mut Counter, i: usize| {
+    numbers.clear();
+    numbers.extend((0..grid.count(data.len())).map(|i| {
         let at = counter.slot(grid.key(data, i));
         let slot = counter.slots[at];
         let known = slot.count > 0 && (grid.bits <= 64 || grid.equal(data, slot.first as usize, i));
-        if known { slot.count as usize - 1 } else { book.len() }
-    };
-    let numbers: Vec<usize> = (0..n).map(|i| of(counter, i)).collect();
-    let escapes = numbers.iter().filter(|i| **i == book.len()).count();
-    let form = Form { known: book.len(), escapes: escapes > 0 };
+        if known { slot.count as u16 - 1 } else { book.len() as u16 }
+    }));
+}
 
+/// All that stands before the numbers.
+fn write_head(data: &[u8], grid: Grid, book: &[Slot], form: &Form, out: &mut Vec<u8>) {
     out.push(node::WORDS);
     varint::write(grid.bits as u64, out);
     varint::write(grid.head as u64, out);
     varint::write(book.len() as u64, out);
     out.push(form.escapes as u8);
     put_bits(data, 0, grid.head, out);
-    let end = grid.head + n * grid.bits;
+    let end = grid.head + grid.count(data.len()) * grid.bits;
     put_bits(data, end, 8 * data.len() - end, out);
     let words = out.len();
     out.resize(words + (book.len() * grid.bits).div_ceil(8), 0);
     for (i, word) in book.iter().enumerate() {
         copy(data, grid.head + word.first as usize * grid.bits, &mut out[words..], i * grid.bits, grid.bits);
     }
-
-    let mut plane = scratch.hierarchical.lend(n * form.size());
-    match form.shift() {
-        None => plane.iter_mut().zip(&numbers).for_each(|(p, i)| *p = *i as u8),
-        Some(shift) => {
-            let each = plane.as_chunks_mut::<2>().0.iter_mut().zip(&numbers);
-            each.for_each(|(p, i)| *p = ((*i << shift) as u16).to_le_bytes());
-        }
-    }
-    let element = Element { width: form.size() as u8 - 1, kind: Kind::Unsigned, head: 0 };
-    let done = node::encode_leaf(&plane, element, block.level, scratch, out);
-    scratch.hierarchical.give_back(plane);
-    done?;
-
-    let mut rest = scratch.hierarchical.lend(0);
-    rest.resize((escapes * grid.bits).div_ceil(8), 0);
-    let passed = numbers.iter().enumerate().filter(|w| *w.1 == book.len()).map(|w| w.0);
-    for (k, i) in passed.enumerate() {
-        copy(data, grid.head + i * grid.bits, &mut rest, k * grid.bits, grid.bits);
-    }
-    let done = pass_down(&rest, block, grid, scratch, out);
-    scratch.hierarchical.give_back(rest);
-    done?;
-    Ok(true)
 }
 
 /// Codes the words that are not in the codebook: as narrower words, or in a leaf.
