@@ -60,7 +60,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@mkdir -p fuzz/corpus/decode_never_panics && cp spec/vectors/*/*.mmh fuzz/corpus/decode_never_panics/
 	@mkdir -p fuzz/corpus/sources_never_panic && cp tests/data/model.* tests/data/*.pt tests/data/*.h5 fuzz/corpus/sources_never_panic/
-	@for target in decode_never_panics round_trip_is_exact tensor_payload_never_panics sources_never_panic; do \
+	@for target in decode_never_panics round_trip_is_exact payload_never_panics sources_never_panic; do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-timeout=10 -rss_limit_mb=2048 || exit 1; \
 	done

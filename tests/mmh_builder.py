@@ -13,13 +13,15 @@ before `to_bytes` puts them together:
     parts = tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=[Coded(lengths), PACKED])
     parts.q = 99
     build([tensor_frame(parts.to_bytes(), block)])
+
+A hierarchical payload is a node: `leaf`, or `records_parts` and `words_parts`, which are made and changed alike.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
@@ -29,7 +31,7 @@ from blake3 import blake3
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 
-STORE, PATTERN251, LZ4, ZSTD, TENSOR, DELTA, COPY = 0, 1, 2, 3, 5, 6, 7
+STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY = 0, 1, 2, 3, 4, 5, 6, 7
 
 # Name, number in the file, elements and bytes of a unit.
 DTYPES: dict[str, tuple[int, int, int]] = {
@@ -171,6 +173,10 @@ def zstd(payload: bytes, restored: bytes) -> Frame:
 
 def tensor_frame(payload: bytes, restored: bytes) -> Frame:
     return block(TENSOR, payload, restored)
+
+
+def hierarchical_frame(payload: bytes, restored: bytes) -> Frame:
+    return block(HIERARCHICAL, payload, restored)
 
 
 def copy(offset: int, raw: int) -> Frame:
@@ -836,3 +842,160 @@ def codeless_list(
     bits += "0" * (-len(bits) % 8)
     out += u8(r) + u8(len(kinds) - 1) + bytes(kinds)
     return out + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+
+# ---- Nodes of hierarchical payloads ----
+
+
+def leaf(data: bytes, codec: int = STORE, payload: bytes | None = None, size: int | None = None) -> bytes:
+    """A leaf for `data`: as it is, or as the payload of another codec."""
+    payload = data if payload is None else payload
+    return u8(0) + u8(codec) + varint(len(payload) if size is None else size) + payload
+
+
+def leaf_data(node: bytes) -> bytes:
+    """The payload of a leaf."""
+    at = 2
+    while node[at] >= 0x80:
+        at += 1
+    return node[at + 1 :]
+
+
+@dataclass
+class Part:
+    """Where bits of a field's values stand in a record."""
+
+    offset: int
+    span: int
+    bits: int = 8
+    shift: int = 0
+    repeats: int = 1
+
+    def to_bytes(self) -> bytes:
+        return u16(self.offset) + u16(self.span) + u8(self.bits) + u8(self.shift) + u8(self.repeats)
+
+    def bits_of(self, record: bytes, i: int) -> int:
+        u, r = divmod(i, self.span * self.repeats)
+        byte = record[self.offset + u * self.span + r % self.span]
+        return byte >> (self.shift + self.bits * (r // self.span)) & ((1 << self.bits) - 1)
+
+
+@dataclass
+class Field:
+    """A field of a record; `part_count` overrides the number of its parts."""
+
+    count: int
+    parts: list[Part]
+    part_count: int | None = None
+
+    def to_bytes(self) -> bytes:
+        count = len(self.parts) if self.part_count is None else self.part_count
+        return u16(self.count) + u8(count) + b"".join(part.to_bytes() for part in self.parts)
+
+    def values(self, records: bytes, size: int) -> bytes:
+        out = bytearray()
+        for start in range(0, len(records), size):
+            record = records[start : start + size]
+            for i in range(self.count):
+                value = width = 0
+                for part in self.parts:
+                    value |= part.bits_of(record, i) << width
+                    width += part.bits
+                out.append(value)
+        return bytes(out)
+
+
+def whole_bytes(offset: int, count: int) -> Field:
+    """A field that is a copy of neighbouring bytes."""
+    return Field(count, [Part(offset, count)])
+
+
+@dataclass
+class RecordsParts:
+    """A node of records. What may be a lie is a field; `field_count` is made right when None."""
+
+    size: int
+    fields: list[Field]
+    tail: bytes
+    values: list[bytes]
+    field_count: int | None = None
+
+    def to_bytes(self) -> bytes:
+        count = len(self.fields) if self.field_count is None else self.field_count
+        fields = b"".join(field.to_bytes() for field in self.fields)
+        return u8(1) + varint(self.size) + varint(count) + fields + self.tail + b"".join(self.values)
+
+
+def records_parts(block: bytes, size: int, fields: list[Field]) -> RecordsParts:
+    """Records of which each field's values are a leaf, as they are."""
+    end = len(block) // size * size
+    values = [field.values(block[:end], size) for field in fields]
+    return RecordsParts(size, fields, block[end:], [leaf(value) for value in values])
+
+
+@dataclass
+class WordsParts:
+    """A node of words. What is None is made right; without words that are passed down `below` is empty."""
+
+    bits: int
+    head: int
+    codebook: list[int]
+    first: bytes
+    last: bytes
+    numbers: bytes
+    below: bytes
+    known: int | None = None
+    flags: int | None = None
+    book: bytes | None = None
+
+    def to_bytes(self) -> bytes:
+        known = len(self.codebook) if self.known is None else self.known
+        flags = int(self.below != b"") if self.flags is None else self.flags
+        book = self.book_bytes() if self.book is None else self.book
+        fixed = u8(2) + varint(self.bits) + varint(self.head) + varint(known) + u8(flags)
+        return fixed + self.first + self.last + book + self.numbers + self.below
+
+    def book_bytes(self) -> bytes:
+        return bit_string(self.codebook, self.bits)
+
+
+def words_parts(
+    block: bytes,
+    bits: int,
+    codebook: list[int],
+    head: int = 0,
+    below: Callable[[bytes], bytes] = leaf,
+) -> WordsParts:
+    """Words of `block`; those that are not in the codebook are made a node by `below`."""
+    count = (8 * len(block) - head) // bits
+    end = head + count * bits
+    words = read_bit_string(block, bits, count, head)
+    place = {word: number for number, word in reversed(list(enumerate(codebook)))}
+    numbers = [place.get(word, len(codebook)) for word in words]
+    passed = [word for word in words if word not in place]
+    limit = len(codebook) + (passed != [])
+    if limit <= 256:
+        plane = bytes(numbers)
+    else:
+        shift = 16 - (limit - 1).bit_length()
+        plane = b"".join(u16(number << shift) for number in numbers)
+    return WordsParts(
+        bits=bits,
+        head=head,
+        codebook=codebook,
+        first=bit_string(read_bit_string(block, head, 1), head),
+        last=bit_string(read_bit_string(block, 8 * len(block) - end, 1, end), 8 * len(block) - end),
+        numbers=leaf(plane),
+        below=below(bit_string(passed, bits)) if passed else b"",
+    )
+
+
+def read_bit_string(data: bytes, bits: int, count: int, at: int = 0) -> list[int]:
+    """`count` numbers of `bits` bits from bit `at` on."""
+    whole = int.from_bytes(data, "little")
+    return [whole >> at + i * bits & ((1 << bits) - 1) for i in range(count)]
+
+
+def bit_string(words: Sequence[int], bits: int) -> bytes:
+    whole = sum(word << i * bits for i, word in enumerate(words))
+    return whole.to_bytes((len(words) * bits + 7) // 8, "little")

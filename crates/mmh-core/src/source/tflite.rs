@@ -15,7 +15,7 @@ const MAX_NAME: u32 = 1 << 12;
 /// The most axes that are read.
 const MAX_AXES: u32 = 64;
 /// Tensors, and subgraphs, that are looked at: more than any model has.
-const MAX_TENSORS: usize = 1 << 20;
+const MAX_TENSORS: usize = 1 << 17;
 
 /// Fields of the tables, by their numbers.
 const MODEL_SUBGRAPHS: u64 = 2;
@@ -36,10 +36,10 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
     }
     let file = File(input);
     let model = file.follow(0)?;
-    let buffers = file.vector(model, MODEL_BUFFERS)?;
+    let buffers = file.offsets(model, MODEL_BUFFERS)?;
     let (mut found, mut taken, mut names) = (Vec::new(), HashSet::new(), MAX_NAMES);
-    let subgraphs = file.vector(model, MODEL_SUBGRAPHS)?.elements().take(MAX_TENSORS);
-    let tensors = subgraphs.filter_map(|at| file.vector(file.follow(at)?, SUBGRAPH_TENSORS));
+    let subgraphs = file.offsets(model, MODEL_SUBGRAPHS)?.elements().take(MAX_TENSORS);
+    let tensors = subgraphs.filter_map(|at| file.offsets(file.follow(at)?, SUBGRAPH_TENSORS));
     // Vectors may overlap, so that a small file has any number of them.
     for at in tensors.flat_map(|tensors| tensors.elements()).take(MAX_TENSORS) {
         let Some(tensor) = file.tensor(at, &buffers, &mut taken) else { continue };
@@ -103,6 +103,13 @@ impl File<'_> {
         let start = at.checked_add(4)?;
         start.checked_add(u64::from(count) * 4)?;
         Some(Vector { start, count })
+    }
+
+    /// A vector of offsets, as much of it as there is.
+    fn offsets(&self, table: u64, number: u64) -> Option<Vector> {
+        let Vector { start, count } = self.vector(table, number)?;
+        let there = self.0.bytes.len().checked_sub(start)? / 4;
+        Some(Vector { start, count: u32::try_from(there).map_or(count, |there| count.min(there)) })
     }
 
     /// The tensor that the offset at `at` leads to, unless it is empty or its buffer is another tensor's.

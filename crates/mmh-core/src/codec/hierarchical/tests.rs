@@ -185,6 +185,8 @@ fn lies_are_refused() {
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");
     refuses(&with(0, &[node::WORDS, 16, 0, 5, 1]), 8, "expected 1 to 4, found 5");
     refuses(&with(0, &[node::WORDS, 16, 0, 2, 2]), 8, "reserved bits");
+    // There are 16 words of 4 bits.
+    refuses(&payload(&[&[node::WORDS, 4, 0, 17, 0], &[0; 30]]), 64, "expected 1 to 16, found 17");
     refuses(&with(0, &[node::WORDS, 16, 0, 2, 0]), 8, "a number that no word has");
     refuses(&with(2, &[node::LEAF, codec::store::ID, 4, 0, 1, 3, 0]), 8, "a number that no word has");
     refuses(&with(2, &[node::LEAF, codec::store::ID, 4, 0, 1, 1, 0]), 8, "whether words are passed down");

@@ -442,6 +442,17 @@ impl Form {
     fn shift(&self) -> Option<u32> {
         (self.size() == 2).then(|| (self.numbers() as u32 - 1).leading_zeros() - 16)
     }
+
+    /// Calls `f` with the position of each word that is not in the codebook. A list of them would take more memory than the words.
+    fn each_escape(&self, plane: &[u8], mut f: impl FnMut(usize)) {
+        if self.size() == 1 {
+            let known = self.known as u8;
+            plane.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
+        } else {
+            let known = (self.known as u16).to_le_bytes();
+            plane.as_chunks::<2>().0.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
+        }
+    }
 }
 
 /// Appends bits as whole bytes.
@@ -468,7 +479,9 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
         .ok_or_else(|| bad("the first word begins too late"))?;
     let grid = Grid { bits, head: head as usize };
     let n = grid.count(out.len());
-    let known = number(from, MOST.min(n) as u64, "words of a codebook")?;
+    // There are no more words of so many bits: it bounds the memory that numbers take.
+    let most_known = MOST.min(n).min(1 << bits.min(16));
+    let known = number(from, most_known as u64, "words of a codebook")?;
     let escapes = match byte(from)? {
         flag @ (0 | 1) => flag == 1,
         flag => return Err(bad(format_args!("reserved bits of the flags {flag:#x}"))),
@@ -486,14 +499,13 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
     let mut rest = scratch.hierarchical.lend(0);
     let mut restore = || {
         node::decode(from, &mut plane, Kinds::leaf(), scratch)?;
-        let escaped = prepare(&form, &mut plane)?;
-        if form.escapes == escaped.is_empty() {
+        let escapes = prepare(&form, &mut plane)?;
+        if form.escapes == (escapes == 0) {
             return Err(bad("the flags do not say whether words are passed down"));
         }
-        rest.resize((escaped.len() * bits).div_ceil(8), 0);
+        rest.resize((escapes * bits).div_ceil(8), 0);
         node::decode(from, &mut rest, Kinds::words(bits / 2), scratch)?;
-        if !(escaped.len() * bits).is_multiple_of(8)
-            && rest.last().is_some_and(|b| b >> (escaped.len() * bits % 8) != 0)
+        if !(escapes * bits).is_multiple_of(8) && rest.last().is_some_and(|b| b >> (escapes * bits % 8) != 0)
         {
             return Err(bad("unused bits are set"));
         }
@@ -501,8 +513,12 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
         copy(first, 0, out, 0, grid.head);
         copy(last, 0, out, end, 8 * out.len() - end);
         expand(book, bits, &plane, form.size() == 2, out, grid.head);
-        for (k, i) in escaped.iter().enumerate() {
-            copy(&rest, k * bits, out, grid.head + *i as usize * bits, bits);
+        if escapes > 0 {
+            let mut k = 0;
+            form.each_escape(&plane, |i| {
+                copy(&rest, k * bits, out, grid.head + i * bits, bits);
+                k += 1;
+            });
         }
         Ok(())
     };
@@ -512,27 +528,17 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
     done
 }
 
-/// Shifts wide numbers down; gives the positions of words that are not in the codebook.
-fn prepare(form: &Form, plane: &mut [u8]) -> Result<Vec<u32>> {
+/// Shifts wide numbers down; gives how many words are not in the codebook.
+fn prepare(form: &Form, plane: &mut [u8]) -> Result<usize> {
     let highest = form.numbers() - 1;
-    let mut escaped = Vec::new();
     let mut all_low = true;
     match form.shift() {
-        None => {
-            all_low = plane.iter().all(|p| *p as usize <= highest);
-            if form.escapes {
-                let each = plane.iter().enumerate().filter(|p| *p.1 as usize == form.known);
-                escaped.extend(each.map(|p| p.0 as u32));
-            }
-        }
+        None => all_low = plane.iter().all(|p| *p as usize <= highest),
         Some(shift) => {
-            for (i, p) in plane.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            for p in plane.as_chunks_mut::<2>().0 {
                 let number = u16::from_le_bytes(*p);
                 let low = number >> shift;
                 all_low &= low as usize <= highest && low << shift == number;
-                if low as usize == form.known {
-                    escaped.push(i as u32);
-                }
                 *p = low.to_le_bytes();
             }
         }
@@ -540,5 +546,9 @@ fn prepare(form: &Form, plane: &mut [u8]) -> Result<Vec<u32>> {
     if !all_low {
         return Err(bad("a number that no word has"));
     }
-    Ok(escaped)
+    let mut escapes = 0;
+    if form.escapes {
+        form.each_escape(plane, |_| escapes += 1);
+    }
+    Ok(escapes)
 }

@@ -129,3 +129,14 @@ fn files_that_fail_to_be_read_are_opaque_from_there_on() {
         }
     }
 }
+
+/// Found by fuzzing: a vector of a flatbuffer that said that it had billions of offsets.
+#[test]
+fn counts_that_lie_take_no_time() {
+    let model = include_bytes!("../../../../../tests/data/model.tflite");
+    for at in (0..model.as_slice().len()).step_by(4) {
+        let mut bytes = model.to_vec();
+        bytes[at..at + 4].fill(255);
+        find_checked(&bytes);
+    }
+}
