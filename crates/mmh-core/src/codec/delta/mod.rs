@@ -82,7 +82,8 @@ impl Codec for Delta {
     }
 
     fn decode(&self, _: &[u8], _: &mut [u8], _: &mut super::Scratch) -> Result<()> {
-        Err(Error::Invalid("a block is stored as a difference from a base, which was not given".into()))
+        // Whoever reads a file has seen to it that there is a base: this is a payload within that of another codec.
+        Err(bad("a difference from a base where there can be none".into()))
     }
 
     fn decode_with(
