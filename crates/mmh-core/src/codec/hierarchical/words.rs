@@ -413,8 +413,14 @@ fn pass_down(
     };
     if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
         let start = out.len();
-        let inner =
-            Block { data: rest, declared: None, element: Some(element), level: block.level, split: None };
+        let inner = Block {
+            data: rest,
+            declared: None,
+            element: Some(element),
+            level: block.level,
+            split: None,
+            base: None,
+        };
         if encode(&inner, &found, scratch, out)? && out.len() - start < rest.len() {
             return Ok(());
         }
