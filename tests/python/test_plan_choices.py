@@ -22,6 +22,7 @@ WORSE = {
     (6000, "position ids in rows"): 0.6,
     (6000, "one-hot"): 0.6,
     (6000, "int8 weights, narrow"): 0.1,
+    (6000, "mask of one in a hundred"): 1.0,
     (60_000, "repeated rows"): 0.08,
     (60_000, "rows of a few"): 0.15,
     (60_000, "embeddings with zero rows"): 0.03,
