@@ -14,7 +14,8 @@ from mmh_rs import _core
 
 Rng = np.random.Generator
 Array = np.ndarray[Any, Any]
-CODECS = [codec for codec in _core.CODECS if codec != "auto"]
+# `delta` needs a base.
+CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta")]
 
 
 @dataclass(frozen=True)
