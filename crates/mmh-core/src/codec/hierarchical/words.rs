@@ -411,8 +411,9 @@ fn pass_down(
         Some(element) => Element { head: 0, ..element },
         None => Element { width: 0, kind: Kind::Unsigned, head: 0 },
     };
+    let start = out.len();
+    node::encode_leaf(rest, element, block.level, scratch, out)?;
     if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
-        let start = out.len();
         let inner = Block {
             data: rest,
             declared: None,
@@ -421,12 +422,17 @@ fn pass_down(
             split: None,
             base: None,
         };
-        if encode(&inner, &found, scratch, out)? && out.len() - start < rest.len() {
-            return Ok(());
+        // The estimate does not know what the leaf makes of the elements, so both are made.
+        let mut words = scratch.hierarchical.lend(0);
+        let done = encode(&inner, &found, scratch, &mut words);
+        if matches!(done, Ok(true)) && words.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&words);
         }
-        out.truncate(start);
+        scratch.hierarchical.give_back(words);
+        done?;
     }
-    node::encode_leaf(rest, element, block.level, scratch, out)
+    Ok(())
 }
 
 /// How numbers are written.
