@@ -10,6 +10,7 @@
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
+//!     ├ rans        symbols ⇄ streams of words that 16 lanes share
 //!     ▼ modelled    symbols ⇄ words, with the probabilities of a context
 //!   streams and planes
 //! ```
@@ -33,6 +34,7 @@ pub mod memory;
 pub mod modelled;
 pub mod period;
 pub mod planes;
+pub mod rans;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 pub mod zeros;

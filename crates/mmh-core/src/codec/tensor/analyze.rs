@@ -1,7 +1,8 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
-use super::{Element, GROUP, Scratch, entropy, lend};
+use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
+use crate::codec::symbols::{self, entropy};
 use crate::dtype::Kind;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::{histogram, planes, zeros};
@@ -54,7 +55,7 @@ const PIECES: usize = 8;
 
 /// Where they are, as ranges of elements.
 fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    super::sample::pieces(n, (n / PIECES).max(PIECE), PIECE)
+    symbols::pieces(n, (n / PIECES).max(PIECE), PIECE)
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.

@@ -61,13 +61,16 @@ pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
 }
 
-/// Bits of all counts when values are coded by these frequencies in 256ths, those without one at `exception` bits each.
-pub fn cost(counts: &[u32; 256], of: &[u8; 256], exception: u64) -> u64 {
-    let each = |(&c, &n): (&u32, &u8)| {
-        let bits = if n == 0 { exception << SCALE } else { (8 << SCALE) - log2(n as u32) };
+/// Bits of all counts when values have these frequencies, which add up to 2 to `total`; those without one at `exception` bits each.
+pub fn cost(counts: &[u32; 256], total: u32, frequency: impl Fn(usize) -> u32, exception: u64) -> u64 {
+    let each = |(s, &c): (usize, &u32)| {
+        let bits = match frequency(s) {
+            0 => exception << SCALE,
+            f => ((total as u64) << SCALE) - log2(f),
+        };
         c as u64 * bits
     };
-    counts.iter().zip(of).map(each).sum::<u64>() >> SCALE
+    counts.iter().enumerate().filter(|c| *c.1 > 0).map(each).sum::<u64>() >> SCALE
 }
 
 #[cfg(test)]

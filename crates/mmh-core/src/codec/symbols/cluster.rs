@@ -1,18 +1,9 @@
 //! Which groups of symbols are alike enough to share a code.
 
-use super::entropy;
+use super::{entropy, sum};
 
 /// Rounds of the search: the third changes next to nothing.
 const ROUNDS: usize = 3;
-
-/// All counts together.
-pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
-    let mut total = [0u32; 256];
-    for group in groups {
-        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
-    }
-    total
-}
 
 /// A cluster for each group, from 0 on without a gap, at most `offered`: Lloyd's algorithm with the bits that a group takes in the code of a
 /// cluster for a distance. Begins with groups that are alike in the mean of their symbols.
