@@ -1,8 +1,9 @@
 //! One stream of words for 16 lanes, a lane at a time: what the vector versions have to agree with, and what takes the rows at the ends.
 
 use crate::rans::{
-    CARRIED, Encoder, LANES, LOWEST, PROBABILITY_BITS, RECIPROCAL_BITS, STATES, TOTAL, Table, coded,
+    CARRIED, Encoder, Entry, LANES, LOWEST, PROBABILITY_BITS, RECIPROCAL_BITS, STATES, TOTAL, Table, coded,
 };
+use std::hint::select_unpredictable;
 
 /// A stream that is being read.
 pub struct Reader {
@@ -42,7 +43,7 @@ impl Reader {
                     let word = u16::from_le_bytes(near[at.wrapping_sub(1) & (LANES - 1)]) as u32;
                     let takes = state < LOWEST;
                     at = at.wrapping_sub(takes as usize);
-                    states[l] = if takes { state << 16 | word } else { state };
+                    states[l] = select_unpredictable(takes, state << 16 | word, state);
                 }
             }
             // Past the first word `at` has gone below zero.
@@ -124,30 +125,22 @@ impl Writer {
         w
     }
 
-    /// Writes a row.
+    /// Writes a row that may have fewer than 16 symbols.
     #[inline(always)]
     fn row(&mut self, table: &Encoder, row: &[u8], first: u32, misses: &mut Vec<u32>, out: &mut [u8]) {
-        let Some(out) = out.get_mut(self.at..).and_then(|o| o.first_chunk_mut::<{ 2 * LANES }>()) else {
-            return;
-        };
-        let mut given = 0;
         let mut missing = 0;
         for (state, symbol) in self.states.iter_mut().zip(row) {
             let entry = &table.entries[*symbol as usize];
-            missing |= table.bytes[1][*symbol as usize];
-            let x = *state;
-            // Whether a word is due is not to be foreseen, so there is no branch: one that is not due is overwritten by the next.
-            out.as_chunks_mut::<2>().0[given & (LANES - 1)] = (x as u16).to_le_bytes();
-            let due = x >> (32 - PROBABILITY_BITS) >= entry.frequency;
-            given += due as usize;
-            let x = if due { x >> 16 } else { x };
-            let quotient = ((x as u64 * entry.reciprocal) >> RECIPROCAL_BITS) as u32;
-            // q · 2^12 + (x − q · f) + start
-            *state = x.wrapping_add(entry.start).wrapping_add(quotient.wrapping_mul(TOTAL - entry.frequency));
+            missing |= entry.missing;
+            if let Some(word) = out.get_mut(self.at..).and_then(|o| o.first_chunk_mut()) {
+                *word = (*state as u16).to_le_bytes();
+            }
+            let due;
+            (*state, due) = put(entry, *state);
+            self.at += 2 * due;
         }
-        self.at += 2 * given;
-        if missing & crate::rans::MISSING != 0 {
-            misses.extend((first..).zip(row).filter(|(_, s)| table.misses(**s)).map(|(at, _)| at));
+        if missing != 0 {
+            find_missing(table, row, first, misses);
         }
     }
 
@@ -161,9 +154,31 @@ impl Writer {
         misses: &mut Vec<u32>,
         out: &mut [u8],
     ) {
+        let mut states = self.states;
         for (r, row) in rows.iter().enumerate().rev() {
-            self.row(table, row, first + (r * LANES) as u32, misses, out);
+            let Some(out) = out.get_mut(self.at..).and_then(|o| o.first_chunk_mut::<{ 2 * LANES }>()) else {
+                return;
+            };
+            let words = out.as_chunks_mut::<2>().0;
+            let (mut given, mut missing) = (0, 0);
+            // Short loops, that they be unrolled.
+            for half in 0..2 {
+                for l in half * LANES / 2..(half + 1) * LANES / 2 {
+                    let entry = &table.entries[row[l] as usize];
+                    missing |= entry.missing;
+                    // A word that is not due is overwritten by the next.
+                    words[given & (LANES - 1)] = (states[l] as u16).to_le_bytes();
+                    let due;
+                    (states[l], due) = put(entry, states[l]);
+                    given += due;
+                }
+            }
+            self.at += 2 * given;
+            if missing != 0 {
+                find_missing(table, row, first + (r * LANES) as u32, misses);
+            }
         }
+        self.states = states;
     }
 
     /// Writes the states; gives the size of the stream.
@@ -174,6 +189,24 @@ impl Writer {
         }
         self.at + STATES
     }
+}
+
+/// The state after a symbol, and the number of words that it gives up before, which is not to be foreseen: so there is no branch on it.
+#[inline(always)]
+fn put(entry: &Entry, state: u32) -> (u32, usize) {
+    let due = state >> (32 - PROBABILITY_BITS) >= entry.frequency as u32;
+    let x = select_unpredictable(due, state >> 16, state);
+    let quotient = ((x as u64 * entry.reciprocal) >> RECIPROCAL_BITS) as u32;
+    // q · 2^12 + (x − q · f) + start
+    let x = x.wrapping_add(entry.start as u32).wrapping_add(quotient.wrapping_mul(entry.others as u32));
+    (x, due as usize)
+}
+
+/// Appends the positions of the symbols of some rows that have no frequency; `first` is the first one's.
+#[cold]
+pub fn find_missing(table: &Encoder, rows: &[u8], first: u32, misses: &mut Vec<u32>) {
+    let missing = |symbol: u8| table.entries[symbol as usize].missing != 0;
+    misses.extend((first..).zip(rows).filter(|(_, s)| missing(**s)).map(|(at, _)| at));
 }
 
 /// `out` has [`crate::rans::room`] for the stream; gives its size.

@@ -44,6 +44,16 @@ pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
 
 /// The same on the given instruction set.
 pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::rans_avx512::decode(groups) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: as above.
+        return unsafe { crate::x86_64::rans_avx2::decode(groups) };
+    }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::rans::decode(&g.table.table, g.stream, g.out))
 }

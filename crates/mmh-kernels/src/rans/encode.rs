@@ -1,6 +1,6 @@
 //! Symbols to streams.
 
-use super::{Frequencies, PROBABILITY_BITS};
+use super::{Frequencies, PROBABILITY_BITS, TOTAL};
 use crate::cpu::Simd;
 use crate::generic;
 use crate::lanes::Work;
@@ -10,9 +10,13 @@ use crate::lanes::Work;
 pub(crate) struct Entry {
     /// 2^44 over the frequency, rounded up: a state below 2^20 times the frequency, multiplied by it, gives the exact quotient.
     pub(crate) reciprocal: u64,
-    pub(crate) frequency: u32,
+    pub(crate) frequency: u16,
+    /// What the frequency lacks of 4096.
+    pub(crate) others: u16,
     /// The first slot of the symbol.
-    pub(crate) start: u32,
+    pub(crate) start: u16,
+    /// Whether these are of another symbol, because this one has no frequency.
+    pub(crate) missing: u16,
 }
 
 /// What the encoder looks up, by symbol. Those without a frequency have the entry of the most frequent one.
@@ -34,29 +38,21 @@ impl Encoder {
         let mut entries = [Entry::default(); 256];
         let mut start = 0;
         for (symbol, entry) in entries.iter_mut().enumerate() {
-            let frequency = frequencies.of(symbol as u8) as u32;
+            let frequency = frequencies.of(symbol as u8);
             let reciprocal = (1u64 << RECIPROCAL_BITS).div_ceil(frequency.max(1) as u64);
-            *entry = Entry { reciprocal, frequency, start };
+            *entry = Entry { reciprocal, frequency, others: TOTAL as u16 - frequency, start, missing: 0 };
             start += frequency;
         }
         let stand_in = entries.iter().copied().max_by_key(|e| e.frequency).unwrap_or_default();
         let mut bytes = [[0; 256]; 4];
         for (symbol, entry) in entries.iter_mut().enumerate() {
             let missing = entry.frequency == 0;
-            *entry = if missing { stand_in } else { *entry };
-            let parts = [entry.frequency.to_le_bytes(), entry.start.to_le_bytes()];
-            bytes[0][symbol] = parts[0][0];
-            bytes[1][symbol] = parts[0][1] | if missing { MISSING } else { 0 };
-            bytes[2][symbol] = parts[1][0];
-            bytes[3][symbol] = parts[1][1];
+            *entry = if missing { Entry { missing: 1, ..stand_in } } else { *entry };
+            let ([f, high_f], [s, high_s]) = (entry.frequency.to_le_bytes(), entry.start.to_le_bytes());
+            let marked = high_f | if missing { MISSING } else { 0 };
+            bytes.iter_mut().zip([f, marked, s, high_s]).for_each(|(table, byte)| table[symbol] = byte);
         }
         Encoder { entries, bytes }
-    }
-
-    /// Whether the symbol has no frequency.
-    #[inline(always)]
-    pub(crate) fn misses(&self, symbol: u8) -> bool {
-        self.bytes[1][symbol as usize] & MISSING != 0
     }
 }
 
@@ -88,6 +84,14 @@ pub fn encode_on<'w>(
         }
     }
     let [one, other] = &mut work.streams;
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        let sizes = unsafe {
+            crate::x86_64::rans_avx512::encode(table, groups, first, misses, [&mut *one, &mut *other])
+        };
+        return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
     let _ = simd;
     let a = generic::rans::encode(table, groups[0], first[0], misses, one);
     let b = generic::rans::encode(table, groups[1], first[1], misses, other);
