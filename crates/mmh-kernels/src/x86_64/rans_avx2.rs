@@ -99,8 +99,9 @@ macro_rules! side_by_side {
             $(
                 let states = readers[$i].states.as_ptr();
                 // SAFETY: there are 16 states of 32 bits.
-                let (mut $x, mut $y) =
-                    unsafe { (_mm256_loadu_si256(states.cast()), _mm256_loadu_si256(states.add(8).cast())) };
+                let mut $x = unsafe { _mm256_loadu_si256(states.cast()) };
+                // SAFETY: as above.
+                let mut $y = unsafe { _mm256_loadu_si256(states.add(8).cast()) };
                 // SAFETY: `left` is within the stream.
                 let mut $p = unsafe { groups[$i].stream.as_ptr().add(2 * readers[$i].left) };
                 let $t: &Table = &groups[$i].table.table;

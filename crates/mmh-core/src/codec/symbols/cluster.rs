@@ -23,10 +23,8 @@ pub fn cluster(groups: &[[u32; 256]], offered: usize) -> Vec<u8> {
         let lengths: Vec<[u32; 256]> = (0..offered as u8)
             .map(|c| entropy::lengths(&sum(groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| g.0))))
             .collect();
-        let bits = |group: &[u32; 256], lengths: &[u32; 256]| -> u64 {
-            group.iter().zip(lengths).map(|(c, l)| *c as u64 * *l as u64).sum()
-        };
-        let nearest = |group| (0..offered).min_by_key(|c| bits(group, &lengths[*c])).unwrap_or(0);
+        let cost = |group, c: usize| entropy::cost(group, &lengths[c]);
+        let nearest = |group| (0..offered).min_by_key(|c| cost(group, *c)).unwrap_or(0);
         chosen = groups.iter().map(|g| nearest(g) as u8).collect();
     }
     let used: Vec<u8> = (0..offered as u8).filter(|c| chosen.contains(c)).collect();

@@ -1,7 +1,7 @@
 //! What a code can do, and the codes of a plane: each group has one of them.
 
 use super::cluster::cluster;
-use super::{GROUP, bad, pieces};
+use super::{GROUP, bad, entropy, pieces};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::histogram;
@@ -38,8 +38,8 @@ pub trait Code: Clone + PartialEq {
 
     /// The one that suits counts; `None` where too few values occur.
     fn for_counts(counts: &[u32; 256]) -> Option<Self>;
-    /// What it makes of symbols that occur so often, in bits, those without a code counted as they are stored.
-    fn bits(&self, counts: &[u32; 256]) -> u64;
+    /// What it makes of each symbol, in units of 2^-16 bits, those without a code counted as they are stored.
+    fn lengths(&self) -> [u32; 256];
     /// Whether it has a code for the symbol.
     fn has(&self, symbol: u8) -> bool;
     /// Appends it.
@@ -92,8 +92,9 @@ impl<C: Code> Codes<C> {
             let all = used.map(|c| C::for_counts(&those(c))).collect::<Option<Vec<_>>>();
             // A cluster of one value alone may have no code.
             let Some(all) = all.filter(|all| all.len() > 1) else { return Some(one) };
-            let costs: Vec<Vec<u64>> =
-                groups.iter().map(|group| all.iter().map(|code| code.bits(group)).collect()).collect();
+            let lengths: Vec<[u32; 256]> = all.iter().map(C::lengths).collect();
+            let cost = |group| lengths.iter().map(|l| entropy::cost(group, l)).collect::<Vec<u64>>();
+            let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
             let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
             of = costs.iter().map(nearest).collect();
             if C::PAIRS {
@@ -109,12 +110,18 @@ impl<C: Code> Codes<C> {
     pub fn bits(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
         let mut head = Vec::new();
         self.write(&mut head);
-        self.symbol_bits(groups, one_of) + 8 * head.len() as u64
+        // A code suits the sample that it was made from better than it suits what is coded: by half a nat for each value in the sample, and it
+        // falls short of the best one for the rest by as much.
+        let values: usize = self.all.iter().map(|code| (0..=255).filter(|s| code.has(*s)).count()).sum();
+        let flattered = (values * (one_of - 1)) as u64 * 144 / 100;
+        self.symbol_bits(groups, one_of) + 8 * head.len() as u64 + flattered
     }
 
-    /// The same without themselves.
+    /// The same of the symbols alone, as if the sample were all.
     pub fn symbol_bits(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
-        groups.iter().enumerate().map(|(g, counts)| self.of(g).bits(counts)).sum::<u64>() * one_of as u64
+        let lengths: Vec<[u32; 256]> = self.all.iter().map(C::lengths).collect();
+        let cost = |(g, counts)| entropy::cost(counts, &lengths[self.chosen(g)]);
+        groups.iter().enumerate().map(cost).sum::<u64>() * one_of as u64
     }
 
     /// Which of them a group has.

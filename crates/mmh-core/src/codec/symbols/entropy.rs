@@ -61,16 +61,18 @@ pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
 }
 
-/// Bits of all counts when values have these frequencies, which add up to 2 to `total`; those without one at `exception` bits each.
-pub fn cost(counts: &[u32; 256], total: u32, frequency: impl Fn(usize) -> u32, exception: u64) -> u64 {
-    let each = |(s, &c): (usize, &u32)| {
-        let bits = match frequency(s) {
-            0 => exception << SCALE,
-            f => ((total as u64) << SCALE) - log2(f),
-        };
-        c as u64 * bits
-    };
-    counts.iter().enumerate().filter(|c| *c.1 > 0).map(each).sum::<u64>() >> SCALE
+/// What each value takes, in units of 2^-16 bits, when it has one of these frequencies, which add up to 2 to `total`; one without takes
+/// `exception` bits.
+pub fn lengths_of(total: u32, frequency: impl Fn(u8) -> u32, exception: u32) -> [u32; 256] {
+    std::array::from_fn(|s| match frequency(s as u8) {
+        0 => exception << SCALE,
+        f => (total << SCALE) - log2(f) as u32,
+    })
+}
+
+/// Bits of all counts when values take so much each, in units of 2^-16.
+pub fn cost(counts: &[u32; 256], lengths: &[u32; 256]) -> u64 {
+    counts.iter().zip(lengths).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>() >> SCALE
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ impl Code for Frequencies {
         Frequencies::for_counts(counts, CODELESS_BITS)
     }
 
-    fn bits(&self, counts: &[u32; 256]) -> u64 {
-        entropy::cost(counts, 8, |s| self.of()[s] as u32, CODELESS_BITS)
+    fn lengths(&self) -> [u32; 256] {
+        entropy::lengths_of(8, |s| self.of()[s as usize] as u32, CODELESS_BITS as u32)
     }
 
     fn has(&self, symbol: u8) -> bool {

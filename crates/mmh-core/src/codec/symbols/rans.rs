@@ -62,8 +62,8 @@ impl Code for Table {
         Table::new(first as u8, weights[first..=last].to_vec())
     }
 
-    fn bits(&self, counts: &[u32; 256]) -> u64 {
-        entropy::cost(counts, rans::PROBABILITY_BITS, |s| self.frequencies.of(s as u8) as u32, CODELESS_BITS)
+    fn lengths(&self) -> [u32; 256] {
+        entropy::lengths_of(rans::PROBABILITY_BITS, |s| self.frequencies.of(s) as u32, CODELESS_BITS as u32)
     }
 
     fn has(&self, symbol: u8) -> bool {

@@ -23,8 +23,9 @@ const CHOOSES: u8 = 4;
 /// Of how many symbols one is looked at, at levels that are faster and at others.
 const ONE_OF: [usize; 2] = [16, 4];
 
-/// Codes that groups are offered, of 256 states and of exact frequencies.
-const OFFERED: [usize; 2] = [4, 8];
+/// Codes that groups are offered; more where the symbols are nearly all of the block.
+const OFFERED: usize = 4;
+const OFFERED_BYTES: usize = 8;
 
 /// Fewer symbols are not worth the states that exact frequencies begin with.
 const MANY_EXACT: usize = GROUP / 2;
@@ -44,13 +45,14 @@ pub fn choose(symbols: &[u8], spec: &FieldSpec, level: Level) -> Option<Mode> {
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;
     let exact = if chooses && symbols.len() >= MANY_EXACT {
-        Codes::<Table>::choose(&groups, one_of, OFFERED[1].min(groups.len()))
+        let offered = if spec.width == 0 { OFFERED_BYTES } else { OFFERED };
+        Codes::<Table>::choose(&groups, one_of, offered.min(groups.len()))
     } else {
         None
     };
     let exact = exact.map(|codes| (codes.bits(&groups, one_of), codes)).filter(|e| pays(e.0));
-    let small = if level.get() <= SLOWEST {
-        let offered = if chooses { OFFERED[0].min(groups.len() / 2) } else { 1 };
+    let small = if level.get() <= SLOWEST && (exact.is_none() || is_joined(spec)) {
+        let offered = if chooses { OFFERED.min(groups.len() / 2) } else { 1 };
         Codes::<Frequencies>::choose(&groups, one_of, offered)
     } else {
         None
@@ -58,25 +60,30 @@ pub fn choose(symbols: &[u8], spec: &FieldSpec, level: Level) -> Option<Mode> {
     let small = small.map(|codes| (codes.bits(&groups, one_of), codes)).filter(|s| pays(s.0));
     match (small, exact) {
         (Some((_, codes)), None) => {
-            // A prefix code costs some hundredths of a bit more than the entropy, and takes longer to decode.
             let ideal = entropy::bits(total.iter().copied()) * one_of as u64;
             let bits = codes.symbol_bits(&groups, one_of);
-            (bits <= ideal + elements * worth(spec, PREFIX) / 100).then_some(Mode::Lanes(codes))
+            // Elements of one byte are all symbol: for them a hundredth of a bit is more than speed is worth.
+            let worth = if spec.width == 0 { 1 } else { PREFIX };
+            (bits <= ideal + elements * worth / 100).then_some(Mode::Lanes(codes))
         }
-        (Some((bits, codes)), Some((best, _))) if bits <= best + elements * worth(spec, EXACT) / 100 => {
+        (Some((bits, codes)), Some((best, _))) if bits <= best + elements * EXACT / 100 => {
             Some(Mode::Lanes(codes))
         }
         (_, exact) => exact.map(|(_, codes)| Mode::Exact(codes)),
     }
 }
 
-/// What the speed of 256 states is worth, in hundredths of a bit a symbol, where others would be prefix codes or exact frequencies.
+/// What the speed of 256 states is worth, in hundredths of a bit a symbol, where others would be a prefix code, which costs some hundredths
+/// more than the entropy and takes longer to decode.
 const PREFIX: u64 = 8;
-const EXACT: u64 = 3;
 
-/// The same for elements of this kind. Those of one byte are all symbol: for them a hundredth of a bit is more than speed is worth.
-fn worth(spec: &FieldSpec, hundredths: u64) -> u64 {
-    if spec.width == 0 { 1 } else { hundredths }
+/// The same where others would be exact frequencies, and elements are put together while symbols are decoded. Elsewhere it is worth less than
+/// 256 states always cost.
+const EXACT: u64 = 8;
+
+/// Whether elements can be put together while their symbols are decoded.
+fn is_joined(spec: &FieldSpec) -> bool {
+    *spec == BF16 || spec.width == 1 && spec.rest_bits() == 7
 }
 
 /// Takes the streams off the groups, which keep their planes.
