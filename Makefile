@@ -38,7 +38,8 @@ test-python: build
 
 test-torch: build $(TORCH)/.installed ## the tests that need PyTorch, in an environment of their own (a large download)
 	$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
-	$(TORCH)/bin/python -m pytest tests/python/test_torch.py tests/python/test_examples.py tests/python/test_safe_open.py
+	$(TORCH)/bin/python -m pytest tests/python/test_torch.py tests/python/test_examples.py tests/python/test_safe_open.py \
+		tests/python/test_sources.py
 
 lint: $(VENV)/.installed ## formatting, clippy, ruff, mypy
 	cargo fmt --all --check
@@ -58,7 +59,8 @@ bench: build $(TORCH)/.bench ## mmh bench on real weights (fetches 1.1 GB once; 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@mkdir -p fuzz/corpus/decode_never_panics && cp spec/vectors/*/*.mmh fuzz/corpus/decode_never_panics/
-	@for target in decode_never_panics round_trip_is_exact tensor_payload_never_panics; do \
+	@mkdir -p fuzz/corpus/sources_never_panic && cp tests/data/model.* tests/data/*.pt tests/data/*.h5 fuzz/corpus/sources_never_panic/
+	@for target in decode_never_panics round_trip_is_exact payload_never_panics sources_never_panic; do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-timeout=10 -rss_limit_mb=2048 || exit 1; \
 	done

@@ -19,7 +19,7 @@ import math
 import struct
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -30,16 +30,34 @@ END_MAGIC = b"MMHEND\r\n"
 HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
 MAX_BLOCK = 1 << 24
 
-CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 5: "tensor", 7: "copy"}
+CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 7: "copy"}
 RUNS = ("pattern251", "copy")
-FORMATS = ("unknown", "safetensors", "npy", "npz", "array")
+FORMATS = (
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+)
 LAYOUTS = ("C", "F")
-# Name and bits; the place in the table is the number in the file.
+# Name, and elements and bytes of a unit; the place in the table is the number in the file.
 # fmt: off
 DTYPES = {
-    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
-    "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64,
+    "BOOL": (1, 1), "U8": (1, 1), "I8": (1, 1), "U16": (1, 2), "I16": (1, 2), "U32": (1, 4), "I32": (1, 4),
+    "U64": (1, 8), "I64": (1, 8), "F16": (1, 2), "BF16": (1, 2), "F32": (1, 4), "F64": (1, 8),
+    "F8_E4M3": (1, 1), "F8_E5M2": (1, 1), "F8_E4M3FNUZ": (1, 1), "F8_E5M2FNUZ": (1, 1), "F8_E8M0": (1, 1),
+    "F4": (2, 1), "F6_E2M3": (4, 3), "F6_E3M2": (4, 3), "C64": (1, 8), "Q4_0": (32, 18), "Q4_1": (32, 20),
+    "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34), "Q8_1": (32, 40), "Q2_K": (256, 84),
+    "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "Q8_K": (256, 292),
+    "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ3_XXS": (256, 98), "IQ1_S": (256, 50), "IQ4_NL": (32, 18),
+    "IQ3_S": (256, 110), "IQ2_S": (256, 82), "IQ4_XS": (256, 136), "IQ1_M": (256, 56), "TQ1_0": (256, 54),
+    "TQ2_0": (256, 66), "MXFP4": (32, 17), "NVFP4": (64, 36), "Q1_0": (128, 18),
 }
 # fmt: on
 
@@ -335,13 +353,15 @@ def read_tensor_table(index: Reader, source_length: int, has_hashes: bool) -> li
         rank = index.u8("rank")
         expect(rank <= 64, "rank", "at most 64", rank, index.at - 1)
         shape = tuple(index.varint("shape") for _ in range(rank))
-        bits = math.prod(shape) * DTYPES[dtype]
-        expect(bits % 8 == 0, "bits of a tensor", "a multiple of 8", bits, at)
-        expect(bits < 1 << 63, "bits of a tensor", "a number that fits 63 bits", bits, at)
-        end = start + bits // 8
+        count = math.prod(shape)
+        elements, unit = DTYPES[dtype]
+        expect(count % elements == 0, "elements of a tensor", f"a multiple of {elements}", count, at)
+        size = count // elements * unit
+        expect(size < 1 << 60, "bytes of a tensor", "a number below 2^60", size, at)
+        end = start + size
         expect(end <= source_length, "end of a tensor", f"at most the source length, {source_length}", end, at)
         digest = index.take(32, "BLAKE3 of a tensor") if has_hashes else None
-        tensors.append(Tensor(name, dtype, shape, layout, start, bits // 8, digest))
+        tensors.append(Tensor(name, dtype, shape, layout, start, size, digest))
     return tensors
 
 
@@ -1082,10 +1102,245 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
     return bytes(values)
 
 
+# ---- The hierarchical codec (codecs/hierarchical) ----
+
+MOST_WORD_BITS = 512
+NODES = ("leaf", "records", "words", "decimals")
+MOST_PLACES = 22
+LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """hierarchical 3: where `bits` bits of a field's values stand in a record."""
+
+    offset: int
+    span: int
+    bits: int
+    shift: int
+    repeats: int
+
+    def place(self, i: int) -> tuple[int, int]:
+        """The byte of the record, and the lowest bit of it, for value `i`."""
+        u, r = divmod(i, self.span * self.repeats)
+        return self.offset + u * self.span + r % self.span, self.shift + self.bits * (r // self.span)
+
+
+def decode_hierarchical(payload: Reader, raw: int) -> bytes:
+    """hierarchical 2: the payload is one node."""
+    block = read_node(payload, raw, is_top=True)
+    payload.finish()
+    return block
+
+
+def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = MOST_WORD_BITS) -> bytes:
+    """hierarchical 2: a node that restores `raw` bytes, or none for no bytes. Words may have up to `word_bits` bits;
+    there are none where this is 0."""
+    if raw == 0:
+        return b""
+    allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top)) if may]
+    kind = payload.u8("kind of a node")
+    expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
+    if NODES[kind] == "words":
+        return read_words(payload, raw, word_bits)
+    readers = {"leaf": read_leaf, "records": read_records, "decimals": read_decimals}
+    return readers[NODES[kind]](payload, raw)
+
+
+def read_leaf(payload: Reader, raw: int) -> bytes:
+    """hierarchical 2, *Leaf*: a payload of another codec."""
+    at = payload.at
+    codec = payload.u8("codec of a leaf")
+    expect(codec in LEAVES, "codec of a leaf", f"one of {', '.join(map(str, LEAVES))}", codec, at)
+    size_at, size = payload.at, payload.varint("size of a leaf")
+    expect(1 <= size <= raw, "size of a leaf", f"1 to {raw}", size, size_at)
+    leaf = payload.section(size, "leaf")
+    restored = BLOCK_DECODERS[LEAVES[codec]](leaf, raw)
+    leaf.finish()
+    expect_equal("size of a restored leaf", raw, len(restored), at)
+    return restored
+
+
+def read_records(payload: Reader, raw: int) -> bytes:
+    """hierarchical 3."""
+    at = payload.at
+    size = payload.varint("bytes of a record")
+    expect(1 <= size <= min(4096, raw), "bytes of a record", f"1 to {min(4096, raw)}", size, at)
+    at = payload.at
+    count = payload.varint("fields of a record")
+    expect(1 <= count <= 64, "fields of a record", "1 to 64", count, at)
+    at = payload.at
+    taken = [0] * size
+    fields = [read_field(payload, taken) for _ in range(count)]
+    missing = sum((~bits & 255).bit_count() for bits in taken)
+    expect(missing == 0, "bits of a record that no field takes", 0, missing, at)
+    records, tail_size = divmod(raw, size)
+    tail = payload.take(tail_size, "tail of the records")
+    out = bytearray(records * size)
+    for n, parts in fields:
+        values = read_node(payload, records * n)
+        for i in range(n):
+            place_values(out, size, values[i::n], [(part.bits, *part.place(i)) for part in parts])
+    return bytes(out) + tail
+
+
+def read_field(payload: Reader, taken: list[int]) -> tuple[int, list[Part]]:
+    """hierarchical 3: a descriptor. Returns the number of values and the parts; marks the bits of the record's bytes
+    as taken."""
+    at = payload.at
+    n = payload.uint(2, "values of a field")
+    expect(n >= 1, "values of a field", "at least 1", n, at)
+    count = payload.u8("parts of a field")
+    expect(1 <= count <= 8, "parts of a field", "1 to 8", count, at + 2)
+    parts = [read_part(payload, n, len(taken)) for _ in range(count)]
+    width = sum(part.bits for part in parts)
+    expect(2 <= width <= 8, "bits of a field's values", "2 to 8", width, at)
+    for part in parts:
+        for i in range(n):
+            byte, shift = part.place(i)
+            mask = ((1 << part.bits) - 1) << shift
+            expect(taken[byte] & mask == 0, f"byte {byte} of a record", "bits taken once", "some taken twice", at)
+            taken[byte] |= mask
+    return n, parts
+
+
+def read_part(payload: Reader, n: int, record_size: int) -> Part:
+    """hierarchical 3: where one part of a field's values stands."""
+    at = payload.at
+    offset, span = payload.uint(2, "offset of a part"), payload.uint(2, "span of a part")
+    bits, shift, repeats = (payload.u8(f"{what} of a part") for what in ("bits", "shift", "repeats"))
+    expect(span >= 1, "span of a part", "at least 1", span, at + 2)
+    expect(bits >= 1, "bits of a part", "at least 1", bits, at + 4)
+    expect(repeats >= 1, "repeats of a part", "at least 1", repeats, at + 6)
+    expect(n % (span * repeats) == 0, "values of a field", f"a multiple of {span * repeats}", n, at)
+    top, end = shift + bits * repeats, offset + n // repeats
+    expect(top <= 8, "shift + bits * repeats of a part", "at most 8", top, at + 4)
+    expect(end <= record_size, "end of a part", f"at most {record_size}", end, at)
+    return Part(offset, span, bits, shift, repeats)
+
+
+def place_values(out: bytearray, record_size: int, values: bytes, places: list[tuple[int, int, int]]) -> None:
+    """hierarchical 3: put one value of each record where it belongs. `places` has bits, byte and lowest bit of the
+    parts, the lowest part first."""
+    below = 0
+    for bits, byte, shift in places:
+        piece = values.translate(bytes((value >> below & (1 << bits) - 1) << shift for value in range(256)))
+        mixed = int.from_bytes(out[byte::record_size], "little") | int.from_bytes(piece, "little")
+        out[byte::record_size] = mixed.to_bytes(len(values), "little")
+        below += bits
+
+
+def read_words(payload: Reader, raw: int, most_bits: int) -> bytes:
+    """hierarchical 4."""
+    at = payload.at
+    w = payload.varint("bits of a word")
+    expect(4 <= w <= most_bits, "bits of a word", f"4 to {most_bits}", w, at)
+    at = payload.at
+    head = payload.varint("head of the words")
+    expect(head < w, "head of the words", f"below {w}", head, at)
+    count = max(0, 8 * raw - head) // w
+    at, largest = payload.at, min(65535, count, 1 << w)
+    K = payload.varint("words of a codebook")
+    expect(1 <= K <= largest, "words of a codebook", f"1 to {largest}", K, at)
+    flags = payload.u8("flags of the words")
+    expect(flags < 2, "reserved flags of the words", 0, flags & ~1, payload.at - 1)
+    first = read_bit_string(payload, 1, head, "first bits")
+    last_size = 8 * raw - head - count * w
+    last = read_bit_string(payload, 1, last_size, "last bits")
+    codebook = read_bit_string(payload, K, w, "codebook")
+    at = payload.at
+    numbers = read_word_numbers(payload, count, K + flags)
+    if flags == 1:
+        passed = numbers.count(K)
+        expect(passed >= 1, "words that are passed down", "at least 1", 0, at)
+        at = payload.at
+        restored = read_node(payload, (passed * w + 7) // 8, word_bits=w // 2)
+        below = iter(split_bit_string(restored, passed, w, "words that are passed down", at))
+        words = [codebook[number] if number < K else next(below) for number in numbers]
+    else:
+        words = [codebook[number] for number in numbers]
+    return join_bits([(first[0], head), *((word, w) for word in words), (last[0], last_size)])
+
+
+def read_word_numbers(payload: Reader, count: int, limit: int) -> list[int]:
+    """hierarchical 4: the number of each word, below `limit`."""
+    at = payload.at
+    if limit <= 256:
+        numbers = list(read_node(payload, count, word_bits=0))
+    else:
+        shift = 16 - (limit - 1).bit_length()
+        shifted = struct.unpack(f"<{count}H", read_node(payload, 2 * count, word_bits=0))
+        below = max(number % (1 << shift) for number in shifted)
+        expect(below == 0, "bits below the number of a word", 0, below, at)
+        numbers = [number >> shift for number in shifted]
+    expect(max(numbers) < limit, "number of a word", f"at most {limit - 1}", max(numbers), at)
+    return numbers
+
+
+def read_decimals(payload: Reader, raw: int) -> bytes:
+    """hierarchical 5."""
+    at = payload.at
+    form = payload.u8("form of decimals")
+    size, head = 4 + 4 * (form & 1), form >> 1
+    expect(head < size, "head of decimals", f"below {size}", head, at)
+    expect(head <= raw, "head of decimals", f"at most {raw}", head, at)
+    base, shift = payload.u8("fewest places"), payload.u8("shift of decimals")
+    expect(base <= MOST_PLACES, "fewest places", f"at most {MOST_PLACES}", base, at + 1)
+    expect(shift < 8 * size, "shift of decimals", f"below {8 * size}", shift, at + 2)
+    count, tail_size = divmod(raw - head, size)
+    before, behind = payload.take(head, "head of decimals"), payload.take(tail_size, "tail of decimals")
+    at = payload.at
+    places = read_node(payload, count, word_bits=0)
+    most = max((place for place in places if place < 255), default=0)
+    expect(base + most <= MOST_PLACES, "places of a decimal", f"at most {MOST_PLACES}", base + most, at)
+    at = payload.at
+    data = read_node(payload, count * size, word_bits=0)
+    numbers = [word >> shift for word in struct.unpack(f"<{count}{'IQ'[form & 1]}", data)]
+    expect(max(numbers, default=0) < 1 << 54, "number of a decimal", "below 2^54", max(numbers, default=0), at)
+    escaped = Reader(read_node(payload, places.count(255) * size, word_bits=0), 0, places.count(255) * size, "floats")
+    floats = [
+        escaped.take(size, "float")
+        if place == 255
+        else struct.pack("<" + "fd"[form & 1], ((z >> 1) ^ -(z & 1)) / float(10 ** (base + place)))
+        for place, z in zip(places, numbers, strict=True)
+    ]
+    return before + b"".join(floats) + behind
+
+
+def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:
+    """hierarchical 1: the numbers of a string of `count` times `width` bits."""
+    at = payload.at
+    return split_bit_string(payload.take((count * width + 7) // 8, what), count, width, what, at)
+
+
+def split_bit_string(data: bytes, count: int, width: int, what: str, at: int) -> list[int]:
+    """hierarchical 1: the same, from bytes that have been read or restored; the string or its node begins at `at`."""
+    unused = data[-1] >> 8 - (8 * len(data) - count * width) if data else 0
+    expect(unused == 0, f"unused bits of the {what}", 0, unused, at)
+    mask = (1 << width) - 1
+    starts = range(0, count * width, width) if width else [0]
+    return [int.from_bytes(data[bit // 8 : (bit + width + 7) // 8], "little") >> bit % 8 & mask for bit in starts]
+
+
+def join_bits(pieces: Iterable[tuple[int, int]]) -> bytes:
+    """hierarchical 1: the string of numbers of so many bits each, which make up whole bytes in all."""
+    out = bytearray()
+    window = held = 0
+    for value, width in pieces:
+        window |= value << held
+        held += width
+        whole = held // 8
+        out += (window % (1 << 8 * whole)).to_bytes(whole, "little")
+        window >>= 8 * whole
+        held %= 8
+    return bytes(out)
+
+
 BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {
     "store": decode_store,
     "lz4": decode_lz4,
     "zstd": decode_zstd,
+    "hierarchical": decode_hierarchical,
     "tensor": decode_tensor,
 }
 

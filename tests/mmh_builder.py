@@ -13,12 +13,15 @@ before `to_bytes` puts them together:
     parts = tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=[Coded(lengths), PACKED])
     parts.q = 99
     build([tensor_frame(parts.to_bytes(), block)])
+
+A hierarchical payload is a node: `leaf`, or `records_parts` and `words_parts`, which are made and changed alike.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
@@ -28,32 +31,58 @@ from blake3 import blake3
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 
-STORE, PATTERN251, LZ4, ZSTD, TENSOR, COPY = 0, 1, 2, 3, 5, 7
+STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, COPY = 0, 1, 2, 3, 4, 5, 7
 
-# Name, number in the file, bits.
-DTYPES: dict[str, tuple[int, int]] = {
-    "BOOL": (0, 8),
-    "U8": (1, 8),
-    "I8": (2, 8),
-    "U16": (3, 16),
-    "I16": (4, 16),
-    "U32": (5, 32),
-    "I32": (6, 32),
-    "U64": (7, 64),
-    "I64": (8, 64),
-    "F16": (9, 16),
-    "BF16": (10, 16),
-    "F32": (11, 32),
-    "F64": (12, 64),
-    "F8_E4M3": (13, 8),
-    "F8_E5M2": (14, 8),
-    "F8_E4M3FNUZ": (15, 8),
-    "F8_E5M2FNUZ": (16, 8),
-    "F8_E8M0": (17, 8),
-    "F4": (18, 4),
-    "F6_E2M3": (19, 6),
-    "F6_E3M2": (20, 6),
-    "C64": (21, 64),
+# Name, number in the file, elements and bytes of a unit.
+DTYPES: dict[str, tuple[int, int, int]] = {
+    "BOOL": (0, 1, 1),
+    "U8": (1, 1, 1),
+    "I8": (2, 1, 1),
+    "U16": (3, 1, 2),
+    "I16": (4, 1, 2),
+    "U32": (5, 1, 4),
+    "I32": (6, 1, 4),
+    "U64": (7, 1, 8),
+    "I64": (8, 1, 8),
+    "F16": (9, 1, 2),
+    "BF16": (10, 1, 2),
+    "F32": (11, 1, 4),
+    "F64": (12, 1, 8),
+    "F8_E4M3": (13, 1, 1),
+    "F8_E5M2": (14, 1, 1),
+    "F8_E4M3FNUZ": (15, 1, 1),
+    "F8_E5M2FNUZ": (16, 1, 1),
+    "F8_E8M0": (17, 1, 1),
+    "F4": (18, 2, 1),
+    "F6_E2M3": (19, 4, 3),
+    "F6_E3M2": (20, 4, 3),
+    "C64": (21, 1, 8),
+    "Q4_0": (22, 32, 18),
+    "Q4_1": (23, 32, 20),
+    "Q5_0": (24, 32, 22),
+    "Q5_1": (25, 32, 24),
+    "Q8_0": (26, 32, 34),
+    "Q8_1": (27, 32, 40),
+    "Q2_K": (28, 256, 84),
+    "Q3_K": (29, 256, 110),
+    "Q4_K": (30, 256, 144),
+    "Q5_K": (31, 256, 176),
+    "Q6_K": (32, 256, 210),
+    "Q8_K": (33, 256, 292),
+    "IQ2_XXS": (34, 256, 66),
+    "IQ2_XS": (35, 256, 74),
+    "IQ3_XXS": (36, 256, 98),
+    "IQ1_S": (37, 256, 50),
+    "IQ4_NL": (38, 32, 18),
+    "IQ3_S": (39, 256, 110),
+    "IQ2_S": (40, 256, 82),
+    "IQ4_XS": (41, 256, 136),
+    "IQ1_M": (42, 256, 56),
+    "TQ1_0": (43, 256, 54),
+    "TQ2_0": (44, 256, 66),
+    "MXFP4": (45, 32, 17),
+    "NVFP4": (46, 64, 36),
+    "Q1_0": (47, 128, 18),
 }
 
 
@@ -146,6 +175,10 @@ def tensor_frame(payload: bytes, restored: bytes) -> Frame:
     return block(TENSOR, payload, restored)
 
 
+def hierarchical_frame(payload: bytes, restored: bytes) -> Frame:
+    return block(HIERARCHICAL, payload, restored)
+
+
 def copy(offset: int, raw: int) -> Frame:
     return Frame(COPY, u64(offset), raw)
 
@@ -170,10 +203,9 @@ class Tensor:
 
     def length(self) -> int:
         """Size in bytes; 0 for a dtype that there is not."""
-        bits = dict(DTYPES.values()).get(self.dtype_number(), 0)
-        for axis in self.shape:
-            bits *= axis
-        return bits // 8
+        units = {number: unit for number, *unit in DTYPES.values()}
+        elements, size = units.get(self.dtype_number(), (1, 0))
+        return math.prod(self.shape) * size // elements
 
 
 def build(
@@ -857,3 +889,160 @@ def codeless_list(
     bits += "0" * (-len(bits) % 8)
     out += u8(r) + u8(len(kinds) - 1) + bytes(kinds)
     return out + bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+
+# ---- Nodes of hierarchical payloads ----
+
+
+def leaf(data: bytes, codec: int = STORE, payload: bytes | None = None, size: int | None = None) -> bytes:
+    """A leaf for `data`: as it is, or as the payload of another codec."""
+    payload = data if payload is None else payload
+    return u8(0) + u8(codec) + varint(len(payload) if size is None else size) + payload
+
+
+def leaf_data(node: bytes) -> bytes:
+    """The payload of a leaf."""
+    at = 2
+    while node[at] >= 0x80:
+        at += 1
+    return node[at + 1 :]
+
+
+@dataclass
+class Part:
+    """Where bits of a field's values stand in a record."""
+
+    offset: int
+    span: int
+    bits: int = 8
+    shift: int = 0
+    repeats: int = 1
+
+    def to_bytes(self) -> bytes:
+        return u16(self.offset) + u16(self.span) + u8(self.bits) + u8(self.shift) + u8(self.repeats)
+
+    def bits_of(self, record: bytes, i: int) -> int:
+        u, r = divmod(i, self.span * self.repeats)
+        byte = record[self.offset + u * self.span + r % self.span]
+        return byte >> (self.shift + self.bits * (r // self.span)) & ((1 << self.bits) - 1)
+
+
+@dataclass
+class Field:
+    """A field of a record; `part_count` overrides the number of its parts."""
+
+    count: int
+    parts: list[Part]
+    part_count: int | None = None
+
+    def to_bytes(self) -> bytes:
+        count = len(self.parts) if self.part_count is None else self.part_count
+        return u16(self.count) + u8(count) + b"".join(part.to_bytes() for part in self.parts)
+
+    def values(self, records: bytes, size: int) -> bytes:
+        out = bytearray()
+        for start in range(0, len(records), size):
+            record = records[start : start + size]
+            for i in range(self.count):
+                value = width = 0
+                for part in self.parts:
+                    value |= part.bits_of(record, i) << width
+                    width += part.bits
+                out.append(value)
+        return bytes(out)
+
+
+def whole_bytes(offset: int, count: int) -> Field:
+    """A field that is a copy of neighbouring bytes."""
+    return Field(count, [Part(offset, count)])
+
+
+@dataclass
+class RecordsParts:
+    """A node of records. What may be a lie is a field; `field_count` is made right when None."""
+
+    size: int
+    fields: list[Field]
+    tail: bytes
+    values: list[bytes]
+    field_count: int | None = None
+
+    def to_bytes(self) -> bytes:
+        count = len(self.fields) if self.field_count is None else self.field_count
+        fields = b"".join(field.to_bytes() for field in self.fields)
+        return u8(1) + varint(self.size) + varint(count) + fields + self.tail + b"".join(self.values)
+
+
+def records_parts(block: bytes, size: int, fields: list[Field]) -> RecordsParts:
+    """Records of which each field's values are a leaf, as they are."""
+    end = len(block) // size * size
+    values = [field.values(block[:end], size) for field in fields]
+    return RecordsParts(size, fields, block[end:], [leaf(value) for value in values])
+
+
+@dataclass
+class WordsParts:
+    """A node of words. What is None is made right; without words that are passed down `below` is empty."""
+
+    bits: int
+    head: int
+    codebook: list[int]
+    first: bytes
+    last: bytes
+    numbers: bytes
+    below: bytes
+    known: int | None = None
+    flags: int | None = None
+    book: bytes | None = None
+
+    def to_bytes(self) -> bytes:
+        known = len(self.codebook) if self.known is None else self.known
+        flags = int(self.below != b"") if self.flags is None else self.flags
+        book = self.book_bytes() if self.book is None else self.book
+        fixed = u8(2) + varint(self.bits) + varint(self.head) + varint(known) + u8(flags)
+        return fixed + self.first + self.last + book + self.numbers + self.below
+
+    def book_bytes(self) -> bytes:
+        return bit_string(self.codebook, self.bits)
+
+
+def words_parts(
+    block: bytes,
+    bits: int,
+    codebook: list[int],
+    head: int = 0,
+    below: Callable[[bytes], bytes] = leaf,
+) -> WordsParts:
+    """Words of `block`; those that are not in the codebook are made a node by `below`."""
+    count = (8 * len(block) - head) // bits
+    end = head + count * bits
+    words = read_bit_string(block, bits, count, head)
+    place = {word: number for number, word in reversed(list(enumerate(codebook)))}
+    numbers = [place.get(word, len(codebook)) for word in words]
+    passed = [word for word in words if word not in place]
+    limit = len(codebook) + (passed != [])
+    if limit <= 256:
+        plane = bytes(numbers)
+    else:
+        shift = 16 - (limit - 1).bit_length()
+        plane = b"".join(u16(number << shift) for number in numbers)
+    return WordsParts(
+        bits=bits,
+        head=head,
+        codebook=codebook,
+        first=bit_string(read_bit_string(block, head, 1), head),
+        last=bit_string(read_bit_string(block, 8 * len(block) - end, 1, end), 8 * len(block) - end),
+        numbers=leaf(plane),
+        below=below(bit_string(passed, bits)) if passed else b"",
+    )
+
+
+def read_bit_string(data: bytes, bits: int, count: int, at: int = 0) -> list[int]:
+    """`count` numbers of `bits` bits from bit `at` on."""
+    whole = int.from_bytes(data, "little")
+    return [whole >> at + i * bits & ((1 << bits) - 1) for i in range(count)]
+
+
+def bit_string(words: Sequence[int], bits: int) -> bytes:
+    whole = sum(word << i * bits for i, word in enumerate(words))
+    return whole.to_bytes((len(words) * bits + 7) // 8, "little")

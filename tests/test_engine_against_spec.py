@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mmh_rs as mmh
-from mmh_builder import build, tensor_frame
+from mmh_builder import DTYPES, build, hierarchical_frame, tensor_frame
 from mmh_rs import _core
 from verdicts import assert_same, by_engine, by_spec, decoder
 
@@ -20,6 +20,7 @@ WIDTHS = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F4": 1, "U16": 2, "I16": 2, "F16": 2,
     "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
+BLOCKS = [dtype for dtype, (_, elements, _) in DTYPES.items() if elements >= 32]
 FLOATS = ["BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"]
 GROUP = 32768
 EDGES = [0, 1, 2, 7, 63, 64, 65, 1023, 1024, 1025, GROUP - 1, GROUP, GROUP + 1]
@@ -201,9 +202,58 @@ def test_any_shape(shape: list[int], dtype: str) -> None:
         assert list(info.shape) == shape
 
 
+# ---- Hierarchical ----
+
+
+@pytest.mark.parametrize("dtype", BLOCKS)
+def test_blocks(dtype: str) -> None:
+    """Records of GGUF, few and many, of noise and of bits that are not."""
+    _, elements, size = DTYPES[dtype]
+    random = np.random.default_rng(elements + size)
+    for records, mask in ((1, 0x33), (3, 0xFF), (40, 0x33), (300, 0x11), (300, 0xFF)):
+        data = (random.integers(0, 256, records * size, dtype=np.uint8) & mask).tobytes()
+        for level in ("fast", "max"):
+            round_trip(data, dtype, codec="hierarchical", level=level)
+            round_trip(data, dtype, level=level)
+
+
+@pytest.mark.parametrize("level", [1, 5, 9])
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64", "I64"])
+@pytest.mark.parametrize("known", [2, 16, 255, 256, 257, 1500])
+def test_palettes(dtype: str, level: int, known: int) -> None:
+    """Few values, of which some are rare, and some others."""
+    random = np.random.default_rng(known)
+    book = random.integers(0, 256, (known, WIDTHS[dtype]), dtype=np.uint8)
+    at = np.minimum(random.geometric(min(1.0, 4 / known), 6000) - 1, known - 1)
+    values = book[at]
+    values[random.random(6000) < 0.01] = random.integers(0, 256, WIDTHS[dtype])
+    blob = round_trip(values.tobytes(), dtype, codec="hierarchical", level=level)
+    if known == 16:
+        assert [frame.codec for frame in decoder.decode(blob).frames] == ["hierarchical"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    bits=st.integers(4, 512),
+    known=st.integers(1, 40),
+    count=st.integers(32, 600),
+    head=st.integers(0, 511),
+    strange=st.floats(0, 0.2),
+    level=st.sampled_from([1, 5, 8]),
+    dtype=st.sampled_from([None, "U8"]),
+)
+def test_words(bits: int, known: int, count: int, head: int, strange: float, level: int, dtype: str | None) -> None:
+    random = np.random.default_rng(bits)
+    words = random.integers(0, 2, (known, bits), dtype=np.uint8)[random.integers(0, known, count)]
+    other = random.random(count) < strange
+    words[other] = random.integers(0, 2, (int(other.sum()), bits), dtype=np.uint8)
+    stream = np.concatenate([random.integers(0, 2, head % bits, dtype=np.uint8), words.reshape(-1)])
+    round_trip(np.packbits(stream, bitorder="little").tobytes(), dtype, codec="hierarchical", level=level)
+
+
 # ---- Damage ----
 
-SMALL = [*CODECS, "upcast", "lanes", "model"]
+SMALL = [*CODECS, "upcast", "lanes", "model", "records"]
 
 
 def small(codec: str) -> tuple[bytes, bytes]:
@@ -222,6 +272,13 @@ def small(codec: str) -> tuple[bytes, bytes]:
         values = np.random.default_rng(9).normal(0, 0.02, size.size) * size
         data = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
         return mmh.compress(data, dtype="BF16", level="max"), data
+    if codec == "records":
+        data = (np.random.default_rng(10).integers(0, 256, 30 * 24, dtype=np.uint8) & 0x11).tobytes()
+        return mmh.compress(data, dtype="Q5_1", codec="hierarchical"), data
+    if codec == "hierarchical":
+        draws = np.random.default_rng(11).integers(0, 5, 300)
+        data = np.array([0.1, -0.3, 0.7, 1e9, 0], np.float32)[draws].tobytes()
+        return mmh.compress(data, dtype="F32", codec="hierarchical"), data
     data = weights("BF16", 300) if codec in ("tensor", "store") else b"a tensor, again: " * 20
     return mmh.compress(data, dtype="BF16" if codec == "tensor" else None, codec=codec), data
 
@@ -278,6 +335,29 @@ def test_damaged_lanes(dtype: str, level: int) -> None:
         except decoder.Corrupt:
             restored = None
         made = by_engine(build([tensor_frame(bytes(damaged), data if restored is None else restored)]))
+        assert made == ("corrupt" if restored is None else restored)
+        accepted += restored is not None
+    assert 0 < accepted < 1500
+
+
+@pytest.mark.parametrize("codec", ["records", "hierarchical"])
+def test_damaged_nodes(codec: str) -> None:
+    """What the specification makes of a damaged payload, the engine does too, if the checksum lets it."""
+    blob, data = small(codec)
+    (frame,) = decoder.decode(blob).frames
+    assert frame.codec == "hierarchical"
+    payload = blob[frame.at + 24 :][: frame.stored]
+    random = np.random.default_rng(12)
+    accepted = 0
+    for _ in range(1500):
+        damaged = bytearray(payload)
+        damaged[random.integers(0, random.choice([20, len(payload)]))] ^= 1 << random.integers(0, 8)
+        reader = decoder.Reader(bytes(damaged), 0, len(damaged), "payload")
+        try:
+            restored = decoder.decode_hierarchical(reader, len(data))
+        except decoder.Corrupt:
+            restored = None
+        made = by_engine(build([hierarchical_frame(bytes(damaged), data if restored is None else restored)]))
         assert made == ("corrupt" if restored is None else restored)
         accepted += restored is not None
     assert 0 < accepted < 1500

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from mmh_builder import (
     COPY,
     DTYPES,
     GROUP,
+    HIERARCHICAL,
     LZ4,
     PACKED,
     PATTERN251,
@@ -27,11 +30,16 @@ from mmh_builder import (
     Coded,
     Constant,
     Exact,
+    Field,
     Frame,
     Lanes,
     Mode,
+    Part,
+    RecordsParts,
     Tensor,
     TensorParts,
+    WordsParts,
+    bit_string,
     build,
     coded_stream,
     codeless_list,
@@ -39,12 +47,15 @@ from mmh_builder import (
     exception_list,
     flat_frequencies,
     flat_lengths,
+    hierarchical_frame,
     join_element,
     lanes_stream,
+    leaf,
     lz4,
     packed_plane,
     pattern,
     plane_widths,
+    records_parts,
     skewed_lengths,
     split_element,
     state_table,
@@ -57,6 +68,8 @@ from mmh_builder import (
     u32,
     u64,
     varint,
+    whole_bytes,
+    words_parts,
     xxh3,
     zstd,
 )
@@ -139,16 +152,31 @@ def test_tensors_and_frames() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(dtype: str) -> None:
-    number, bits = DTYPES[dtype]
-    decoded = decode(build([store(bytes(3 * bits))], [Tensor("t", dtype, [6, 4])]))
-    assert (decoded.tensors[0].dtype, decoded.tensors[0].length) == (dtype, 3 * bits)
+    number, elements, size = DTYPES[dtype]
+    decoded = decode(build([store(bytes(6 * size))], [Tensor("t", dtype, [6, elements])]))
+    assert (decoded.tensors[0].dtype, decoded.tensors[0].length) == (dtype, 6 * size)
     assert list(decoder.DTYPES)[number] == dtype
-    if bits % 8:
+    if elements > 1:
         data = build([store(b"\0")], [Tensor("t", dtype, [1])])
-        refuse(data, f"bits of a tensor: expected a multiple of 8, found {bits}")
+        refuse(data, f"elements of a tensor: expected a multiple of {elements}, found 1")
 
 
-@pytest.mark.parametrize(("number", "name"), [(0, "unknown"), (1, "safetensors"), (2, "npy"), (3, "npz"), (4, "array")])
+FORMATS = [
+    "unknown",
+    "safetensors",
+    "npy",
+    "npz",
+    "array",
+    "gguf",
+    "pytorch",
+    "pytorch-legacy",
+    "onnx",
+    "hdf5",
+    "tflite",
+]
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(FORMATS)))
 def test_source_formats(number: int, name: str) -> None:
     assert decode(build(source_format=number)).format == name
 
@@ -229,7 +257,7 @@ def test_varints() -> None:
         ({"index_sync": b"XI"}, r"sync of the index: expected 49 58, found 58 49"),
         ({"hash_flags": 4}, r"reserved content hashes: expected 0, found 4"),
         ({"hash_flags": 0x81}, r"reserved content hashes: expected 0, found 128"),
-        ({"source_format": 5}, r"source format: expected at most 4, found 5"),
+        ({"source_format": 11}, r"source format: expected at most 10, found 11"),
         ({"name": "a/b"}, r"source name: expected a plain file name, found 'a/b'"),
         ({"name": "a\\b"}, r"source name"),
         ({"name": "a\0b"}, r"source name"),
@@ -262,15 +290,15 @@ def test_good_names(name: str) -> None:
         ([Tensor("t", "U8", [2]), Tensor("t", "U8", [2])], r"tensor name: expected one not used before, found 't'"),
         ([Tensor(b"\xc3", "U8", [4])], r"tensor name: expected UTF-8, found c3"),
         ([Tensor("x" * 65536, "U8", [4])], r"size of tensor name: expected at most 65535, found 65536"),
-        ([Tensor("t", 22, [4])], r"dtype: expected at most 21, found 22"),
+        ([Tensor("t", 48, [4])], r"dtype: expected at most 47, found 48"),
         ([Tensor("t", "U8", [4], layout=2)], r"layout: expected at most 1, found 2"),
         ([Tensor("t", "U8", [1] * 65)], r"rank: expected at most 64, found 65"),
-        ([Tensor("t", "F4", [3])], r"bits of a tensor: expected a multiple of 8, found 12"),
+        ([Tensor("t", "F4", [3])], r"elements of a tensor: expected a multiple of 2, found 3"),
         (
             [Tensor("t", "U8", [2**60])],
-            r"bits of a tensor: expected a number that fits 63 bits, found 9223372036854775808",
+            r"bytes of a tensor: expected a number below 2\^60, found 1152921504606846976",
         ),
-        ([Tensor("t", "U8", [2**63] * 64)], r"bits of a tensor: expected a number that fits 63 bits"),
+        ([Tensor("t", "U8", [2**63] * 64)], r"bytes of a tensor: expected a number below 2\^60"),
         ([Tensor("t", "U8", [2**60 - 1])], r"end of a tensor: expected at most the source length, 4"),
         ([Tensor("t", "U8", [5])], r"end of a tensor: expected at most the source length, 4, found 5"),
         ([Tensor("t", "U8", [0], gap=5)], r"end of a tensor: .* found 5"),
@@ -316,7 +344,7 @@ def test_frame_headers() -> None:
 
     refuse(changed(sync=b"RF"), r"sync of a frame: expected 46 52, found 52 46 at byte 16")
     refuse(changed(codec=LZ4), r"codec of a frame: expected store, found lz4 at byte 18")
-    refuse(changed(codec=4), r"codec of a frame: expected store, found 4 at byte 18")
+    refuse(changed(codec=8), r"codec of a frame: expected store, found 8 at byte 18")
     refuse(changed(reserved=1), r"reserved byte of a frame: expected 0, found 1 at byte 19")
     refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
     refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
@@ -324,7 +352,7 @@ def test_frame_headers() -> None:
     assert decode(changed(checksum=0), check=False).source == b"abcd"
 
 
-@pytest.mark.parametrize("codec", [4, 6, 8, 255])
+@pytest.mark.parametrize("codec", [6, 8, 255])
 def test_unsupported_codecs(codec: int) -> None:
     refuse(build([Frame(codec, b"a", 1, b"a")]), f"codec: expected .*, found {codec} at byte", decoder.Unsupported)
 
@@ -1100,6 +1128,394 @@ def test_symbols_are_cut_to_t_bits() -> None:
 def test_a_tensor_frame_with_a_wrong_checksum() -> None:
     frame = tensor_frame(bf16(modes=[Constant(0x3F), PACKED]).to_bytes(), BF16)
     refuse(build([frame]), r"checksum: expected [0-9a-f]{16}, found [0-9a-f]{16} at byte 32")
+
+
+# ---- Hierarchical ----
+
+
+def decode_node(payload: bytes, block: bytes) -> None:
+    """The payload restores the block, by the engine too where a frame may hold it."""
+    if len(payload) <= len(block):
+        assert decode(build([hierarchical_frame(payload, block)])).source == block
+    assert decoder.decode_hierarchical(node_reader(payload), len(block)) == block
+
+
+def node_reader(payload: bytes) -> Any:
+    return decoder.Reader(payload, 0, len(payload), "hierarchical payload")
+
+
+def refuse_node(payload: bytes, block: bytes, message: str) -> None:
+    with pytest.raises(decoder.Corrupt, match=message):
+        decoder.decode_hierarchical(node_reader(payload), len(block))
+    if len(payload) <= len(block):
+        assert by_engine(build([hierarchical_frame(payload, block)])) == "corrupt"
+
+
+def test_words_by_hand() -> None:
+    payload = bytes.fromhex("0210000201 11223344 000004 00010200 000002 5566")
+    block = bytes.fromhex("1122334455661122")
+    assert decoder.decode_hierarchical(node_reader(payload), 8) == block
+    assert words_parts(block, 16, [0x2211, 0x4433]).to_bytes() == payload
+
+
+def drawn_words(bits: int, known: int, count: int, head: int = 0, strange: int = 0) -> tuple[bytes, list[int]]:
+    """A block of words drawn from a book, of which about one in `strange` is another one; and the book."""
+    rng = random.Random(bits)
+    book = rng.sample(range(1 << min(bits, 60)), known)
+    book = [word << bits - 60 | word if bits > 120 else word for word in book]
+    words = [rng.choice(book) if not strange or rng.randrange(strange) else rng.getrandbits(bits) for _ in range(count)]
+    whole = bit_string(words, bits)
+    number = (
+        int.from_bytes(whole, "little") << head | rng.getrandbits(head) if head else int.from_bytes(whole, "little")
+    )
+    size = (head + count * bits + 7) // 8
+    return number.to_bytes(size, "little"), book
+
+
+@pytest.mark.parametrize("strange", [0, 20])
+@pytest.mark.parametrize(
+    ("bits", "known", "count", "head"),
+    [
+        (4, 3, 500, 0),
+        (4, 16, 501, 3),
+        (7, 40, 500, 5),
+        (12, 40, 400, 8),
+        (16, 255, 300, 0),
+        (16, 256, 300, 0),
+        (24, 40, 300, 16),
+        (32, 300, 900, 31),
+        (33, 1025, 3000, 1),
+        (64, 30, 100, 0),
+        (251, 16, 100, 77),
+        (512, 5, 30, 511),
+    ],
+)
+def test_words(bits: int, known: int, count: int, head: int, strange: int) -> None:
+    block, book = drawn_words(bits, known, count, head, strange)
+    decode_node(words_parts(block, bits, book, head).to_bytes(), block)
+
+
+def test_words_passed_down() -> None:
+    """Of 64 bits to 32, 16, 8 and 4, in part."""
+    rng = random.Random(7)
+    halves = [[rng.getrandbits(bits) for _ in range(3)] for bits in (64, 32, 16, 8)]
+    block = b"".join(rng.choice(word).to_bytes(8, "little") for word in [halves[0]] * 200)
+    for bits, words in zip((32, 16, 8), halves[1:], strict=True):
+        block += b"".join(rng.choice(words).to_bytes(bits // 8, "little") for _ in range(64 * 20 // bits))
+
+    def below(bits: int) -> Callable[[bytes], bytes]:
+        def node(data: bytes) -> bytes:
+            if bits == 4:
+                return words_parts(data, 4, list(range(15, 1, -1))).to_bytes()
+            return words_parts(data, bits, halves[{64: 0, 32: 1, 16: 2, 8: 3}[bits]], below=below(bits // 2)).to_bytes()
+
+        return node
+
+    decode_node(below(64)(block), block)
+
+
+Q5_0 = [whole_bytes(0, 2), Field(32, [Part(6, 16, 4, 0, 2), Part(2, 1, 1, 0, 8)])]
+
+
+@pytest.mark.parametrize("tail", [0, 3])
+@pytest.mark.parametrize(
+    ("size", "fields"),
+    [
+        (1, [whole_bytes(0, 1)]),
+        (20, [whole_bytes(0, 2), whole_bytes(2, 2), whole_bytes(4, 16)]),
+        (22, Q5_0),
+        (4, [Field(4, [Part(0, 4, 6)]), Field(4, [Part(0, 4, 2, 6)])]),
+        (6, [Field(16, [Part(0, 2, 2, 0, 4), Part(4, 1, 1, 0, 8)])]),
+    ],
+)
+def test_records(size: int, fields: list[Field], tail: int) -> None:
+    block = random.Random(size).randbytes(9 * size + min(tail, size - 1))
+    decode_node(records_parts(block, size, fields).to_bytes(), block)
+
+
+def test_bits_above_those_of_a_value_are_dropped() -> None:
+    block = bytes(range(64)) * 3
+    parts = records_parts(block, 4, [Field(4, [Part(0, 4, 6)]), Field(4, [Part(0, 4, 2, 6)])])
+    values = bytes(value | 0xC0 for value in Field(4, [Part(0, 4, 6)]).values(block, 4))
+    parts.values[0] = leaf(values)
+    assert decoder.decode_hierarchical(node_reader(parts.to_bytes()), len(block)) == block
+
+
+def test_records_of_words_and_leaves_of_other_codecs() -> None:
+    block = b"".join(bytes([i % 5, 7]) + bytes([i % 3] * 14) + bytes([1, 2, 3, i % 256]) for i in range(300))
+    fields = [whole_bytes(0, 2), whole_bytes(2, 14), whole_bytes(16, 4)]
+    parts = records_parts(block, 20, fields)
+    first, second, third = (field.values(block, 20) for field in fields)
+    parts.values = [
+        words_parts(first, 16, [7 << 8 | i for i in range(5)]).to_bytes(),
+        leaf(second, 3, zstandard.ZstdCompressor().compress(second)),
+        words_parts(third, 32, [int.from_bytes(bytes([1, 2, 3, i]), "little") for i in range(256)]).to_bytes(),
+    ]
+    decode_node(parts.to_bytes(), block)
+    small = bytes(1000)
+    decode_node(leaf(small, LZ4, lz4_sequence(b"\0", 1, 980) + lz4_sequence(bytes(19))), small)
+    elements = tensor_parts(small, element_bits=8, t=8, modes=[Constant(0)])
+    decode_node(leaf(small, TENSOR, elements.to_bytes()), small)
+
+
+def some_words() -> WordsParts:
+    """Twelve bits of head, words of 12 bits of which one in ten is passed down, and some bits behind."""
+    return words_parts(WORDS, 12, WORD_BOOK, 10)
+
+
+WORDS, WORD_BOOK = drawn_words(12, 40, 401, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bits": 3, "book": b""}, r"bits of a word: expected 4 to 512, found 3 at byte 1"),
+        ({"bits": 513}, r"bits of a word: expected 4 to 512, found 513"),
+        ({"head": 12}, r"head of the words: expected below 12, found 12 at byte 2"),
+        ({"head": 2**60}, r"head of the words: expected below 12"),
+        ({"known": 0}, r"words of a codebook: expected 1 to 401, found 0 at byte 3"),
+        ({"known": 402}, r"words of a codebook: expected 1 to 401, found 402"),
+        ({"known": 2**50}, r"words of a codebook: expected 1 to 401, found 1125899906842624"),
+        ({"known": 65536}, r"words of a codebook: expected 1 to 401, found 65536"),
+        ({"flags": 3}, r"reserved flags of the words: expected 0, found 2 at byte 4"),
+        ({"flags": 0}, r"number of a word: expected at most 39, found 40"),
+        ({"first": b"\0\4"}, r"unused bits of the first bits: expected 0, found 1"),
+        ({"last": b"\x80"}, r"unused bits of the last bits: expected 0, found \d+"),
+        ({"book": b"\xff" * 5}, r"number of a word|kind of a node|codebook|leaf"),
+        ({"numbers": leaf(bytes([41]) * 401)}, r"number of a word: expected at most 40, found 41"),
+        ({"numbers": leaf(bytes(401))}, r"words that are passed down: expected at least 1, found 0"),
+        ({"numbers": leaf(bytes(400))}, r"stored bytes: expected 401 bytes, found 400 left in the leaf"),
+        ({"numbers": leaf(bytes(402))}, r"size of a leaf: expected 1 to 401, found 402"),
+        ({"numbers": leaf(b"", size=401)[:-1]}, r"size of a leaf"),
+        ({"numbers": leaf(b"", size=0)}, r"size of a leaf: expected 1 to 401, found 0"),
+        ({"numbers": leaf(bytes(200), size=2**60)}, r"size of a leaf: expected 1 to 401"),
+        ({"numbers": leaf(bytes(401), codec=1)}, r"codec of a leaf: expected one of 0, 2, 3, 5, found 1"),
+        ({"numbers": leaf(bytes(401), codec=HIERARCHICAL)}, r"codec of a leaf: .* found 4"),
+        ({"numbers": leaf(bytes(401), codec=6)}, r"codec of a leaf: .* found 6"),
+        ({"numbers": leaf(bytes(401), codec=COPY)}, r"codec of a leaf: .* found 7"),
+        (
+            {"numbers": leaf(bytes(401), LZ4, lz4_sequence(b"\0", 1, 390) + lz4_sequence(bytes(9)))},
+            r"size of a restored leaf: expected 401, found 400",
+        ),
+        ({"numbers": b"\1"}, r"kind of a node: expected one of 0, found 1"),
+        ({"numbers": b"\2\4\0\1\0"}, r"kind of a node: expected one of 0, found 2"),
+        ({"below": b"\1\2"}, r"kind of a node: expected one of 0, 2, found 1"),
+        ({"below": b"\3"}, r"kind of a node: expected one of 0, 2, found 3"),
+        ({"below": b"\2\7\0\1\0"}, r"bits of a word: expected 4 to 6, found 7"),
+        ({"below": b""}, r"kind of a node: expected 1 bytes, found 0 left|number of a word"),
+    ],
+)
+def test_lies_of_words(changes: dict[str, Any], message: str) -> None:
+    parts = some_words()
+    decode_node(parts.to_bytes(), WORDS)
+    if "below" in changes:
+        parts.flags = 1
+    vars(parts).update(changes)
+    refuse_node(parts.to_bytes(), WORDS, message)
+
+
+def test_lies_at_the_end_of_words() -> None:
+    good = some_words()
+    assert good.below[0] == 0
+    refuse_node(
+        good.to_bytes() + b"\0", WORDS, r"end of the hierarchical payload: expected no more bytes, found 1 left"
+    )
+    refuse_node(good.to_bytes()[:-1], WORDS, r"leaf: expected \d+ bytes, found \d+ left in the hierarchical payload")
+    # One word of 12 bits is passed down, in two bytes.
+    block = bytes(597) + b"abc"
+    parts = words_parts(block, 12, [0, 0x636])
+    assert parts.below == leaf(b"\x61\x02")
+    decode_node(parts.to_bytes(), block)
+    parts.below = leaf(b"\x61\x12")
+    refuse_node(parts.to_bytes(), block, r"unused bits of the words that are passed down: expected 0, found 1")
+
+
+def test_more_words_than_there_are_of_so_many_bits() -> None:
+    block = bytes(100)
+    parts = words_parts(block, 4, list(range(16)))
+    decode_node(parts.to_bytes(), block)
+    parts.codebook = [*range(16), 0]
+    refuse_node(parts.to_bytes(), block, r"words of a codebook: expected 1 to 16, found 17")
+
+
+def test_lies_of_wide_numbers() -> None:
+    block, book = drawn_words(32, 300, 2000)
+    parts = words_parts(block, 32, book)
+    decode_node(parts.to_bytes(), block)
+    plane = parts.numbers[-4000:]
+    parts.numbers = leaf(bytes([plane[0] | 1]) + plane[1:])
+    refuse_node(parts.to_bytes(), block, r"bits below the number of a word: expected 0, found 1")
+    parts.numbers = leaf(u16(300 << 7) + plane[2:])
+    refuse_node(parts.to_bytes(), block, r"number of a word: expected at most 299, found 300")
+
+
+RECORDS = random.Random(9).randbytes(22 * 30) + b"end"
+
+
+def some_records() -> RecordsParts:
+    return records_parts(RECORDS, 22, [Field(field.count, [replace(p) for p in field.parts]) for field in Q5_0])
+
+
+def edit_part(**changes: Any) -> Callable[[RecordsParts], None]:
+    """Change the first part of the values of 5 bits."""
+    return lambda parts: vars(parts.fields[1].parts[0]).update(changes)
+
+
+def edit_field(**changes: Any) -> Callable[[RecordsParts], None]:
+    return lambda parts: vars(parts.fields[1]).update(changes)
+
+
+def edit_records(**changes: Any) -> Callable[[RecordsParts], None]:
+    return lambda parts: vars(parts).update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit_records(size=0), r"bytes of a record: expected 1 to 663, found 0 at byte 1"),
+        (edit_records(size=664), r"bytes of a record: expected 1 to 663, found 664"),
+        (edit_records(field_count=0), r"fields of a record: expected 1 to 64, found 0 at byte 2"),
+        (edit_records(field_count=65), r"fields of a record: expected 1 to 64, found 65"),
+        (edit_records(fields=[Q5_0[1]]), r"bits of a record that no field takes: expected 0, found 16"),
+        (edit_records(fields=[*Q5_0, whole_bytes(0, 1)]), r"byte 0 of a record: expected bits taken once"),
+        (edit_field(count=0), r"values of a field: expected at least 1, found 0"),
+        (edit_field(count=33), r"values of a field: expected a multiple of 32, found 33"),
+        (edit_field(count=64), r"end of a part: expected at most 22, found 38"),
+        (edit_field(part_count=0), r"parts of a field: expected 1 to 8, found 0"),
+        (edit_field(part_count=9), r"parts of a field: expected 1 to 8, found 9"),
+        (edit_part(offset=7), r"end of a part: expected at most 22, found 23"),
+        (edit_part(offset=65535), r"end of a part: expected at most 22"),
+        (edit_part(offset=5), r"byte 5 of a record: expected bits taken once, found some taken twice"),
+        (edit_part(span=0), r"span of a part: expected at least 1, found 0"),
+        (edit_part(bits=0), r"bits of a part: expected at least 1, found 0"),
+        (edit_part(repeats=0), r"repeats of a part: expected at least 1, found 0"),
+        (edit_part(bits=5), r"shift \+ bits \* repeats of a part: expected at most 8, found 10"),
+        (edit_part(shift=1), r"shift \+ bits \* repeats of a part: expected at most 8, found 9"),
+        (edit_part(bits=255, shift=255, repeats=255), r"values of a field: expected a multiple of 4080|at most 8"),
+        (
+            edit_field(count=2, parts=[Part(2, 2), Part(4, 2, 1)]),
+            r"bits of a field's values: expected 2 to 8, found 9",
+        ),
+        (edit_field(count=8, parts=[Part(2, 1, 1, 0, 8)]), r"bits of a field's values: expected 2 to 8, found 1"),
+        (edit_records(tail=b"en"), r"kind of a node|leaf|codec|left"),
+        (
+            lambda parts: parts.values.pop(),
+            r"kind of a node: expected 1 bytes, found 0 left in the hierarchical payload",
+        ),
+        (lambda parts: parts.values.append(b"\0"), r"end of the hierarchical payload: expected no more bytes, found 1"),
+        (lambda parts: parts.values.__setitem__(0, b"\1"), r"kind of a node: expected one of 0, 2, found 1"),
+    ],
+)
+def test_lies_of_records(change: Callable[[RecordsParts], None], message: str) -> None:
+    parts = some_records()
+    decode_node(parts.to_bytes(), RECORDS)
+    change(parts)
+    refuse_node(parts.to_bytes(), RECORDS, message)
+
+
+def test_a_record_larger_than_4096_bytes() -> None:
+    block = bytes(9000)
+    decode_node(records_parts(block, 4096, [whole_bytes(0, 4096)]).to_bytes(), block)
+    parts = records_parts(block, 4097, [whole_bytes(0, 4097)])
+    refuse_node(parts.to_bytes(), block, r"bytes of a record: expected 1 to 4096, found 4097")
+
+
+def printed_singles(*numbers: tuple[int, int]) -> bytes:
+    """Floats k / 10^places, places 255 for one that is escaped."""
+    return b"".join(struct.pack("<f", k / 10**places if places < 255 else float(k)) for k, places in numbers)
+
+
+def test_decimals_by_hand() -> None:
+    payload = bytes.fromhex("03000118 00000200FF 0000080000000A00000000 00000401020304")
+    block = bytes.fromhex("0000003F 01020304")
+    assert decoder.decode_hierarchical(node_reader(payload), 8) == block
+    # Without a float there is no leaf.
+    assert decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab" + b"c"), 3) == b"abc"
+    assert decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab"), 2) == b"ab"
+
+
+def decimals(form: int = 0, base: int = 0, shift: int = 0, places: bytes = b"\1\2\xff\0", top: int = 0) -> bytes:
+    numbers = b"".join(u32(z) for z in (9 | top, 50, 0, 0))
+    return (
+        b"\3" + u8(form) + u8(base) + u8(shift) + leaf(places) + leaf(numbers) + leaf(b"\1\2\3\4" * places.count(255))
+    )
+
+
+DECIMALS = printed_singles((-5, 1), (25, 2)) + b"\1\2\3\4" + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (decimals(form=8), r"head of decimals: expected below 4, found 4 at byte 1"),
+        (decimals(form=17), r"head of decimals: expected below 8, found 8"),
+        (decimals(base=23), r"fewest places: expected at most 22, found 23 at byte 2"),
+        (decimals(shift=32), r"shift of decimals: expected below 32, found 32 at byte 3"),
+        (decimals(base=21), r"places of a decimal: expected at most 22, found 23"),
+        (decimals(places=b"\1\2\xff\xfe"), r"places of a decimal: expected at most 22, found 254"),
+        (decimals() + b"\0", r"end of the hierarchical payload: expected no more bytes, found 1"),
+        (decimals()[:-1], r"leaf: expected 4 bytes, found 3 left in the hierarchical payload"),
+        (decimals(form=2), r"places|leaf|kind"),
+        (b"\3\0\0\0\1", r"kind of a node: expected one of 0, found 1"),
+        (b"\3\0\0\0\2", r"kind of a node: expected one of 0, found 2"),
+        (b"\3\0\0\0\3", r"kind of a node: expected one of 0, found 3"),
+    ],
+)
+def test_lies_of_decimals(payload: bytes, message: str) -> None:
+    with pytest.raises(decoder.Corrupt, match=message):
+        decoder.decode_hierarchical(node_reader(payload), 16)
+
+
+def test_decimals() -> None:
+    assert decoder.decode_hierarchical(node_reader(decimals()), 16) == DECIMALS
+    with pytest.raises(decoder.Corrupt, match=r"head of decimals: expected at most 1, found 2"):
+        decoder.decode_hierarchical(node_reader(b"\3\4\0\0ab"), 1)
+    doubles = b"\3\1\0\0" + leaf(b"\0\xff") + leaf(u64(5) + u64(1 << 54)) + leaf(bytes(8))
+    with pytest.raises(decoder.Corrupt, match=r"number of a decimal: expected below 2\^54, found 18014398509481984"):
+        decoder.decode_hierarchical(node_reader(doubles), 16)
+    # A long block, for the engine.
+    block = DECIMALS * 20
+    payload = b"\3\0\0\0" + b"".join(
+        leaf(part * 20, 3, zstandard.ZstdCompressor().compress(part * 20))
+        for part in (b"\1\2\xff\0", u32(9) + u32(50) + bytes(8), b"\1\2\3\4")
+    )
+    decode_node(payload, block)
+
+
+def test_hostile_nodes() -> None:
+    """Damaged payloads: both restore the same bytes, or both refuse."""
+    rng = random.Random(5)
+    zeros = bytes(3000)
+    block = bytes(rng.choice([17, 34, 51]) for _ in range(3000))
+    compressor = zstandard.ZstdCompressor(write_content_size=False)
+
+    def squeezed(parts: WordsParts) -> bytes:
+        numbers = parts.numbers[4:]
+        return replace(parts, numbers=leaf(numbers, 3, compressor.compress(numbers))).to_bytes()
+
+    narrow = squeezed(words_parts(block, 32, [0x11111111], 8, lambda data: squeezed(words_parts(data, 8, [17, 34]))))
+    records = records_parts(zeros, 22, Q5_0)
+    records.values = [
+        leaf(bytes(272), LZ4, lz4_sequence(b"\0", 1, 260) + lz4_sequence(bytes(11))),
+        words_parts(bytes(4352), 128, [0]).to_bytes(),
+    ]
+    accepted = 0
+    for payload, restored in ((narrow, block), (records.to_bytes(), zeros)):
+        assert len(payload) <= len(restored)
+        decode_node(payload, restored)
+        for _ in range(600):
+            damaged = bytearray(payload)
+            damaged[rng.randrange(min(len(payload), rng.choice([12, 60, 3000])))] = rng.choice(
+                [0, 1, 255, rng.randrange(256)]
+            )
+            try:
+                made = decoder.decode_hierarchical(node_reader(bytes(damaged)), 3000)
+            except decoder.Corrupt:
+                made = None
+            found = by_engine(build([hierarchical_frame(bytes(damaged), restored if made is None else made)]))
+            assert found == ("corrupt" if made is None else made)
+            accepted += made is not None
+    assert 0 < accepted < 1200
 
 
 # ---- Everything at once ----

@@ -24,13 +24,10 @@ fuzz_target!(|case: Case| {
     let times = 1 + usize::from(case.times) % (1 + (1 << 19) / case.data.len().max(1));
     let mut data = case.data.repeat(times);
     let array = Dtype::from_id(case.dtype).map(|dtype| {
-        let bits = dtype.bits();
-        let mut count = data.len() as u64 * 8 / bits;
-        while count * bits % 8 != 0 {
-            count -= 1;
-        }
-        data.truncate((count * bits / 8) as usize);
-        (dtype, vec![count])
+        let (elements, bytes) = dtype.unit();
+        let units = data.len() as u64 / bytes;
+        data.truncate((units * bytes) as usize);
+        (dtype, vec![units * elements])
     });
     let level = Level::new(1 + case.level % 9).expect("1 to 9");
     // One past the table stands for `auto`.

@@ -18,8 +18,11 @@ from ._core import CorruptionError, LimitError, MmhError, UnsupportedFormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._diff import Diff, TensorDiff, diff
+    from ._estimate import Estimate, LevelEstimate, estimate
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
+    from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
     from .archive import Archive, TensorInfo, TensorSlice, Verification, open
 
 __all__ = [
@@ -27,17 +30,28 @@ __all__ = [
     "CompressReport",
     "CorruptionError",
     "DecompressReport",
+    "Diff",
+    "Estimate",
+    "LevelEstimate",
     "LimitError",
     "MmhError",
+    "TensorDiff",
     "TensorInfo",
     "TensorSlice",
+    "TreeFailure",
+    "TreeFile",
+    "TreeReport",
     "UnsupportedFormatError",
     "Verification",
     "__version__",
     "compress",
+    "compress_dir",
     "compress_file",
     "decompress",
+    "decompress_dir",
     "decompress_file",
+    "diff",
+    "estimate",
     "open",
     "safe_open",
 ]
@@ -47,9 +61,20 @@ _LAZY = {
     "Archive": "archive",
     "CompressReport": "_reports",
     "DecompressReport": "_reports",
+    "Diff": "_diff",
+    "Estimate": "_estimate",
+    "LevelEstimate": "_estimate",
+    "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
+    "TreeFailure": "_trees",
+    "TreeFile": "_trees",
+    "TreeReport": "_trees",
     "Verification": "archive",
+    "compress_dir": "_trees",
+    "decompress_dir": "_trees",
+    "diff": "_diff",
+    "estimate": "_estimate",
     "open": "archive",
     "safe_open": "_safe_open",
 }

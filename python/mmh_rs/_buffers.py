@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._dtypes import BITS, dtype_name, name_of_numpy
+from ._dtypes import BITS, dtype_name, name_of_numpy, unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,13 +58,14 @@ def described(data: object, dtype: object) -> tuple[memoryview, str | None, list
     if dtype is None:
         return view, own, None if own is None else shape
     name = dtype_name(dtype)
-    if own is not None and BITS[own] == BITS[name]:
+    if own is not None and BITS[own] == BITS.get(name):
         return view, name, shape  # the same elements under another name, e.g. bfloat16 kept in uint16
-    count, rest = divmod(len(view) * 8, BITS[name])
+    elements, size = unit(name)
+    count, rest = divmod(len(view), size)
     if rest:
-        width = f"{BITS[name] // 8} bytes" if BITS[name] % 8 == 0 else f"{BITS[name]} bits"
-        raise ValueError(f"{len(view)} bytes are no whole number of {name} elements of {width} each")
-    return view, name, [count]
+        each = f"elements of {size} bytes each" if elements == 1 else f"units of {elements} elements in {size} bytes"
+        raise ValueError(f"{len(view)} bytes are no whole number of {name} {each}")
+    return view, name, [count * elements]
 
 
 def writable(out: object) -> memoryview:

@@ -29,7 +29,7 @@ class Report(TypedDict):
     source_bytes: int  # uncompressed side
     stored_bytes: int  # .mmh side
     seconds: float
-    format: str  # "safetensors", "npy", "npz", "array", "opaque"
+    format: str  # as in CompressReport
     tensors: int
     codecs: dict[str, CodecTotal]
     blake3: str | None  # hex, of the uncompressed side
@@ -93,6 +93,57 @@ class Why(TypedDict):
     seen: dict[str, Any]  # e.g. {"exponent_bits": 2.61, "period": None, ...}
     bids: list[Bid]
 
+class LevelEstimate(TypedDict):
+    level: int
+    stored_bytes: int
+    compress_seconds: float
+    decompress_seconds: float
+
+class Estimate(TypedDict):
+    source_bytes: int
+    sampled_bytes: int
+    exact: bool  # everything was compressed at every level
+    format: str
+    tensors: int
+    copied_bytes: int  # of tensors that equal an earlier one
+    levels: list[LevelEstimate]
+
+class Found(TypedDict):
+    elements: int  # compared; of packed dtypes groups of whole bytes, outside of tensors bytes
+    differing: int
+    first: int | None
+    max_abs: float | None  # None: not numbers, or none differ
+    max_rel: float | None
+    relative_norm: float | None
+    not_finite: int | None
+
+class Compared(TypedDict):
+    dtype: str
+    shape: list[int]
+    fortran: bool
+    bytes: int
+
+class TensorDiff(TypedDict):
+    name: str
+    change: str  # "equal", "changed", "reshaped", "retyped", "added", "gone"
+    first: Compared | None
+    second: Compared | None
+    found: Found | None  # None: elements were not compared
+
+class Side(TypedDict):
+    format: str
+    source_bytes: int
+    tensors: int
+    other_bytes: int  # outside of tensors
+    packed: bool
+
+class Diff(TypedDict):
+    identical: bool
+    first: Side
+    second: Side
+    tensors: list[TensorDiff]
+    other: Found
+
 class Archive:
     """One open `.mmh`. Thread-safe."""
 
@@ -151,6 +202,12 @@ def decompress_file(
 ) -> Report: ...
 def explain_file(source: str, level: int) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
+
+def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
+    """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
+
+def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None) -> Diff:
+    """Each a path or a binary file object that can seek; a source or a `.mmh`."""
 
 def doctor() -> dict[str, Any]:
     """version, format_version, os, arch, cpu, threads, simd ({name: available}), simd_used, memcpy_gbps."""

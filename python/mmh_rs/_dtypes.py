@@ -1,4 +1,4 @@
-"""Element types: safetensors' names, their widths, and their spellings in NumPy, ml_dtypes and PyTorch."""
+"""Element types: safetensors' and GGUF's names, their widths, and their spellings in NumPy, ml_dtypes and PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["BITS", "NUMPY_NAMES", "TORCH_NAMES", "dtype_name", "name_of_numpy", "numpy_dtype", "torch_dtype"]
+__all__ = [
+    "BITS",
+    "BLOCKS",
+    "NUMPY_NAMES",
+    "TORCH_NAMES",
+    "dtype_name",
+    "name_of_numpy",
+    "numpy_dtype",
+    "torch_dtype",
+    "unit",
+]
 
 BITS: dict[str, int] = {
     "BOOL": 8,
@@ -37,6 +47,44 @@ BITS: dict[str, int] = {
     "C64": 64,
 }
 """Bits of one element, by safetensors' name."""
+
+BLOCKS: dict[str, tuple[int, int]] = {
+    "Q4_0": (32, 18),
+    "Q4_1": (32, 20),
+    "Q5_0": (32, 22),
+    "Q5_1": (32, 24),
+    "Q8_0": (32, 34),
+    "Q8_1": (32, 40),
+    "Q2_K": (256, 84),
+    "Q3_K": (256, 110),
+    "Q4_K": (256, 144),
+    "Q5_K": (256, 176),
+    "Q6_K": (256, 210),
+    "Q8_K": (256, 292),
+    "IQ2_XXS": (256, 66),
+    "IQ2_XS": (256, 74),
+    "IQ3_XXS": (256, 98),
+    "IQ1_S": (256, 50),
+    "IQ4_NL": (32, 18),
+    "IQ3_S": (256, 110),
+    "IQ2_S": (256, 82),
+    "IQ4_XS": (256, 136),
+    "IQ1_M": (256, 56),
+    "TQ1_0": (256, 54),
+    "TQ2_0": (256, 66),
+    "MXFP4": (32, 17),
+    "NVFP4": (64, 36),
+    "Q1_0": (128, 18),
+}
+"""GGUF's quantized types: elements of a block, and its bytes."""
+
+
+def unit(name: str) -> tuple[int, int]:
+    """The least number of elements of a type that fill whole bytes, and how many bytes those are."""
+    if name in BLOCKS:
+        return BLOCKS[name]
+    return {4: (2, 1), 6: (4, 3)}.get(BITS[name], (1, BITS[name] // 8))
+
 
 NUMPY_NAMES: dict[str, str] = {
     "BOOL": "bool",
@@ -151,7 +199,7 @@ def dtype_name(dtype: object) -> str:
 
 
 def _from_text(text: str) -> str:
-    if text in BITS:
+    if text in BITS or text in BLOCKS:
         return text
     name = text.rpartition(".")[2]
     if name in BITS:
@@ -183,7 +231,7 @@ def name_of_numpy(dtype: np.dtype[Any]) -> str | None:
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a safetensors name.
+    """The NumPy dtype of a safetensors name; bytes for GGUF's quantized types.
 
     Raises:
         ImportError: NumPy is not installed; or the type is one of ml_dtypes' and that is not.
@@ -194,6 +242,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     except ImportError:
         raise ImportError("arrays need NumPy: pip install 'mmh-rs[numpy]'") from None
 
+    if name in BLOCKS:
+        return np.dtype(np.uint8)
     if name not in NUMPY_NAMES:
         raise TypeError(f"NumPy has no packed {name} arrays; take the bytes with get_into() or read()")
     if name in _ML_DTYPES:
@@ -207,14 +257,14 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def torch_dtype(name: str) -> Any:
-    """The `torch.dtype` of a safetensors name.
+    """The `torch.dtype` of a safetensors name; bytes for GGUF's quantized types.
 
     Raises:
         TypeError: this PyTorch has no such type.
     """
     import torch  # type: ignore[import-not-found, unused-ignore]
 
-    dtype = getattr(torch, TORCH_NAMES.get(name, ""), None)
+    dtype = getattr(torch, "uint8" if name in BLOCKS else TORCH_NAMES.get(name, ""), None)
     if dtype is None:
         raise TypeError(f"PyTorch {torch.__version__} has no dtype for {name}; take the bytes with Archive.get_into()")
     return dtype

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ._buffers import flat_bytes, torch_bytes
 from ._core import MmhError
-from ._dtypes import numpy_dtype, torch_dtype
+from ._dtypes import BLOCKS, numpy_dtype, torch_dtype, unit
 
 __all__ = ["Framework", "IndexingError", "NumPy", "PyTorch", "framework_named"]
 
@@ -47,7 +47,7 @@ class NumPy:
     one Ellipsis."""
 
     def storage_shape(self, dtype: str, shape: list[int]) -> list[int]:
-        return shape
+        return _in_bytes(dtype, shape) if dtype in BLOCKS else shape
 
     def empty(self, dtype: str, shape: list[int]) -> tuple[Any, memoryview]:
         resolved = numpy_dtype(dtype)
@@ -116,11 +116,7 @@ class PyTorch:
         self._device = torch.device(device)
 
     def storage_shape(self, dtype: str, shape: list[int]) -> list[int]:
-        if dtype == "F4" and shape:
-            if shape[-1] % 2:
-                raise ValueError(f"a packed F4 tensor needs an even last axis, found shape {shape}")
-            return [*shape[:-1], shape[-1] // 2]
-        return shape
+        return _in_bytes(dtype, shape) if dtype in BLOCKS or (dtype == "F4" and shape) else shape
 
     def empty(self, dtype: str, shape: list[int]) -> tuple[Any, memoryview]:
         tensor = self._torch.empty(shape, dtype=torch_dtype(dtype))
@@ -166,6 +162,15 @@ def framework_named(name: str, device: Any = "cpu") -> Framework:
     if name in ("pt", "torch", "pytorch"):
         return PyTorch(f"cuda:{device}" if isinstance(device, int) else device)
     raise MmhError(f"framework {name} is invalid (accepted: pt, torch, pytorch, np, numpy)")
+
+
+def _in_bytes(dtype: str, shape: list[int]) -> list[int]:
+    """The shape whose last axis counts bytes of packed elements, as gguf and PyTorch (of F4) have it."""
+    elements, size = unit(dtype)
+    last = shape[-1] if shape else 1
+    if last % elements:
+        raise ValueError(f"a packed {dtype} tensor needs a last axis of a multiple of {elements}, found shape {shape}")
+    return [*shape[:-1], last // elements * size]
 
 
 def _check_step(item: slice, error: type[Exception]) -> None:

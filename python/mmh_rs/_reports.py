@@ -25,7 +25,8 @@ class _Report:
     """Size of the `.mmh` side."""
     seconds: float
     format: str
-    """"safetensors", "npy", "npz", "array" or "opaque"."""
+    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "array", or "opaque"
+    for any other."""
     tensors: int
     codecs: dict[str, CodecTotal]
     """Frames, original bytes and stored bytes, by codec."""

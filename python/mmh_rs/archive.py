@@ -38,7 +38,8 @@ class Header:
     name: str
     """Name of the original file; empty where there was none."""
     format: str
-    """"safetensors", "npy", "npz", "array" or "opaque"."""
+    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "array", or "opaque"
+    for any other."""
     source_bytes: int
     stored_bytes: int
     frames: int
@@ -198,6 +199,8 @@ class Archive:
 
     def get(self, name: str) -> npt.NDArray[Any]:
         """One tensor as a new NumPy array of its dtype and shape.
+
+        One of GGUF's quantized types comes as `uint8`, its last axis counting bytes.
 
         Raises:
             KeyError: there is no such tensor.

@@ -11,6 +11,7 @@ removed by hand, in the commit that changes the format.
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -69,6 +70,7 @@ def by_hand() -> Iterator[Vector]:
         yield modelled_by_hand(count, HILL)
     yield modelled_by_hand(301, TWO, "two")
     yield modelled_by_hand(2000, HILL, "columns", columns=COLUMNS)
+    yield from nodes_by_hand()
 
 
 HILL: dict[str, Any] = {"weights": [70, 0, 85, 100, 99, 40], "first": 3, "escape": 4, "escape_weight": 20}
@@ -223,6 +225,150 @@ def exact_by_hand() -> Iterator[Vector]:
     yield vector("without-a-code", wide, mb.Exact([code]), t=10, base=700)
 
 
+def nodes_by_hand() -> Iterator[Vector]:
+    """Hierarchical payloads: each kind of node at each place, and words that our writer does not look for."""
+
+    def vector(label: str, payload: bytes, block: bytes) -> Vector:
+        return f"hand-hierarchical-{label}", mb.build([mb.hierarchical_frame(payload, block)]), block
+
+    zeros = bytes(1000)
+    yield vector("leaf-zstd", squeezed(zeros), zeros)
+    constant = mb.tensor_parts(zeros, element_bits=8, t=8, modes=[mb.Constant(0)]).to_bytes()
+    yield vector("leaf-tensor", mb.leaf(zeros, mb.TENSOR, constant), zeros)
+    lz4 = b"\x1f\0\1\0\xff\xff\xff" + bytes([1000 - 1 - 4 - 15 - 3 * 255 - 5]) + b"\x50" + bytes(5)
+    yield vector("leaf-lz4", mb.leaf(zeros, mb.LZ4, lz4), zeros)
+    # Widths, places of the first word, and words that are passed down or not.
+    for bits, known, count, head, strange in [
+        (4, 3, 500, 0, 0),
+        (4, 7, 1001, 3, 20),
+        (5, 9, 500, 2, 9),
+        (12, 40, 500, 8, 0),
+        (16, 254, 700, 0, 50),
+        (16, 256, 700, 0, 0),
+        (24, 40, 400, 16, 10),
+        (32, 256, 1200, 0, 90),
+        (32, 300, 1200, 31, 0),
+        (33, 1025, 2200, 1, 0),
+        (63, 30, 200, 62, 0),
+        (64, 30, 200, 0, 10),
+        (251, 16, 100, 77, 20),
+        (512, 5, 50, 511, 10),
+    ]:
+        block, book = drawn_words(bits, known, count, head, strange)
+        parts = mb.words_parts(block, bits, book, head)
+        if bits < 8:
+            parts.numbers = squeezed(mb.leaf_data(parts.numbers))
+        yield vector(f"words-{bits}-of-{known}", parts.to_bytes(), block)
+    block = bytes(range(16)) * 4
+    yield vector("words-twice-in-the-book", mb.words_parts(block, 128, [read_word(block, 128)] * 2).to_bytes(), block)
+    yield vector("words-down-to-4", words_of_halves(512), HALVES)
+    for label, payload, block in records_by_hand():
+        yield vector(f"records-{label}", payload, block)
+    yield vector("decimals-f32", decimals(), DECIMALS)
+    yield vector(
+        "decimals-f32-none",
+        b"\3\0\0\0" + mb.leaf(b"\xff" * 25) + squeezed(bytes(100)) + squeezed(b"abcd" * 25),
+        b"abcd" * 25,
+    )
+    doubles = [-0.5, 2.25, 0.0, 1e22, -(2.0**53), (2.0**53 - 1) / 1e22, 123456789.125, 3.0, 1e-22]
+    places = [1, 2, 0, 0, 0, 22, 3, 22, 22]
+    numbers = [-5, 225, 0, 255, -(2**53), 2**53 - 1, 123456789125, 0, 1]
+    places[3] = 255
+    places[7] = 255
+    block = b"head-3!" + b"".join(struct.pack("<d", d) for d in doubles) * 20 + b"!"
+    words = b"".join(mb.u64((2 * abs(k) - (k < 0)) << 10) for k in numbers)
+    escaped = struct.pack("<2d", 1e22, 3.0)
+    fixed = bytes([3, 1 | 7 << 1, 0, 10]) + b"head-3!!"
+    leaves = squeezed(bytes(places) * 20) + squeezed(words * 20) + squeezed(escaped * 20)
+    yield vector("decimals-f64", fixed + leaves, block)
+
+
+def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
+    """Label, payload and block."""
+    # Fields of one, two and eight parts, and records that are not whole.
+    fields = [mb.whole_bytes(0, 2), mb.Field(32, [mb.Part(6, 16, 4, 0, 2), mb.Part(2, 1, 1, 0, 8)])]
+    block = bytes(range(1, 23)) * 30 + b"end"
+    parts = mb.records_parts(block, 22, fields)
+    values = [field.values(block[:660], 22) for field in fields]
+    parts.values = [mb.words_parts(values[0], 16, [0x0201]).to_bytes(), squeezed(values[1])]
+    yield ("of-words-and-leaf", parts.to_bytes(), block)
+    scattered = mb.Field(1, [mb.Part((5 * i + 1) % 8, 1, 1, i) for i in range(8)])
+    others = [mb.Field(1, [mb.Part((5 * i + 1 + k) % 8, 1, 1, i) for i in range(8)]) for k in range(1, 8)]
+    block = bytes(range(8)) * 150
+    parts = mb.records_parts(block, 8, [scattered, *others])
+    parts.values = [squeezed(field.values(block, 8)) for field in parts.fields]
+    yield ("of-eight-parts", parts.to_bytes(), block)
+    block = bytes(range(250)) * 30
+    parts = mb.records_parts(block, 3750, [mb.whole_bytes(0, 3750)])
+    parts.values = [squeezed(block)]
+    yield ("of-3750-bytes", parts.to_bytes(), block)
+    parts = mb.records_parts(bytes(4 * 900), 4, [mb.Field(16, [mb.Part(0, 4, 2, 0, 4)])])
+    above = bytes(0xFC | i % 4 for i in range(16 * 900))
+    parts.values = [squeezed(above)]
+    block = bytes([0, 0x55, 0xAA, 0xFF]) * 900
+    yield ("with-bits-above", parts.to_bytes(), block)
+
+
+DECIMALS = b"abc" + b"".join(struct.pack("<f", k / 1000) for k in range(-120, 120)) + b"de"
+"""Floats of three digits behind the point, and bytes before and behind them."""
+
+
+def decimals(
+    base: int = 1, shift: int = 20, form: int = 3 << 1, place: int = 2, top: int = 0, behind: bytes = b""
+) -> bytes:
+    """The payload of `DECIMALS`. The numbers are those of a thousandth; `top` is or-ed into the first one."""
+    zigzag = [(2 * abs(k) - (k < 0)) for k in range(-120, 120)]
+    words = [zigzag[0] << 20 | top, *(z << 20 for z in zigzag[1:])]
+    places = bytes([place]) * 240
+    fixed = bytes([3, form, base, shift]) + b"abcde"
+    return fixed + squeezed(places) + squeezed(b"".join(mb.u32(word) for word in words)) + behind
+
+
+HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
+"""Runs of three values, of 2 to 64 bytes."""
+
+
+def words_of_halves(bits: int) -> bytes:
+    """Words of which the most frequent one is in the codebook, and the others are passed down to half as many bits."""
+
+    def node(data: bytes, bits: int) -> bytes:
+        words = mb.read_bit_string(data, bits, 8 * len(data) // bits)
+        if not words:
+            return mb.leaf(data)
+        book = list(range(16)) if bits == 4 else [max(words, key=words.count)]
+        parts = mb.words_parts(data, bits, book, below=lambda rest: node(rest, bits // 2))
+        parts.numbers = squeezed(mb.leaf_data(parts.numbers))
+        return parts.to_bytes()
+
+    return node(HALVES, bits)
+
+
+def squeezed(data: bytes) -> bytes:
+    """A leaf of Zstandard."""
+    payload = zstandard.ZstdCompressor(level=19).compress(data)
+    return mb.leaf(data, mb.ZSTD, payload) if len(payload) < len(data) else mb.leaf(data)
+
+
+def read_word(block: bytes, bits: int) -> int:
+    return int.from_bytes(block[: bits // 8], "little")
+
+
+def drawn_words(bits: int, known: int, count: int, head: int, strange: int) -> tuple[bytes, list[int]]:
+    """A block of words drawn from a book, of which one in `strange` is another one; and the book."""
+    random = np.random.default_rng(bits + known)
+
+    def word() -> int:
+        return int.from_bytes(random.bytes(64), "little") >> (512 - bits)
+
+    book: list[int] = []
+    while len(book) < known:
+        if (new := word()) not in book:
+            book.append(new)
+    words = [word() if strange and i % strange == 1 else book[int(random.integers(known))] for i in range(count)]
+    whole = int.from_bytes(mb.bit_string(words, bits), "little") << head | word() % (1 << head)
+    return whole.to_bytes((head + count * bits + 7) // 8, "little"), book
+
+
 def by_engine() -> Iterator[Vector]:
     """Blobs from our writer."""
     kinds: dict[str, Callable[[np.random.Generator], Any]] = {
@@ -256,6 +402,8 @@ def by_engine() -> Iterator[Vector]:
     yield from lanes_by_engine()
     yield from modelled()
     # Groups that are not alike choose among several codes of exact frequencies.
+    yield from hierarchical_by_engine()
+    # Groups that are not alike choose among several codes.
     scales = np.repeat([0.002, 0.05, 1.0], 20000)
     values = np.clip(np.random.default_rng(9).normal(0, scales), -3, 3).astype(np.float16)
     narrow = (np.ascontiguousarray(values).view(np.uint16) >> 8).astype(np.uint8)
@@ -300,6 +448,55 @@ def modelled() -> Iterator[Vector]:
     shifts = (np.arange(20000) // 1000 % 5).astype(np.int8)
     every_value = (random.integers(-128, 128, 20000).astype(np.int8) >> shifts).tobytes()
     yield "engine-modelled-i8", mmh.compress(every_value, dtype="I8", level="max", threads=1), every_value
+
+
+def hierarchical_by_engine() -> Iterator[Vector]:
+    """Records and words as our writer finds them."""
+    random = np.random.default_rng(11)
+
+    def vector(label: str, data: bytes, dtype: str, level: int | str = "balanced") -> Vector:
+        blob = mmh.compress(data, dtype=dtype, codec="hierarchical", level=level, threads=1)
+        with mmh.open(blob) as archive:
+            assert archive.header.codecs.keys() == {"hierarchical"}, label
+        return f"engine-hierarchical-{label}", blob, data
+
+    for dtype in BLOCKS:
+        data = bytes(random.integers(0, 256, 100 * mb.DTYPES[dtype][2] // 8, dtype=np.uint8) & 0x33)
+        data = data[: len(data) // mb.DTYPES[dtype][2] * mb.DTYPES[dtype][2]]
+        yield vector(f"{dtype.lower()}", data, dtype)
+    levels = (np.arange(-8, 8) * 0.0123).astype(np.float32)
+    drawn = random.choice(
+        levels, 3000, p=np.exp(-(np.linspace(-2, 2, 16) ** 2)) / np.exp(-(np.linspace(-2, 2, 16) ** 2)).sum()
+    )
+    yield vector("palette-f32", drawn.tobytes(), "F32")
+    bf16 = (drawn.view(np.uint32) >> 16).astype(np.uint16)
+    yield vector("palette-bf16", bf16.tobytes(), "BF16")
+    yield vector("palette-bf16-level-1", bf16.tobytes(), "BF16", 1)
+    sparse = np.where(random.random(3000) < 0.9, 0, random.normal(0, 1, 3000)).astype(np.float32)
+    yield vector("sparse-f32", sparse.tobytes(), "F32")
+    for bits, known, count, head, strange in [
+        (12, 40, 2000, 8, 0),
+        (24, 60, 1500, 16, 0),
+        (32, 300, 3000, 0, 0),
+        (64, 40, 600, 0, 8),
+        (96, 30, 400, 0, 0),
+        (251, 16, 200, 0, 0),
+        (512, 9, 120, 0, 0),
+    ]:
+        yield vector(f"words-of-{bits}", drawn_words(bits, known, count, head, strange)[0], "U8")
+    printed = np.array([round(x, 4) for x in random.normal(0, 1, 1500)])
+    yield vector("decimals-f32", printed.astype(np.float32).tobytes(), "F32")
+    yield vector("decimals-f64", printed.tobytes(), "F64")
+    # A third of the words of 64 bits are four words of 16 bits, of another book.
+    wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
+    mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
+    yield vector("words-64-to-16", mixed, "U8")
+
+
+BLOCKS = [
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K", "IQ4_NL", "IQ4_XS",
+    "MXFP4", "NVFP4",
+]  # fmt: skip
 
 
 def invalid() -> Iterator[tuple[str, bytes, str]]:
@@ -397,6 +594,138 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     }
     for name, fields in models.items():
         yield f"model-{name}", modelled_lie(fields), "corrupt"
+
+    for name, data in invalid_nodes():
+        yield f"hierarchical-{name}", data, "corrupt"
+
+
+def invalid_nodes() -> Iterator[tuple[str, bytes]]:
+    """Lies of hierarchical payloads."""
+    block, book = drawn_words(12, 20, 403, 10, 10)
+
+    def framed(payload: bytes, block: bytes = block) -> bytes:
+        assert len(payload) <= len(block)
+        return mb.build([mb.hierarchical_frame(payload, block)])
+
+    def words(**changes: Any) -> bytes:
+        return framed(replace(mb.words_parts(block, 12, book, 10), **changes).to_bytes())
+
+    good = mb.words_parts(block, 12, book, 10)
+    numbers = mb.leaf_data(good.numbers)
+    yield "kind", framed(b"\4" + good.to_bytes()[1:])
+    yield "empty", framed(b"")
+    yield "after", framed(good.to_bytes() + b"\0")
+    yield "cut-off", framed(good.to_bytes()[:-1])
+    yield "word-bits-3", words(bits=3, book=b"")
+    yield "word-bits-513", words(bits=513, book=good.book_bytes())
+    yield "word-head", words(head=12)
+    yield "word-none-in-the-book", words(known=0)
+    yield "word-book-too-large", words(known=404)
+    yield "word-flags", words(flags=3)
+    yield "word-flag-missing", words(flags=0)
+    yield "word-flag-without-words", words(numbers=mb.leaf(bytes(n % 20 for n in numbers)))
+    yield "word-number", words(numbers=mb.leaf(numbers[:-1] + bytes([21])))
+    yield "word-first-bits", words(first=good.first[:-1] + bytes([good.first[-1] | 0x80]))
+    yield "word-last-bits", words(last=good.last[:-1] + bytes([good.last[-1] | 0x80]))
+    odd = replace(mb.words_parts(block[:-1], 12, book[:19], 10))
+    yield (
+        "word-book-bits",
+        framed(replace(odd, book=odd.book_bytes()[:-1] + bytes([odd.book_bytes()[-1] | 0x80])).to_bytes(), block[:-1]),
+    )
+    passed = mb.leaf_data(good.below)
+    assert numbers.count(20) % 2 == 1, "no unused bits"
+    yield "word-bits-passed-down", words(below=mb.leaf(passed[:-1] + bytes([passed[-1] | 0x80])))
+    yield "word-numbers-in-words", words(numbers=b"\2\4\0\1\0")
+    yield "word-numbers-in-records", words(numbers=b"\1")
+    yield "word-numbers-in-decimals", words(numbers=b"\3")
+    yield "word-passed-down-to-decimals", words(below=b"\3" + good.below[1:])
+    yield "word-passed-down-to-records", words(below=b"\1" + good.below[1:])
+    yield "word-passed-down-to-7-bits", words(below=mb.words_parts(passed, 7, [0]).to_bytes())
+    zeros = bytes(100)
+    parts = replace(mb.words_parts(zeros, 4, [*range(16), 0]), numbers=squeezed(bytes(200)))
+    yield "word-more-than-there-are", framed(parts.to_bytes(), zeros)
+    for label, numbers_leaf in {
+        "codec": mb.leaf(numbers, codec=mb.HIERARCHICAL),
+        "run": mb.leaf(numbers, codec=mb.PATTERN251),
+        "unknown-codec": mb.leaf(numbers, codec=255),
+        "empty": mb.leaf(numbers, size=0),
+        "larger-than-its-bytes": mb.leaf(numbers + b"\0"),
+        "smaller-than-its-bytes": mb.leaf(numbers[:-1]),
+        "size": mb.leaf(numbers, size=2**60),
+        "bytes": mb.leaf(numbers, mb.ZSTD, zstandard.ZstdCompressor().compress(bytes(400))),
+    }.items():
+        yield f"leaf-{label}", words(numbers=numbers_leaf)
+    wide, book = drawn_words(32, 300, 2000, 0, 0)
+    parts = mb.words_parts(wide, 32, book)
+    plane = mb.leaf_data(parts.numbers)
+    lie = bytes([plane[0] | 1]) + plane[1:]
+    yield "word-wide-number-bits", framed(replace(parts, numbers=mb.leaf(lie)).to_bytes(), wide)
+    lie = mb.u16(300 << 7) + plane[2:]
+    yield "word-wide-number", framed(replace(parts, numbers=mb.leaf(lie)).to_bytes(), wide)
+    for name, payload in invalid_records():
+        yield f"record-{name}", framed(payload, RECORDS)
+    for name, payload in invalid_decimals():
+        yield f"decimals-{name}", framed(payload, DECIMALS)
+    fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")
+    numbers = squeezed(bytes(792) + mb.u64(1 << 54))
+    yield "decimals-number-of-55-bits", framed(fixed + numbers + mb.leaf(bytes(8)), bytes(800))
+
+
+RECORDS = bytes(range(1, 23)) * 60 + b"end"
+
+
+def invalid_records() -> Iterator[tuple[str, bytes]]:
+    """Lies of records, as payloads of `RECORDS`."""
+    low, high, scale = mb.Part(6, 16, 4, 0, 2), mb.Part(2, 1, 1, 0, 8), mb.whole_bytes(0, 2)
+
+    def records(fields: list[mb.Field], **changes: Any) -> bytes:
+        parts = mb.records_parts(RECORDS, 22, [scale, mb.Field(32, [low, high])])
+        parts.values = [squeezed(mb.leaf_data(values)) for values in parts.values]
+        return replace(parts, **({"fields": [scale, *fields]} | changes)).to_bytes()
+
+    def field(count: int = 32, part: mb.Part = low, **changes: Any) -> bytes:
+        return records([mb.Field(count, [replace(part, **changes), high])])
+
+    good = [mb.Field(32, [low, high])]
+    yield "size-0", records(good, size=0)
+    yield "size-4097", records(good, size=4097)
+    yield "larger-than-the-block", records(good, size=len(RECORDS) + 1)
+    yield "no-field", records(good, field_count=0)
+    yield "65-fields", records(good, field_count=65)
+    yield "bits-left", records([])
+    yield "bits-twice", records([*good, mb.whole_bytes(0, 1)])
+    yield "no-part", records([mb.Field(32, [low, high], part_count=0)])
+    yield "9-parts", records([mb.Field(32, [low, high], part_count=9)])
+    yield "no-value", field(0)
+    yield "values", field(33)
+    yield "values-too-many", field(64)
+    yield "offset", field(offset=65535)
+    yield "span-0", field(span=0)
+    yield "bits-0", field(bits=0)
+    yield "bits-5", field(bits=5)
+    yield "shift", field(shift=1)
+    yield "repeats-0", field(repeats=0)
+    nine = [mb.Field(4, [mb.Part(2, 4, 8), mb.Part(6, 4, 1)]), mb.Field(4, [mb.Part(6, 4, 7, 1)])]
+    yield "values-of-9-bits", records([*nine, mb.whole_bytes(10, 12)])
+    ones = [mb.Field(32, [high]), mb.Field(32, [low])]
+    yield "values-of-1-bit", records(ones)
+    yield "records", records(good, values=[b"\1" + squeezed(RECORDS)])
+    yield "value-missing", records(good, values=[])
+
+
+def invalid_decimals() -> Iterator[tuple[str, bytes]]:
+    """Lies of decimals, as payloads of `DECIMALS`."""
+    yield "head", decimals(form=4 << 1)
+    yield "head-too-long", decimals(form=127 << 1)
+    yield "base", decimals(base=23)
+    yield "shift", decimals(shift=32)
+    yield "places", decimals(place=22)
+    yield "places-254", decimals(place=254)
+    yield "escaped-missing", decimals(place=255)
+    yield "escaped-left", decimals(behind=mb.leaf(bytes(4)))
+    yield "cut-off", decimals()[:-1]
+    for name, change in {"words": b"\2\4\0\1\0", "records": b"\1", "decimals": b"\3"}.items():
+        yield f"places-in-{name}", decimals()[:9] + change
 
 
 def invalid_exact() -> Iterator[tuple[str, bytes]]:

@@ -89,6 +89,15 @@ def test_every_way_gives_the_same_bytes(source: Path, scratch: Path) -> None:
     assert sha256(back) == wanted
 
 
+@pytest.mark.parametrize("source", FILES, ids=name)
+def test_estimates_are_within_one_percent(source: Path, scratch: Path) -> None:
+    found = mmh.estimate(source)
+    assert found.source_bytes == source.stat().st_size
+    for level in found.levels:
+        report = mmh.compress_file(source, scratch / "file.mmh", level=level.level, verify=False, force=True)
+        assert level.stored_bytes == pytest.approx(report.stored_bytes, rel=0.01)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("source", FILES, ids=name)
 def test_through_pipes(source: Path, threads: int, scratch: Path) -> None:

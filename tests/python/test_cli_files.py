@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -157,63 +156,12 @@ def test_several_files_to_standard_output(run: Command, tmp_path: Path) -> None:
     assert run("decompress", "-c", "a.mmh", "b.mmh").stdout == b"a" * 1000 + b"b" * 1000
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "tree"
-    (root / "sub" / "deep").mkdir(parents=True)
-    for name in ("a.bin", "sub/b.bin", "sub/deep/c.bin", "sub/.hidden"):
-        (root / name).write_bytes(weights(2000, len(name)).tobytes())
-    (root / "done.mmh").write_bytes(mmh.compress(b"x"))
-    if sys.platform != "win32":
-        (root / "link").symlink_to("a.bin")
-        (root / "loop").symlink_to("..")
-    return root
-
-
-FOUND = ["a.bin", "sub/.hidden", "sub/b.bin", "sub/deep/c.bin"]
-
-
-def test_directories_need_r(run: Command, tree: Path) -> None:
+def test_directories_need_r(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
     done = run("compress", "tree")
     assert done.returncode == 64
     assert lines(done.stderr) == ["mmh: tree: is a directory (use -r for what is in it)"]
     assert run("decompress", "tree").returncode == 64
-
-
-@posix
-def test_directories(run: Command, tree: Path) -> None:
-    before = names(tree)
-    ok(run("compress", "-r", "tree"))
-    assert names(tree) == sorted(before + [f"{name}.mmh" for name in FOUND])
-
-
-@posix
-def test_directories_are_mirrored(run: Command, tree: Path, tmp_path: Path) -> None:
-    before = names(tree)
-    ok(run("compress", "-r", "tree", "-o", "out"))
-    assert names(tree) == before
-    assert [name for name in names(tmp_path / "out") if name.endswith(".mmh")] == [f"{name}.mmh" for name in FOUND]
-    ok(run("decompress", "-r", "out", "-o", "back"))
-    for name in FOUND:
-        assert (tmp_path / "back" / name).read_bytes() == (tree / name).read_bytes()
-
-
-@posix
-def test_directories_are_resumed(run: Command, tree: Path) -> None:
-    ok(run("compress", "-r", "tree"))
-    first = {name: (tree / f"{name}.mmh").stat().st_mtime_ns for name in FOUND}
-    (tree / "sub/b.bin.mmh").unlink()
-    done = run("compress", "-r", "tree", "--json")
-    assert done.returncode == 0
-    results = {result["path"]: result["skipped"] for result in json.loads(done.stdout)["results"]}
-    assert results == {f"tree/{name}": name != "sub/b.bin" for name in FOUND}
-    assert (tree / "a.bin.mmh").stat().st_mtime_ns == first["a.bin"]
-    # A source that is newer than its target is not up to date, and the target is not overwritten either.
-    os.utime(tree / "a.bin", ns=(time.time_ns() + 10**10,) * 2)
-    done = run("compress", "-r", "tree")
-    assert done.returncode == 4
-    assert lines(done.stderr) == ["mmh: tree/a.bin: tree/a.bin.mmh already exists (use -f to overwrite it)"]
-    ok(run("compress", "-r", "-f", "tree"))
 
 
 def test_targets_that_meet(run: Command, tmp_path: Path) -> None:
@@ -331,6 +279,14 @@ def test_targets_that_cannot_be_guessed(run: Command, model: Path, archive_path:
         (["compress", "-c", "--rm", "a"], "--rm does not go with standard output"),
         (["compress", "--rm", "-", "-o", "x"], "--rm does not go with standard input"),
         (["compress", "-", "-"], "standard input can be read once"),
+        (["compress", "-r", "-c", "."], "-r does not go with standard output"),
+        (["compress", "--follow", "--rm", "-r", "."], "--follow and --rm exclude each other"),
+        (["compress", "-r", ".", "-o", "below"], "lies in the directory itself"),
+        (["decompress", "-r", "."], "does not end in .mmh"),
+        (["estimate", "-"], "standard input cannot be estimated"),
+        (["estimate", "."], "is a directory (use -r"),
+        (["estimate", "--level", "best", "a"], "unknown level"),
+        (["diff", "a"], "Missing argument"),
         (["compress", "-", "-o", "out/"], "standard input has no name"),
         (["compress", "--codec", "rar", "a"], "unknown codec 'rar' (there are: auto, store"),
         (["compress", "-T", "-1", "a"], "-T"),
@@ -374,11 +330,12 @@ def test_permissions(run: Command, model: Path) -> None:
 
 def test_a_target_in_no_directory(run: Command, model: Path) -> None:
     (model.parent / "file").write_text("x")
-    for words in (["file/x.mmh", "model.safetensors"], ["file/", "model.safetensors"], ["file", "-r", "."]):
+    (model.parent / "tree").mkdir()
+    for words in (["file/x.mmh", "model.safetensors"], ["file/", "model.safetensors"], ["file", "-r", "tree"]):
         done = run("compress", "-o", *words)
         assert done.returncode == 4
         assert all("ot a directory" in line for line in lines(done.stderr))
-    assert names(model.parent) == ["file", "model.safetensors"]
+    assert names(model.parent) == ["file", "model.safetensors", "tree"]
 
 
 @posix

@@ -16,7 +16,7 @@ from support import Command, environment, lines, weights
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 MMH = [sys.executable, "-m", "mmh_rs"]
-COMMANDS = ["compress", "decompress", "list", "info", "verify", "cat", "bench", "doctor"]
+COMMANDS = ["compress", "decompress", "list", "info", "verify", "cat", "diff", "estimate", "bench", "doctor"]
 
 
 def test_help(run: Command) -> None:

@@ -161,7 +161,7 @@ def test_dtype_of_the_same_width_keeps_the_shape() -> None:
     [
         (b"abc", "bfloat16", "3 bytes are no whole number of BF16 elements of 2 bytes"),
         (np.zeros(7, np.uint8), "F32", "7 bytes are no whole number of F32"),
-        (bytes(4), "F6_E2M3", "4 bytes are no whole number of F6_E2M3 elements of 6 bits"),
+        (bytes(4), "F6_E2M3", "4 bytes are no whole number of F6_E2M3 units of 4 elements in 3 bytes"),
         (b"ab", "bfloat17", "unknown dtype 'bfloat17'; accepted: .*BF16.*bfloat16"),
         (b"ab", "float", "ambiguous; say float32 or float64"),
         (b"ab", "f16", "ambiguous; say float16 or bfloat16"),

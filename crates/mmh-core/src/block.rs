@@ -1,10 +1,10 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
 use crate::codec::{self, Block, Codec, Level, Scratch, pattern251};
-use crate::dtype::Dtype;
+use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::plan;
-use crate::source::Tensor;
+use crate::source::Layout;
 use twox_hash::XxHash3_64;
 
 /// The most bytes that a block may restore, by the format.
@@ -23,55 +23,57 @@ pub const FAST_BYTE_BLOCK: usize = 1 << 17;
 /// The same at the slower levels, where groups choose among codes, or symbols are modelled.
 pub const BYTE_BLOCK: usize = 1 << 19;
 
-/// Bytes of a block of a segment with this dtype; opaque bytes have none.
+/// Bytes of a block of a segment with this dtype, a whole number of its units; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
-    let fast = level.get() <= 3;
-    match dtype {
-        Some(d) if d.bits() <= 8 => {
-            if fast {
-                FAST_BYTE_BLOCK
-            } else {
-                BYTE_BLOCK
-            }
-        }
-        _ => {
-            if fast {
-                FAST_BLOCK
-            } else {
-                BLOCK
-            }
-        }
-    }
+    let (elements, bytes) = dtype.map_or((1, 2), Dtype::unit);
+    let is_bytes = elements >= bytes && !dtype.is_some_and(|d| d.kind() == Kind::Blocks);
+    let size = match (level.get() <= 3, is_bytes) {
+        (true, true) => FAST_BYTE_BLOCK,
+        (true, false) => FAST_BLOCK,
+        (false, true) => BYTE_BLOCK,
+        (false, false) => BLOCK,
+    };
+    size - size % bytes as usize
 }
 
 /// Blocks up to this size are encoded with every codec: a sample would be no smaller.
 const TINY: usize = 4096;
 
-/// A stretch of the source: a tensor, or opaque bytes between tensors.
+/// A stretch of the source: a tensor, bytes between tensors whose elements are known, or opaque bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Source offset.
     pub start: u64,
     /// Bytes, at least 1; `u64::MAX − start` for the last one of a stream whose end is not known.
     pub len: u64,
-    /// Position of the tensor in the layout, and its dtype.
-    pub tensor: Option<(usize, Dtype)>,
+    /// Position of the tensor in the layout.
+    pub tensor: Option<usize>,
+    /// Of the elements, where it is known.
+    pub dtype: Option<Dtype>,
 }
 
 /// The segments of a source of `len` bytes (`None`: not known yet), in order, covering all of it.
-pub fn segments(tensors: &[Tensor], len: Option<u64>) -> Vec<Segment> {
-    let mut all = Vec::new();
+pub fn segments(layout: &Layout, len: Option<u64>) -> Vec<Segment> {
+    let tensors = layout.tensors.iter().enumerate();
+    let tensors =
+        tensors.map(|(i, t)| Segment { start: t.start, len: t.len, tensor: Some(i), dtype: Some(t.dtype) });
+    let hints = layout.hints.iter();
+    let hints = hints.map(|h| Segment { start: h.start, len: h.len, tensor: None, dtype: Some(h.dtype) });
+    let mut known: Vec<Segment> = tensors.chain(hints).filter(|s| s.len > 0).collect();
+    known.sort_by_key(|s| s.start);
+    let mut all = Vec::with_capacity(2 * known.len() + 1);
     let mut at = 0;
-    for (i, t) in tensors.iter().enumerate().filter(|(_, t)| t.len > 0) {
-        if t.start > at {
-            all.push(Segment { start: at, len: t.start - at, tensor: None });
+    let opaque = |start, len| Segment { start, len, tensor: None, dtype: None };
+    for s in known {
+        if s.start > at {
+            all.push(opaque(at, s.start - at));
         }
-        all.push(Segment { start: t.start, len: t.len, tensor: Some((i, t.dtype)) });
-        at = t.end();
+        at = s.start + s.len;
+        all.push(s);
     }
     let end = len.unwrap_or(u64::MAX);
     if end > at {
-        all.push(Segment { start: at, len: end - at, tensor: None });
+        all.push(opaque(at, end - at));
     }
     all
 }
@@ -177,7 +179,7 @@ fn forced(
 ) -> Result<u8> {
     // The plan is asked for the element type, which opaque bytes do not declare.
     let choice = plan::choose(data, declared, level, scratch);
-    let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
+    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref() };
     attempt(codec, &block, scratch, out)
 }
 
@@ -190,7 +192,7 @@ fn planned(
     out: &mut Vec<u8>,
 ) -> Result<u8> {
     let choice = plan::choose(data, declared, level, scratch);
-    let block = Block { data, element: choice.element, level, split: choice.split.as_ref() };
+    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref() };
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
         return attempt(choice.codec, &block, scratch, out);
     }

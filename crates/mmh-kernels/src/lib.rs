@@ -8,6 +8,9 @@
 //!     │ zeros       how many low bits are zero, segment by segment?
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
+//!     │ records     fields of packed records ⇄ their values
+//!     │ decimals    floats printed in decimal ⇄ numbers and places
+//!     │ words       words ⇄ their numbers in a codebook
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
 //!     ├ rans        symbols ⇄ streams of words that 16 lanes share
@@ -25,6 +28,7 @@ mod aarch64;
 mod dispatch;
 pub mod correlation;
 pub mod cpu;
+pub mod decimals;
 pub mod fields;
 mod generic;
 pub mod histogram;
@@ -35,6 +39,8 @@ pub mod modelled;
 pub mod period;
 pub mod planes;
 pub mod rans;
+pub mod records;
+pub mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 pub mod zeros;

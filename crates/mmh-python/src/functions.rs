@@ -35,7 +35,8 @@ pub fn compress<'py>(
         None => None,
         Some(name) => {
             let dtype = convert::dtype(name)?;
-            let n = data.as_slice().len() as u64 * 8 / dtype.bits();
+            let (elements, bytes) = dtype.unit();
+            let n = data.as_slice().len() as u64 / bytes * elements;
             Some((dtype, shape.unwrap_or(vec![n])))
         }
     };

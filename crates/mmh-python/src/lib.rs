@@ -4,6 +4,7 @@
 
 mod archive;
 mod buffer;
+mod compare;
 mod convert;
 mod error;
 mod file_object;
@@ -30,6 +31,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::compress_file, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress_file, m)?)?;
     m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
+    m.add_function(wrap_pyfunction!(compare::estimate, m)?)?;
+    m.add_function(wrap_pyfunction!(compare::diff, m)?)?;
     m.add_function(wrap_pyfunction!(functions::doctor, m)?)?;
     Ok(())
 }

@@ -29,7 +29,7 @@ class Elements:
     @property
     def width(self) -> int:
         """Bytes of one element; 1 for bytes and for what is packed below a byte."""
-        return 1 if self.dtype is None else max(1, BITS[self.dtype] // 8)
+        return 1 if self.dtype is None else max(1, BITS.get(self.dtype, 8) // 8)
 
 
 def elements_of(path: str, limit: int) -> Elements:

@@ -19,7 +19,9 @@ from ._run import document, print_failure
 from .bench import bench
 from .cat import cat
 from .compress import compress, decompress
+from .diff import diff
 from .doctor import doctor
+from .estimate import estimate
 from .show import info, list_
 from .verify import verify
 
@@ -35,6 +37,7 @@ Exit codes:
    64  wrong usage
   130  interrupted (Ctrl-C, SIGTERM)
 Of several files, all are tried, and the highest code is returned.
+(mmh diff --exit-code returns 1 where the files differ.)
 
 \b
 Errors are lines "mmh: <path>: <what> (<what to do>)" on standard error.
@@ -79,7 +82,7 @@ def mmh(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for _command in (compress, decompress, list_, info, verify, cat, bench, doctor):
+for _command in (compress, decompress, list_, info, verify, cat, diff, estimate, bench, doctor):
     mmh.add_command(_command)
 
 

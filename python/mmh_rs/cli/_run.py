@@ -31,6 +31,8 @@ class Run:
         {"schema": 1, "command": "compress", "version": "0.1.0", "exit_code": 0,
          "results": [{"path": …, …}], "errors": [{"path": …, "kind": …, "message": …, "exit_code": …}]}
 
+    Where directories were worked on as a whole there are also "trees", one for each.
+
     Errors are also printed as lines on standard error, with `--json` and with `-q` as well.
     """
 
@@ -38,6 +40,7 @@ class Run:
         self.command = command
         self.as_json = as_json
         self.results: list[dict[str, Any]] = []
+        self.trees: list[dict[str, Any]] = []
         self.errors: list[Failure] = []
         self.quiet = quiet
         # For people in front of a terminal; in a pipe or a log nothing is said about what went well.
@@ -49,10 +52,14 @@ class Run:
         """Record what is known about one file."""
         self.results.append({"path": path, **fields})
 
+    def tree(self, facts: dict[str, Any]) -> None:
+        """Record what is known about a directory that was worked on as a whole."""
+        self.trees.append(facts)
+
     def summary(self, text: str) -> None:
         """A line about a finished file, on a terminal."""
         if self.talks:
-            say(text)
+            self.bars.above(lambda: say(text))
 
     def show(self, text: str) -> None:
         """What was asked for, on standard output; `--json` has it in the document instead."""
@@ -64,7 +71,7 @@ class Run:
         failure = error if isinstance(error, Failure) else failure_of(error, path)
         self.errors.append(failure)
         self.code(failure.exit_code)
-        print_failure(failure)
+        self.bars.above(lambda: print_failure(failure))
         if not isinstance(error, Failure) and failure.kind == "internal" and os.environ.get("MMH_TRACEBACK"):
             raise error
 
@@ -85,7 +92,7 @@ class Run:
     def finish(self) -> int:
         """Print the document, if there is one, and return the exit code."""
         if self.as_json:
-            click.echo(document(self.command, self._code, self.results, self.errors))
+            click.echo(document(self.command, self._code, self.results, self.errors, self.trees))
         return self._code
 
 
@@ -103,7 +110,13 @@ def say(text: str) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
 
 
-def document(command: str | None, code: int, results: list[dict[str, Any]], errors: list[Failure]) -> str:
+def document(
+    command: str | None,
+    code: int,
+    results: list[dict[str, Any]],
+    errors: list[Failure],
+    trees: list[dict[str, Any]] | None = None,
+) -> str:
     """The document of `--json`. ASCII only: bytes of a file name that are no text are lone surrogates in it, as in
     Python's own file names."""
     return json.dumps(
@@ -113,6 +126,7 @@ def document(command: str | None, code: int, results: list[dict[str, Any]], erro
             "version": __version__,
             "exit_code": code,
             "results": [_plain(result) for result in results],
+            **({"trees": [_plain(tree) for tree in trees]} if trees else {}),
             "errors": [failure._asdict() for failure in errors],
         },
         allow_nan=False,

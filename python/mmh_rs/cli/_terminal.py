@@ -21,6 +21,7 @@ __all__ = [
     "Bars",
     "binary_stdin",
     "binary_stdout",
+    "duration",
     "level_name",
     "number",
     "percent",
@@ -81,6 +82,13 @@ def speed(count: int, seconds: float) -> str:
     """ "1.42 GB/s"."""
     rate = count / seconds if seconds > 0 else 0.0
     return f"{rate / 1e9:.2f} GB/s" if rate >= 1e7 else f"{rate / 1e6:.2f} MB/s"
+
+
+def duration(seconds: float) -> str:
+    """ "0.42 s", "17 s", "3.5 min", "2.1 h"."""
+    if seconds < 100:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
@@ -175,9 +183,9 @@ class Bars:
         self._progress: Any = None
 
     @contextmanager
-    def bar(self, label: str, total: int | None) -> Iterator[Callback]:
-        """A callback for the engine while `label` is worked on. Where nothing is shown it does nothing, except that
-        Python comes to handle signals in it.
+    def bar(self, label: str | Callable[[], str], total: int | None) -> Iterator[Callback]:
+        """A callback for the engine while `label` (which may change) is worked on. Where nothing is shown it does
+        nothing, except that Python comes to handle signals in it.
 
         Args:
             total: source bytes, where they are known beforehand.
@@ -194,9 +202,10 @@ class Bars:
             if now - started < _PATIENCE or now - shown < 0.05:
                 return
             shown = now
+            text = printable(label if isinstance(label, str) else label())
             if task is None:
-                task = self._start().add_task(printable(label), total=all_bytes or total)
-            self._progress.update(task, completed=done, total=all_bytes or total)
+                task = self._start().add_task(text, total=all_bytes or total)
+            self._progress.update(task, description=text, completed=done, total=all_bytes or total)
 
         try:
             yield advance
@@ -204,6 +213,16 @@ class Bars:
             if task is not None:
                 self._progress.remove_task(task)
                 self._stop()
+
+    def above(self, write: Callable[[], None]) -> None:
+        """Has something written to standard error, above the bar if there is one."""
+        progress = self._progress
+        if progress is None:
+            write()
+            return
+        progress.stop()
+        write()
+        progress.start()
 
     def _start(self) -> Any:
         from rich.console import Console

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import _core
 from .._api import LEVELS, SUFFIX, level_number
+from .._estimate import NOT_WORTH
+from .._trees import TreeFile, compress_dir, decompress_dir, sync
 from ..archive import open as open_archive
 from ._failure import WrongUsageError
 from ._run import Run, uses_run
-from ._targets import STREAM, Job, Walk, jobs, refuse_existing, suffix_added, suffix_taken
+from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
+from ._tree import split, trees
 
 if TYPE_CHECKING:
     from .._core import Report
 
 __all__ = ["compress", "decompress"]
-
-NOT_WORTH = 0.99
-"""Stored over original size from which on compressing was in vain."""
 
 _LEVEL = "mmh_rs.level"
 
@@ -61,9 +62,11 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-f", "--force", is_flag=True, help="Overwrite files; write to a terminal."),
         click.option("--rm", "remove", is_flag=True, help="Remove each source after success."),
         click.option("-T", "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="0: all cores."),
-        click.option("-r", "--recursive", is_flag=True, help="Take the files in directories."),
+        click.option("-r", "--recursive", is_flag=True, help="Take directories, as a whole."),
         click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output."),
-        click.option("-o", "--output", metavar="OUT", help="Target; a directory for several sources; - for stdout."),
+        click.option(
+            "-o", "--output", metavar="OUT", help="Target; a directory for several sources or -r; - for stdout."
+        ),
         click.argument("files", nargs=-1, required=True, metavar="FILE…"),
     ):
         function = option(function)
@@ -74,6 +77,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @uses_run
 @click.option("--sha256", is_flag=True, help="Store the SHA-256 of each source, too.")
 @click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
+@click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
 @_level_options
 @_common
@@ -88,22 +92,33 @@ def compress(
     codec: str,
     no_verify: bool,
     sha256: bool,
+    follow: bool,
     run: Run,
 ) -> None:
     """Compress each FILE to FILE.mmh. - is standard input.
 
-    The source is kept, a file appears whole or not at all, and none is overwritten without -f. With -r, files in
-    directories that have an up-to-date .mmh already are skipped, so that an interrupted run can be repeated.
+    The source is kept, a file appears whole or not at all, and none is overwritten without -f.
+
+    With -r a directory DIR becomes a directory DIR.mmh (or OUT) that mirrors it: each file a/b is a/b.mmh there, and
+    modes, times, empty directories and symbolic links are kept, so that mmh decompress -r brings DIR back as it was.
+    What an earlier run has finished is skipped (same size and time, and a whole .mmh), so that an interrupted run can
+    be repeated; -f does all again. A file that fails does not stop the others. Symbolic links stay links and are not
+    followed, unless with --follow. --rm removes each file when its .mmh is safe on the disk.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
-    format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec.
+    format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
+    has one, with link too (a symbolic link has path, target, skipped and link alone), and the document has trees:
+    source, target, files, skipped, links, directories, source_bytes, stored_bytes, ratio, seconds, failed (how many),
+    ignored (paths).
     """
     # One line for a wrong name, in place of one for each file.
     if codec not in _core.CODECS:
         raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
+    if follow and remove:
+        raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
-    walk = Walk(suffix_added, lambda path: not path.endswith(SUFFIX))
-    work = _planned(files, walk, output, to_stdout, recursive, remove, force, run)
+    directories, named = split(files, recursive)
+    work = _planned(named, suffix_added, len(files), output, to_stdout, remove, force, run)
     if len(work) > 1 and any(job.target is None for job in work):
         raise WrongUsageError("several files cannot be compressed to one standard output (compress them one by one)")
 
@@ -130,6 +145,31 @@ def compress(
             )
         )
 
+    def describe(file: TreeFile) -> dict[str, Any]:
+        if file.report is None:
+            return {}
+        ratio = file.report.ratio
+        return {
+            **_fields(asdict(file.report)),
+            "ratio": ratio,
+            "worth_it": ratio < NOT_WORTH,
+            "level": level,
+            "codec": codec,
+        }
+
+    take = partial(
+        compress_dir,
+        codec=codec,
+        level=level,
+        threads=threads or None,
+        verify=not no_verify,
+        sha256=sha256,
+        force=force,
+        remove=remove,
+        follow=follow,
+    )
+    alone = len(files) == 1
+    trees(directories, suffix_added, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
     _each(work, one, force, remove, run)
 
 
@@ -151,11 +191,15 @@ def decompress(
     The .mmh is kept, a file appears whole or not at all, and none is overwritten without -f. Several files to standard
     output come one after the other.
 
+    With -r a directory DIR.mmh that mmh compress -r made becomes DIR (or OUT), as it was. What is restored already
+    (same size and time) is skipped; a file that fails does not stop the others; files that do not end in .mmh are left
+    out.
+
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, seconds, format,
-    tensors, codecs, blake3, sha256.
+    tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them.
     """
-    walk = Walk(suffix_taken, lambda path: path.endswith(SUFFIX))
-    work = _planned(files, walk, output, to_stdout, recursive, remove, force, run)
+    directories, named = split(files, recursive)
+    work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
 
     def one(job: Job) -> None:
         with run.bars.bar(_name(job.source), None) as progress:
@@ -172,15 +216,21 @@ def decompress(
             )
         )
 
+    def describe(file: TreeFile) -> dict[str, Any]:
+        return {} if file.report is None else {**_fields(asdict(file.report)), "ratio": file.report.ratio}
+
+    take = partial(decompress_dir, threads=threads or None, force=force, remove=remove)
+    alone = len(files) == 1
+    trees(directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
     _each(work, one, force, remove, run)
 
 
 def _planned(
     files: Sequence[str],
-    walk: Walk,
+    rename: Callable[[str], str],
+    count: int,
     output: str | None,
     to_stdout: bool,
-    recursive: bool,
     remove: bool,
     force: bool,
     run: Run,
@@ -191,11 +241,11 @@ def _planned(
         raise WrongUsageError("standard input can be read once (name - once)")
     work = jobs(
         files,
-        walk,
+        rename,
+        several=count > 1,
         output=output,
         to_stdout=to_stdout,
-        recursive=recursive,
-        failed=lambda error, path: run.fail(_told(error, path, walk), path),
+        failed=lambda error, path: run.fail(_told(error, path, rename), path),
     )
     if any(job.target is None for job in work):
         if run.as_json:
@@ -208,9 +258,9 @@ def _planned(
     return work
 
 
-def _told(error: Exception, path: str, walk: Walk) -> Exception:
+def _told(error: Exception, path: str, rename: Callable[[str], str]) -> Exception:
     """That a file is no `.mmh` says more than that its name does not tell what to call the result."""
-    if walk.rename is suffix_taken and isinstance(error, WrongUsageError) and os.path.isfile(path):
+    if rename is suffix_taken and isinstance(error, WrongUsageError) and os.path.isfile(path):
         try:
             open_archive(path).close()
         except (OSError, _core.MmhError) as better:
@@ -221,10 +271,6 @@ def _told(error: Exception, path: str, walk: Walk) -> Exception:
 def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: bool, run: Run) -> None:
     for job in work:
         with run.working_on(job.source or STREAM):
-            if job.walked and not force and _up_to_date(job):
-                run.result(job.source or STREAM, target=job.target, skipped=True)
-                run.summary(f"{printable(_name(job.source))}  up to date")
-                continue
             if job.target is not None:
                 refuse_existing(job.target, force)
                 _make_directory(os.path.dirname(job.target))
@@ -232,20 +278,8 @@ def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: 
                 binary_stdin()
             one(job)
             if remove and job.source is not None and job.target is not None:
-                _sync(job.target)
+                sync(job.target)
                 os.unlink(job.source)
-
-
-def _sync(path: str) -> None:
-    """The source goes only when the result would survive a power cut."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-    if os.name == "posix":
-        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 def _make_directory(path: str) -> None:
@@ -256,18 +290,13 @@ def _make_directory(path: str) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
-def _up_to_date(job: Job) -> bool:
-    """Whether an earlier run finished this one. Targets appear whole or not at all, so that being there is enough."""
-    if job.source is None or job.target is None:
-        return False
-    with contextlib.suppress(FileNotFoundError):
-        return os.stat(job.target).st_mtime_ns >= os.stat(job.source).st_mtime_ns
-    return False
-
-
 def _record(run: Run, job: Job, report: Report, **more: Any) -> None:
-    fields: dict[str, Any] = {key: value for key, value in report.items() if key not in ("source", "target")}
-    run.result(job.source or STREAM, target=job.target, skipped=False, **fields, **more)
+    run.result(job.source or STREAM, target=job.target, skipped=False, **_fields({**report}), **more)
+
+
+def _fields(report: dict[str, Any]) -> dict[str, Any]:
+    """What a result has of the engine's report."""
+    return {key: value for key, value in report.items() if key not in ("source", "target")}
 
 
 def _name(source: str | None) -> str:

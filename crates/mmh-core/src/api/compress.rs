@@ -34,6 +34,11 @@ pub struct CompressOptions {
 }
 
 impl CompressOptions {
+    /// With these settings, all threads, and neither hashes nor a name.
+    pub fn new(settings: Settings) -> CompressOptions {
+        CompressOptions { settings, threads: 0, blake3: false, sha256: false, force: false, name: None }
+    }
+
     fn work<'a>(
         &self,
         segments: &'a [Segment],
@@ -79,7 +84,7 @@ pub fn compress_bytes(
                 )));
             }
             let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
-            Layout { format: Format::Array, tensors: vec![tensor] }
+            Layout::of(Format::Array, vec![tensor])
         }
     };
     // Pages that are not written to cost nothing; growing would copy.
@@ -103,7 +108,7 @@ fn compress_at<W: Target>(
     progress: Progress<'_>,
 ) -> Result<(W, Report)> {
     let len = source.len();
-    let segments = block::segments(&layout.tensors, Some(len));
+    let segments = block::segments(&layout, Some(len));
     let copies = find_copies(source, &segments)?;
     let mut writer = Writer::new(out, !copies.is_empty())?;
     let work = options.work(&segments, &copies, Some(len));
@@ -261,22 +266,19 @@ fn from_file(
 ) -> Result<Report> {
     let at_source = with_path(path);
     let at_target = with_path(target);
-    let mut layout = source::find(Input { bytes: &input, complete: true });
+    let layout = source::find(Input { bytes: &input, complete: true });
     let mut output = Output::new(target, options.force)?;
     let allowed = allowance(input.len());
     if let Output::Stdout = output {
-        // What went into a pipe cannot be taken back: small sources are compressed in memory first, and large ones whose index
-        // would weigh too much are not cut into tensors.
+        // What went into a pipe cannot be taken back: small sources are compressed in memory first, and the tensors of large ones
+        // whose index would weigh too much have no names.
         if input.len() <= HEAD as u64 {
             let (blob, report) = smallest(&input, layout, options, workers, progress)?;
             output.writer()?.write_all(&blob).map_err(|e| at_target(e.into()))?;
             output.commit(None)?;
             return Ok(report);
         }
-        let index: u64 = layout.tensors.iter().map(|t| t.name.len() as u64 + 100).sum();
-        if index > input.len() / 1000 {
-            layout = Layout::opaque();
-        }
+        let layout = layout.within(input.len());
         let report = compress_at(&input, layout, output.writer()?, options, workers, progress)
             .map(|(_, r)| r)
             .map_err(at_target)?;
@@ -302,7 +304,7 @@ fn from_file(
 /// found again in the restored bytes.
 fn bare(input: &dyn ReadAt) -> Layout {
     let format = source::find(Input { bytes: input, complete: true }).format;
-    Layout { format, tensors: Vec::new() }
+    Layout::of(format, Vec::new())
 }
 
 fn smallest(
@@ -376,13 +378,10 @@ fn from_stream(
         output.commit(None)?;
         return Ok(report);
     }
-    let mut layout = source::find(Input { bytes: &head, complete: false });
-    let index: u64 = layout.tensors.iter().map(|t| t.name.len() as u64 + 100).sum();
+    let layout = source::find(Input { bytes: &head, complete: false });
     let end = layout.tensors.last().map_or(0, Tensor::end);
-    if index > end / 1000 {
-        layout = Layout::opaque();
-    }
-    let segments = block::segments(&layout.tensors, None);
+    let layout = layout.within(end);
+    let segments = block::segments(&layout, None);
     let copies = HashMap::new();
     let work = options.work(&segments, &copies, None);
     let mut out = output.writer()?;

@@ -4,10 +4,11 @@ use super::Workers;
 use crate::block::{self, Settings};
 use crate::codec::{self, Level, Scratch};
 use crate::container::reader::Archive;
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::plan;
-use crate::source::{self, Input};
+use crate::source::{self, Input, Layout};
 use mmh_kernels::histogram;
 
 /// One segment, explained by its first block.
@@ -46,14 +47,14 @@ pub struct Why {
 /// Explains a source that is not compressed yet.
 pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
     let layout = source::find(Input { bytes: source, complete: true });
-    let segments = block::segments(&layout.tensors, Some(source.len()));
+    let segments = block::segments(&layout, Some(source.len()));
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for s in &segments {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
-        let name = s.tensor.and_then(|(i, _)| layout.tensors.get(i)).map(|t| t.name.clone());
+        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         all.push(explain(&buf, s, name, level, &mut scratch)?);
     }
     Ok(all)
@@ -62,16 +63,16 @@ pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
 /// Explains an archive, from its restored bytes.
 pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<Vec<Why>> {
     let index = archive.index();
-    let tensors: Vec<_> = index.tensors.iter().map(|t| t.tensor.clone()).collect();
-    let segments = block::segments(&tensors, Some(index.source_len));
+    let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
+    let segments = block::segments(&layout, Some(index.source_len));
     let workers = Workers::new(1);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
     for s in &segments {
-        buf.resize(s.len.min(block::size_for(s.tensor.map(|t| t.1), level) as u64) as usize, 0);
+        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         archive.read_range(s.start, &mut buf, &workers, true)?;
-        let name = s.tensor.and_then(|(i, _)| tensors.get(i)).map(|t| t.name.clone());
+        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let mut why = explain(&buf, s, name, level, &mut scratch)?;
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
@@ -87,7 +88,7 @@ fn explain(
     level: Level,
     scratch: &mut Scratch,
 ) -> Result<Why> {
-    let choice = plan::choose(block, s.tensor.map(|t| t.1), level, scratch);
+    let choice = plan::choose(block, s.dtype, level, scratch);
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
     let n = block.len() as f64;
@@ -96,10 +97,10 @@ fn explain(
     let split = choice.split.as_ref();
     // What it came to, since the choice falls back to `store` where nothing was gained.
     let settings = Settings { level, codec: None, verify: false };
-    let encoded = block::encode(block, s.tensor.map(|t| t.1), &settings, scratch, Vec::new())?;
+    let encoded = block::encode(block, s.dtype, &settings, scratch, Vec::new())?;
     Ok(Why {
         name,
-        dtype: s.tensor.map(|t| t.1.name()),
+        dtype: s.dtype.map(Dtype::name),
         start: s.start,
         bytes: s.len,
         stored: None,

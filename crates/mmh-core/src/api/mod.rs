@@ -4,10 +4,14 @@
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `verify`: every frame and every hash
 //! * `explain`: what the plan sees
+//! * `estimate`: what compressing would save, from a part of the blocks
+//! * `diff`: what two files do not have in common
 //! * `target`: a temporary file that takes its name only when it is whole
 
 mod compress;
 mod decompress;
+mod diff;
+mod estimate;
 mod explain;
 mod pipeline;
 mod target;
@@ -15,6 +19,8 @@ mod verify;
 
 pub use compress::{CompressOptions, compress_bytes, compress_file};
 pub use decompress::{DecompressOptions, decompress_bytes, decompress_file, decompress_into};
+pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
+pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use verify::{Damage, Verification, verify};
 

@@ -62,7 +62,7 @@ impl<'a> Cutter<'a, '_> {
             if len >= self.batch || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(block::size_for(s.tensor.map(|t| t.1), self.level) as u64) as usize;
+            let n = (s.len - done).min(block::size_for(s.dtype, self.level) as u64) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;
@@ -109,13 +109,13 @@ impl<'a> Cutter<'a, '_> {
                 continue;
             }
             let s = &self.segments[index];
-            if let Some((tensor, _)) = s.tensor {
+            if let Some(tensor) = s.tensor {
                 batch.parts.push((range.clone(), tensor));
             }
             match self.copies.get(&index) {
                 Some(_) if joins => {}
                 Some(&from) => batch.items.push(Item::Copy { from, raw: s.len }),
-                None => batch.items.push(Item::Encode { range, dtype: s.tensor.map(|t| t.1), joins }),
+                None => batch.items.push(Item::Encode { range, dtype: s.dtype, joins }),
             }
         }
         self.at += batch.data.len() as u64;

@@ -3,10 +3,12 @@
 //! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
 //! fuzz targets and the benches find it in the table. What several of them need is in `cursor` and `symbols`.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 
 mod cursor;
+pub mod hierarchical;
 pub mod lz4;
 pub mod pattern251;
 pub mod store;
@@ -19,6 +21,8 @@ pub mod zstd;
 pub struct Block<'a> {
     /// Its bytes: 1 to [`crate::block::MAX_BLOCK`].
     pub data: &'a [u8],
+    /// The dtype of the tensor that it is of, where that is known.
+    pub declared: Option<Dtype>,
     /// How its elements are laid out, declared or sniffed; `None` for plain bytes.
     pub element: Option<tensor::Element>,
     /// 1 (fastest) to 9 (smallest).
@@ -73,8 +77,14 @@ pub trait Codec: Sync {
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 5] =
-    [&store::Store, &pattern251::Pattern251, &lz4::Lz4, &zstd::Zstd, &tensor::Tensor];
+pub static CODECS: [&dyn Codec; 6] = [
+    &store::Store,
+    &pattern251::Pattern251,
+    &lz4::Lz4,
+    &zstd::Zstd,
+    &hierarchical::Hierarchical,
+    &tensor::Tensor,
+];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
@@ -102,6 +112,8 @@ pub fn is_run(id: u8) -> bool {
 /// Memory that codecs keep from block to block.
 #[derive(Default)]
 pub struct Scratch {
+    /// Of the `hierarchical` codec.
+    pub hierarchical: hierarchical::Scratch,
     /// Of the `tensor` codec.
     pub tensor: tensor::Scratch,
     /// Of the `zstd` codec.

@@ -46,7 +46,8 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
             for level in [1, 5, 9] {
                 let level = Level::new(level).unwrap();
                 let choice = plan::choose(&data, dtype, level, &mut scratch);
-                let block = Block { data: &data, element: choice.element, level, split: None };
+                let block =
+                    Block { data: &data, declared: dtype, element: choice.element, level, split: None };
                 let mut payload = Vec::new();
                 if !codec.encode(&block, &mut scratch, &mut payload).unwrap() {
                     continue;

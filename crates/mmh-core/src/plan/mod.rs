@@ -3,11 +3,12 @@
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
-use crate::codec::tensor::{Element, analyze::Found};
+use crate::codec::tensor::Element;
+use crate::codec::tensor::analyze::{Found, analyze};
 use crate::codec::{self, Codec, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
 mod sniff;
 
@@ -45,22 +46,30 @@ const PIECE: usize = 1 << 15;
 /// A block as the bidding codecs see it.
 pub struct Sample<'a> {
     block: &'a [u8],
+    declared: Option<Dtype>,
     element: Option<Element>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
-    split: RefCell<Option<Found>>,
+    split: OnceCell<Option<Found>>,
 }
 
 impl<'a> Sample<'a> {
-    fn new(block: &'a [u8], element: Option<Element>, level: Level, scratch: &'a mut Scratch) -> Sample<'a> {
+    fn new(
+        block: &'a [u8],
+        declared: Option<Dtype>,
+        element: Option<Element>,
+        level: Level,
+        scratch: &'a mut Scratch,
+    ) -> Sample<'a> {
         Sample {
             block,
+            declared,
             element,
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
-            split: RefCell::new(None),
+            split: OnceCell::new(),
         }
     }
 
@@ -74,6 +83,16 @@ impl<'a> Sample<'a> {
         let n = self.block.len().min(PIECE);
         let at = ((self.block.len() - n) / 2) & !63;
         &self.block[at..at + n]
+    }
+
+    /// Whether it looks like text, and nobody said that it is something else.
+    pub fn is_text(&self) -> bool {
+        self.declared.is_none() && sniff::is_text(self.piece())
+    }
+
+    /// The dtype of the tensor that the block is of, where it is known.
+    pub fn declared(&self) -> Option<Dtype> {
+        self.declared
     }
 
     /// The declared or sniffed element.
@@ -107,9 +126,13 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// Keeps what was found about the elements, so that the encoder need not find it again.
-    pub fn note_split(&self, found: Found) {
-        *self.split.borrow_mut() = Some(found);
+    /// The split of the elements that the `tensor` codec would choose; found once for all that ask, and for the encoder.
+    pub fn split(&self) -> Option<&Found> {
+        let find = || {
+            let scratch = &mut self.scratch.borrow_mut().tensor;
+            analyze(self.block, self.element?, self.level, scratch)
+        };
+        self.split.get_or_init(find).as_ref()
     }
 }
 
@@ -151,7 +174,7 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
     };
-    let sample = Sample::new(block, element, level, scratch);
+    let sample = Sample::new(block, declared, element, level, scratch);
     let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
     for codec in codec::CODECS {
         let bid = codec.bid(&sample);
@@ -173,7 +196,7 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
         }
     }
     let codec = winner.map_or(codec::CODECS[0], |w| w.0);
-    let split = sample.split.into_inner();
+    let split = sample.split.into_inner().flatten();
     Choice { codec, element, split, bids }
 }
 

@@ -19,6 +19,10 @@ pub fn sniff(block: &[u8], level: Level, scratch: &mut Scratch) -> Option<Elemen
     }
     let sample = sample(block);
     let plain = Element { width: 0, kind: Kind::Unsigned, head: 0 };
+    // Configurations, tokenizers and sources are many and small; trying every width on them takes longer than compressing them.
+    if is_text(&sample) {
+        return Some(plain);
+    }
     let mut best = (plain, ratio(&sample, plain, level, scratch));
     for element in candidates(&sample) {
         let r = ratio(&sample, element, level, scratch);
@@ -42,6 +46,11 @@ fn sample(block: &[u8]) -> Vec<u8> {
         })
         .copied()
         .collect()
+}
+
+/// Whether there are no control characters but those of text. Numbers have some soon, in zeros and small exponents if nowhere else.
+pub fn is_text(sample: &[u8]) -> bool {
+    sample.iter().all(|b| *b >= 0x20 && *b != 0x7F || matches!(b, b'\t' | b'\n' | b'\r' | 0x0C | 0x1B))
 }
 
 fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> f64 {

@@ -3,7 +3,8 @@ use crate::testing::noise;
 
 /// Sums of four uniform numbers: bell-shaped, as weights are.
 fn weights(n: usize) -> Vec<f32> {
-    noise(4 * n, 7).chunks(4).map(|c| c.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.05).collect()
+    let uniform = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32 / u32::MAX as f32 - 0.5;
+    noise(16 * n, 7).chunks(16).map(|c| c.chunks(4).map(uniform).sum::<f32>() * 0.05).collect()
 }
 
 fn bf16(w: &[f32]) -> Vec<u8> {
@@ -30,6 +31,8 @@ fn each_kind_of_data_gets_its_codec() {
     assert_eq!(chosen(&f32s, Some(Dtype::F32)), "tensor");
     assert_eq!(chosen(&bf16(&w), None), "tensor");
     assert_eq!(chosen(&text, None), "zstd");
+    let levels: Vec<u8> = w.iter().flat_map(|x| ((x * 60.0).round() * 0.0123).to_le_bytes()).collect();
+    assert_eq!(chosen(&levels, Some(Dtype::F32)), "hierarchical");
 }
 
 #[test]
@@ -56,4 +59,15 @@ fn the_same_block_gets_the_same_choice() {
     choose(&noise(50_000, 2), None, Level::MAX, &mut used);
     let first = describe(choose(&block, None, Level::BALANCED, &mut Scratch::default()));
     assert_eq!(first, describe(choose(&block, None, Level::BALANCED, &mut used)));
+}
+
+#[test]
+fn text_is_plain_bytes_and_numbers_are_not_text() {
+    let text = "{\"größe\": 4096, \"model_type\": \"llama\"}\r\n\t".repeat(30);
+    let element = |block: &[u8]| {
+        choose(block, None, Level::BALANCED, &mut Scratch::default()).element.map(|e| (e.width, e.head))
+    };
+    assert_eq!(element(text.as_bytes()), Some((0, 0)));
+    let f32s: Vec<u8> = weights(20_000).iter().flat_map(|x| x.to_le_bytes()).collect();
+    assert_eq!(element(&f32s), Some((2, 0)));
 }

@@ -3,10 +3,18 @@
 
 use crate::dtype::Dtype;
 use crate::io::ReadAt;
+use std::collections::{HashMap, HashSet};
 
+mod cursor;
+mod gguf;
+mod hdf5;
 mod npy;
 mod npz;
+mod onnx;
+mod pytorch;
 mod safetensors;
+mod tflite;
+mod zip;
 
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +29,34 @@ pub enum Format {
     Npz,
     /// An array in memory.
     Array,
+    /// GGUF, of llama.cpp and others.
+    Gguf,
+    /// PyTorch's zip archives: checkpoints and TorchScript.
+    Pytorch,
+    /// What PyTorch wrote before it wrote zip archives.
+    PytorchLegacy,
+    /// ONNX.
+    Onnx,
+    /// HDF5, in which Keras keeps weights.
+    Hdf5,
+    /// TensorFlow Lite.
+    Tflite,
 }
 
 impl Format {
-    const ALL: [Format; 5] = [Format::Unknown, Format::Safetensors, Format::Npy, Format::Npz, Format::Array];
+    const ALL: [Format; 11] = [
+        Format::Unknown,
+        Format::Safetensors,
+        Format::Npy,
+        Format::Npz,
+        Format::Array,
+        Format::Gguf,
+        Format::Pytorch,
+        Format::PytorchLegacy,
+        Format::Onnx,
+        Format::Hdf5,
+        Format::Tflite,
+    ];
 
     /// The number that stands for it in the container.
     pub fn id(self) -> u8 {
@@ -44,6 +76,12 @@ impl Format {
             Format::Npy => "npy",
             Format::Npz => "npz",
             Format::Array => "array",
+            Format::Gguf => "gguf",
+            Format::Pytorch => "pytorch",
+            Format::PytorchLegacy => "pytorch-legacy",
+            Format::Onnx => "onnx",
+            Format::Hdf5 => "hdf5",
+            Format::Tflite => "tflite",
         }
     }
 }
@@ -72,19 +110,56 @@ impl Tensor {
     }
 }
 
-/// The tensors of a file, in order of their offsets, not overlapping. All other bytes are opaque.
+/// Bytes outside of tensors whose elements are known all the same: of a tensor that is cut off, say. The plan alone is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Source offset of its first byte.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Element type.
+    pub dtype: Dtype,
+}
+
+/// Bytes of a tensor's row in the index, without its name, and of the frames that it asks for.
+const ROW_COST: u64 = 100;
+/// Bytes of a frame of its own, and of one for the bytes before it, with their rows.
+const FRAMES_COST: u64 = 60;
+
+/// The tensors of a file. All other bytes are opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The reader that understood the file.
     pub format: Format,
-    /// Its tensors.
+    /// Its tensors, in order of their offsets, not overlapping.
     pub tensors: Vec<Tensor>,
+    /// What is known of bytes between them, in order, overlapping nothing.
+    pub hints: Vec<Hint>,
 }
 
 impl Layout {
+    /// A file with these tensors.
+    pub fn of(format: Format, tensors: Vec<Tensor>) -> Layout {
+        Layout { format, tensors, hints: Vec::new() }
+    }
+
     /// A file that no reader understands.
     pub fn opaque() -> Layout {
-        Layout { format: Format::Unknown, tensors: Vec::new() }
+        Layout::of(Format::Unknown, Vec::new())
+    }
+
+    /// A layout that makes a container no larger than a thousandth of these bytes more than none would, whatever the bytes are: this
+    /// one, or the dtypes of its large tensors without the names.
+    pub fn within(mut self, bytes: u64) -> Layout {
+        let rows: u64 = self.tensors.iter().map(|t| t.name.len() as u64 + ROW_COST).sum();
+        if rows + self.hints.len() as u64 * FRAMES_COST <= bytes / 1000 {
+            return self;
+        }
+        let tensors = std::mem::take(&mut self.tensors);
+        self.hints.extend(tensors.iter().map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }));
+        self.hints.retain(|h| h.len >= FRAMES_COST * 1000);
+        self.hints.sort_by_key(|h| h.start);
+        self
     }
 }
 
@@ -115,26 +190,122 @@ impl Input<'_> {
     }
 }
 
+/// The readers, in the order in which they are asked: ONNX has no magic number, and comes last.
+const READERS: [fn(Input<'_>) -> Option<Layout>; 9] = [
+    safetensors::read,
+    npy::read,
+    gguf::read,
+    pytorch::read,
+    npz::read,
+    pytorch::read_legacy,
+    hdf5::read,
+    tflite::read,
+    onnx::read,
+];
+
 /// Asks the readers in turn; the first that understands the file wins.
 pub fn find(input: Input<'_>) -> Layout {
-    let readers: [fn(Input<'_>) -> Option<Layout>; 3] = [safetensors::read, npy::read, npz::read];
-    readers.iter().find_map(|read| read(input)).filter(is_sound).unwrap_or_else(Layout::opaque)
+    READERS.iter().find_map(|read| read(input)).filter(is_sound).unwrap_or_else(Layout::opaque)
+}
+
+/// The longest name and the most axes that the container holds.
+const MAX_NAME: usize = u16::MAX as usize;
+const MAX_RANK: usize = 64;
+
+/// Bytes of names that a layout may have in all. A few bytes of a hostile file can stand for a long name.
+const MAX_NAMES: usize = 64 << 20;
+
+/// The layout of a file in which these tensors and hints were found, in any order. Of several that overlap, the first counts,
+/// and a tensor before a hint; a name that is taken gets a number; what is cut off by the end of the file, or cannot be a row of
+/// the index, becomes a hint.
+fn collect(input: Input<'_>, format: Format, mut found: Vec<Tensor>, mut hints: Vec<Hint>) -> Layout {
+    // Stable, so that empty tensors at the same place keep the file's order.
+    found.sort_by_key(|t| t.start);
+    let mut names = Names::default();
+    let mut tensors: Vec<Tensor> = Vec::new();
+    let mut end = 0;
+    for mut t in found {
+        let known = t.dtype.size_of(&t.shape) == Some(t.len) && t.start.checked_add(t.len).is_some();
+        if !known || t.start < end {
+            continue;
+        }
+        if input.reaches(t.end()) && t.shape.len() <= MAX_RANK && names.take(&mut t.name) {
+            end = t.end();
+            tensors.push(t);
+        } else {
+            hints.push(Hint { start: t.start, len: t.len, dtype: t.dtype });
+        }
+    }
+    let hints = between(input, &tensors, hints);
+    let layout = Layout { format, tensors, hints };
+    debug_assert!(is_sound(&layout), "{layout:?}");
+    layout
+}
+
+/// The hints for bytes that are there and that are in no tensor, cut to whole units.
+fn between(input: Input<'_>, tensors: &[Tensor], mut hints: Vec<Hint>) -> Vec<Hint> {
+    hints.sort_by_key(|h| h.start);
+    let mut end = 0;
+    hints.retain_mut(|h| {
+        if input.complete {
+            h.len = h.len.min(input.bytes.len().saturating_sub(h.start));
+        }
+        h.len -= h.len % h.dtype.unit().1;
+        let Some(stop) = h.start.checked_add(h.len) else { return false };
+        let next = tensors.partition_point(|t| t.end() <= h.start);
+        let free = h.start >= end && tensors.get(next).is_none_or(|t| t.start >= stop);
+        if free && h.len > 0 {
+            end = stop;
+        }
+        free && h.len > 0
+    });
+    hints
+}
+
+/// Names that are taken.
+#[derive(Default)]
+struct Names {
+    /// With the number that was given last to a tensor of the name.
+    taken: HashMap<String, u32>,
+    bytes: usize,
+}
+
+impl Names {
+    /// Takes the name, with a number behind it if it is taken.
+    fn take(&mut self, name: &mut String) -> bool {
+        if let Some(last) = self.taken.get_mut(name) {
+            *last += 1;
+            *name = format!("{name}#{last}");
+        }
+        self.bytes += name.len();
+        // A name that looks as if it were numbered may be in the way: not worth another try.
+        name.len() <= MAX_NAME && self.bytes <= MAX_NAMES && self.taken.insert(name.clone(), 1).is_none()
+    }
 }
 
 /// What the container asks of a layout; a reader that breaks it is not believed.
 fn is_sound(layout: &Layout) -> bool {
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     let mut end = 0;
     layout.tensors.iter().all(|t| {
         let sound = t.start >= end
             && t.dtype.size_of(&t.shape) == Some(t.len)
             && t.start.checked_add(t.len).is_some()
-            && t.name.len() <= u16::MAX as usize
-            && t.shape.len() <= 64
+            && t.name.len() <= MAX_NAME
+            && t.shape.len() <= MAX_RANK
             && names.insert(&t.name);
         end = t.start.saturating_add(t.len);
         sound
-    })
+    }) && hints_are_sound(layout)
+}
+
+fn hints_are_sound(layout: &Layout) -> bool {
+    let tensors = layout.tensors.iter().map(|t| (t.start, t.len));
+    let mut all: Vec<(u64, u64)> = tensors.chain(layout.hints.iter().map(|h| (h.start, h.len))).collect();
+    all.sort_unstable();
+    all.windows(2).all(|w| w[0].0.checked_add(w[0].1).is_some_and(|end| end <= w[1].0))
+        && all.last().is_none_or(|l| l.0.checked_add(l.1).is_some())
+        && layout.hints.is_sorted_by_key(|h| h.start)
 }
 
 #[cfg(test)]

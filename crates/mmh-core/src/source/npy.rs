@@ -1,7 +1,7 @@
 //! NumPy's `.npy`: magic, version, length of a header, the header (a Python dict literal), the array. See
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use super::{Format, Input, Layout, Tensor};
+use super::{Format, Hint, Input, Layout, Tensor, collect};
 use crate::dtype::Dtype;
 
 /// More than any plain array needs, and all that version 1.0 can have; NumPy itself refuses more than 10,000
@@ -12,13 +12,34 @@ const MAX_RANK: usize = 64;
 
 /// Finds the array of a `.npy` file.
 pub fn read(input: Input<'_>) -> Option<Layout> {
-    let tensor = tensor_at(input, 0, "data".into())?;
+    let (tensors, hints) = sorted([array_at(input, 0, u64::MAX, "data".into())?]);
     // More bytes may follow: `numpy.save` to an open file lets several arrays follow each other.
-    input.reaches(tensor.end()).then(|| Layout { format: Format::Npy, tensors: vec![tensor] })
+    Some(collect(input, Format::Npy, tensors, hints))
 }
 
-/// The array whose magic is at `offset`. Whether its last bytes are there is for the caller to check.
-pub(super) fn tensor_at(input: Input<'_>, offset: u64, name: String) -> Option<Tensor> {
+/// An array of a file.
+pub(super) struct Array {
+    /// Where it is, and what its elements are.
+    pub tensor: Tensor,
+    /// That is a guess: the file says less.
+    pub guessed: bool,
+}
+
+/// Arrays, and what is guessed of others.
+pub(super) fn sorted(arrays: impl IntoIterator<Item = Array>) -> (Vec<Tensor>, Vec<Hint>) {
+    let (mut tensors, mut hints) = (Vec::new(), Vec::new());
+    for Array { tensor, guessed } in arrays {
+        match guessed {
+            true => hints.push(Hint { start: tensor.start, len: tensor.len, dtype: tensor.dtype }),
+            false => tensors.push(tensor),
+        }
+    }
+    (tensors, hints)
+}
+
+/// The array whose magic is at `offset`, with a header of at most `most` bytes. Whether its last bytes are there is for the caller
+/// to check.
+pub(super) fn array_at(input: Input<'_>, offset: u64, most: u64, name: String) -> Option<Array> {
     let magic = input.read(offset, 8)?;
     let width = match magic.strip_prefix(b"\x93NUMPY")? {
         [1, 0] => 2,
@@ -27,13 +48,13 @@ pub(super) fn tensor_at(input: Input<'_>, offset: u64, name: String) -> Option<T
     };
     let at = offset.checked_add(8)?;
     let len = input.read(at, width)?.iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte));
-    if len > MAX_HEADER {
+    if len > MAX_HEADER || len as u64 > most {
         return None;
     }
     let at = at.checked_add(width as u64)?;
     let header = input.read(at, len)?;
     // Versions 1.0 and 2.0 are Latin-1, but only the names of fields need more than ASCII.
-    let Header { dtype, fortran_order, shape } = Literal(str::from_utf8(&header).ok()?).header()?;
+    let Header { dtype, guessed, fortran_order, shape } = Literal(str::from_utf8(&header).ok()?).header()?;
     if shape.len() > MAX_RANK {
         return None;
     }
@@ -42,12 +63,13 @@ pub(super) fn tensor_at(input: Input<'_>, offset: u64, name: String) -> Option<T
     start.checked_add(len)?;
     // An array of one axis is contiguous both ways, and NumPy calls it both.
     let fortran = fortran_order && shape.len() >= 2;
-    Some(Tensor { name, dtype, shape, fortran, start, len })
+    Some(Array { tensor: Tensor { name, dtype, shape, fortran, start, len }, guessed })
 }
 
 /// The three keys of the header.
 struct Header {
     dtype: Dtype,
+    guessed: bool,
     fortran_order: bool,
     shape: Vec<u64>,
 }
@@ -78,7 +100,10 @@ impl<'a> Literal<'a> {
             }
         }
         self.skip_spaces();
-        let header = Header { dtype: dtype(descr?)?, fortran_order: fortran_order?, shape: shape? };
+        // NumPy writes ml_dtypes' bfloat16 as two bytes of nothing.
+        let guessed = matches!(descr?, "<V2" | "|V2");
+        let dtype = if guessed { Dtype::BF16 } else { dtype(descr?)? };
+        let header = Header { dtype, guessed, fortran_order: fortran_order?, shape: shape? };
         self.0.is_empty().then_some(header)
     }
 
@@ -136,8 +161,8 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// Big-endian arrays, records, strings, times, objects, and the extension types that NumPy writes as plain
-/// bytes, have no dtype here.
+/// Big-endian arrays, records, strings, times, objects, and the extension types of one byte, which NumPy writes as plain bytes, have
+/// no dtype here.
 fn dtype(descr: &str) -> Option<Dtype> {
     let (order, kind) = descr.split_at_checked(1)?;
     Some(match (order, kind) {

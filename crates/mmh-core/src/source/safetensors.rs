@@ -51,7 +51,7 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
     let end = data.checked_add(end)?;
     // Bytes behind the last tensor are as wrong in a stream as they are in a file.
     let covers = if input.complete { end == input.bytes.len() } else { end >= input.bytes.len() };
-    covers.then_some(Layout { format: Format::Safetensors, tensors })
+    covers.then(|| Layout::of(Format::Safetensors, tensors))
 }
 
 /// Bytes of a tensor. As in the reference, the dimensions before a zero must not overflow either.

@@ -91,7 +91,7 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
             let whole = |t: u8| e > 5 || bits != 16 || !(4..=6).contains(&level.get()) || t == e || t == 8;
             all.filter(|c| whole(c.t)).collect()
         }
-        Kind::Unsigned => vec![FieldSpec { t: 8, ..base }],
+        Kind::Unsigned | Kind::Blocks => vec![FieldSpec { t: 8, ..base }],
         Kind::Signed if element.width == 0 => vec![FieldSpec { t: 8, ..base }],
         Kind::Signed => vec![FieldSpec { t: 8, zigzag: true, ..base }, FieldSpec { t: 8, ..base }],
     }

@@ -62,7 +62,24 @@ pub fn encode(
     let zeros = if level.get() <= 3 && !found.any_zeros {
         Zeros::none()
     } else {
-        find_zeros(&spec, width, rest, n, &mut scratch.ors)
+        let found = find_zeros(&spec, width, rest, n, &mut scratch.ors);
+        // Coding whole planes may save more than leaving out the low part of some segments, which cuts the planes up.
+        let by_coding = |top: u32, bottom: u32, bytes: &mut Vec<u8>| -> u64 {
+            planes::cut(top - bottom)
+                .filter(|cut| cut.0 == 8)
+                .map(|cut| saved_by_coding(cut.1 + bottom as u8, width, rest, n, bytes))
+                .sum()
+        };
+        let (top, bottom) = (spec.rest_bits(), found.drop as u32);
+        let split = bottom + found.low as u32;
+        if found.low > 0
+            && by_coding(top, bottom, &mut scratch.bytes)
+                > found.saved + by_coding(top, split, &mut scratch.bytes)
+        {
+            found.without_low_part()
+        } else {
+            found
+        }
     };
     let params = Params {
         spec: FieldSpec { drop: zeros.drop, ..spec },
@@ -238,17 +255,9 @@ fn plane_mode(
         return Mode::Packed;
     }
     // Noise is told by a part of it; only what promises to pay is looked at in full.
-    let mut counts = [0u32; 256];
-    let piece = lend(bytes, SAMPLE_PIECE);
     let stride = if level.get() <= 3 { 4 * SAMPLE_STRIDE } else { SAMPLE_STRIDE };
-    for at in pieces(n, stride, SAMPLE_PIECE) {
-        let m = at.len();
-        planes::pack(width, &rest[planes::storage(width, at.start)..], m, 8, shift, &mut piece[..m]);
-        histogram::bytes(&piece[..m], &mut counts);
-    }
-    let total: u64 = counts.iter().map(|c| *c as u64).sum();
-    // A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
-    if (entropy::bits(counts.iter().copied()) + 184) * PAYS.1 >= total * 8 * PAYS.0 {
+    let (cost, total) = sampled_cost(shift, width, rest, n, stride, bytes);
+    if cost * PAYS.1 >= total * 8 * PAYS.0 {
         return Mode::Packed;
     }
     let whole = lend(bytes, n);
@@ -261,6 +270,33 @@ fn plane_mode(
     code_if_it_pays(&counts, level)
 }
 
+/// Bits that a sample of a plane of bytes would cost, and the bytes of the sample.
+fn sampled_cost(
+    shift: u8,
+    width: u8,
+    rest: &[u64],
+    n: usize,
+    stride: usize,
+    bytes: &mut Vec<u8>,
+) -> (u64, u64) {
+    let mut counts = [0u32; 256];
+    let piece = lend(bytes, SAMPLE_PIECE);
+    for at in pieces(n, stride, SAMPLE_PIECE) {
+        let m = at.len();
+        planes::pack(width, &rest[planes::storage(width, at.start)..], m, 8, shift, &mut piece[..m]);
+        histogram::bytes(&piece[..m], &mut counts);
+    }
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    // A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
+    (entropy::bits(counts.iter().copied()) + 184, total)
+}
+
+/// Bits that coding a plane of bytes would save.
+fn saved_by_coding(shift: u8, width: u8, rest: &[u64], n: usize, bytes: &mut Vec<u8>) -> u64 {
+    let (cost, total) = sampled_cost(shift, width, rest, n, SAMPLE_STRIDE, bytes);
+    if cost * PAYS.1 >= total * 8 * PAYS.0 { 0 } else { (total * 8 - cost) * n as u64 / total.max(1) }
+}
+
 /// Zero bits at the bottom of the rests.
 struct Zeros {
     drop: u8,
@@ -268,12 +304,19 @@ struct Zeros {
     segment: u8,
     presence: Vec<u8>,
     all: u64,
+    /// Bits saved by the segments without a low part.
+    saved: u64,
 }
 
 impl Zeros {
+    /// The same with one part alone.
+    fn without_low_part(self) -> Zeros {
+        Zeros { low: 0, segment: 0, presence: Vec::new(), saved: 0, ..self }
+    }
+
     /// Nothing to drop, and no plane known to be constant.
     fn none() -> Zeros {
-        Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX }
+        Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX, saved: 0 }
     }
 }
 
@@ -286,8 +329,7 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
     }
     let all = ors.iter().fold(0, |a, b| a | b);
     let drop = all.trailing_zeros().min(r);
-    let mut zeros = Zeros { drop: drop as u8, low: 0, segment: 0, presence: Vec::new(), all };
-    let mut best = 0;
+    let mut zeros = Zeros { drop: drop as u8, low: 0, segment: 0, presence: Vec::new(), all, saved: 0 };
     if ors.iter().all(|or| or.trailing_zeros() <= drop) {
         return zeros;
     }
@@ -305,8 +347,8 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
         for split in drop + 1..=r {
             let saved = (at_least[split as usize] * ((split - drop) as u64)) << segment;
             let cost = tz.len() as u64 + 64;
-            if saved > cost && saved - cost > best {
-                best = saved - cost;
+            if saved > cost && saved - cost > zeros.saved {
+                zeros.saved = saved - cost;
                 zeros.low = (split - drop) as u8;
                 zeros.segment = segment as u8;
                 zeros.presence = bitmap(tz.iter().map(|z| *z < split));
@@ -314,10 +356,7 @@ fn find_zeros(spec: &FieldSpec, width: u8, rest: &[u64], n: usize, ors: &mut Vec
         }
     }
     // Not for a ten-thousandth of the size.
-    if best * 10_000 < n as u64 * spec.bits() as u64 {
-        zeros = Zeros { low: 0, segment: 0, presence: Vec::new(), ..zeros };
-    }
-    zeros
+    if zeros.saved * 10_000 < n as u64 * spec.bits() as u64 { zeros.without_low_part() } else { zeros }
 }
 
 fn bitmap(bits: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {

@@ -44,13 +44,11 @@ impl Element {
     pub fn of(dtype: Dtype) -> Element {
         let width = match dtype {
             Dtype::C64 => 2,
-            d => (d.bits() / 8).max(1).trailing_zeros() as u8,
+            d if d.unit().0 == 1 => d.unit().1.trailing_zeros() as u8,
+            _ => 0,
         };
-        Element {
-            width,
-            kind: if dtype.bits().is_multiple_of(8) { dtype.kind() } else { Kind::Unsigned },
-            head: 0,
-        }
+        let kind = if dtype.kind() == Kind::Blocks { Kind::Unsigned } else { dtype.kind() };
+        Element { width, kind, head: 0 }
     }
 
     /// Size in bytes.
@@ -102,16 +100,11 @@ impl Codec for Tensor {
     }
 
     fn bid(&self, sample: &Sample<'_>) -> Bid {
-        let Some(element) = sample.element() else {
+        if sample.element().is_none() {
             return Bid::none("no element type");
-        };
-        let scratch = &mut sample.scratch().tensor;
-        match analyze::analyze(sample.block(), element, sample.level(), scratch) {
-            Some(found) => {
-                let bid = Bid::of(found.ratio(sample.block().len()), found.describe());
-                sample.note_split(found);
-                bid
-            }
+        }
+        match sample.split() {
+            Some(found) => Bid::of(found.ratio(sample.block().len()), found.describe()),
             None => Bid::none("shorter than one element"),
         }
     }

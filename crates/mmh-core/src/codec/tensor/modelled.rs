@@ -240,7 +240,7 @@ fn magnitude(counts: &[u32; 256], n: usize, spec: &FieldSpec, kind: Kind) -> Mag
             Magnitude::Float { mantissa, origin: origin.min(255) as u8 }
         }
         Kind::Signed => Magnitude::Integer { origin: 0 },
-        Kind::Unsigned => Magnitude::Integer { origin: median as u8 },
+        Kind::Unsigned | Kind::Blocks => Magnitude::Integer { origin: median as u8 },
     }
 }
 

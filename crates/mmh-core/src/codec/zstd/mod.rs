@@ -22,6 +22,7 @@ pub struct Scratch {
 fn level_for(level: Level, len: usize) -> i32 {
     match (level.get(), len) {
         (1, _) => 1,
+        (2..=3, 0..=0x3ffff) => 3,
         (2..=3, _) => 2,
         (4..=6, 0..=0x3ffff) => 12,
         (4..=6, _) => 3,

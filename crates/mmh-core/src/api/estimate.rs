@@ -1,0 +1,557 @@
+//! What compressing would save and cost, from a part of the blocks.
+//!
+//! A source that fits the budget is compressed whole, in memory, and the sizes are exact. Of a larger one, tensors whose names differ in
+//! numbers only (the same matrix of each layer) are a class; each class gives blocks in proportion to its bytes, scattered over its
+//! tensors and always the same ones. Many are encoded at the fastest level, which tells how the parts of the source differ; fewer at all
+//! levels, which tells how the levels differ on the same bytes, and that varies much less.
+
+use super::{CompressOptions, Workers, compress_bytes, decompress_into};
+use crate::block::{self, Segment, Settings};
+use crate::codec::{Level, Scratch, pattern251};
+use crate::container::index::{FrameRow, Index, TensorRow};
+use crate::container::reader::with_scratch;
+use crate::container::{FOOTER, HEADER, frame, varint};
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::io::ReadAt;
+use crate::source::{self, Input, Layout, Tensor};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Bytes that are encoded at every level, unless the caller says otherwise: less than a second's work for three levels and two threads.
+pub const BUDGET: u64 = 24 << 20;
+
+/// How many times as many are encoded at the fastest level.
+const WIDE: u64 = 8;
+
+/// Bytes of a class that are looked at at least, where it has so many.
+const LEAST: u64 = 256 << 10;
+/// Classes that are kept apart; the smallest ones beyond them are one.
+const CLASSES: usize = 64;
+/// Pieces of a class that are looked at, at most: very small tensors take longer than their bytes say.
+const PIECES: u64 = 2048;
+
+/// Bytes of a piece of a segment: a block of the slower levels.
+fn piece_of(segment: &Segment) -> u64 {
+    block::size_for(segment.dtype, Level::BALANCED) as u64
+}
+
+/// What one level would do.
+#[derive(Clone, Copy, Debug)]
+pub struct LevelEstimate {
+    /// The level.
+    pub level: Level,
+    /// Bytes of the `.mmh`.
+    pub stored: u64,
+    /// Seconds to compress, with the self-check and the hashes, from a file to a file, if the disk keeps up.
+    pub compress_seconds: f64,
+    /// Seconds to decompress.
+    pub decompress_seconds: f64,
+}
+
+/// What compressing would save and cost.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// Bytes of the source.
+    pub source_bytes: u64,
+    /// Bytes of it that were encoded to find out.
+    pub sampled_bytes: u64,
+    /// Whether all of them were, at every level, so that the sizes are exact.
+    pub exact: bool,
+    /// Format of the source.
+    pub format: &'static str,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Bytes of tensors that equal an earlier one.
+    pub copied_bytes: u64,
+    /// One for each level asked for.
+    pub levels: Vec<LevelEstimate>,
+}
+
+/// Estimates a source, whose name will be stored with it, at some levels. Sizes are the same on every run; times are not.
+pub fn estimate(
+    source: &dyn ReadAt,
+    name: &str,
+    levels: &[Level],
+    workers: &Workers,
+    budget: u64,
+) -> Result<Estimate> {
+    let layout = source::find(Input { bytes: source, complete: true });
+    let segments = block::segments(&layout, Some(source.len()));
+    let copies = likely_copies(source, &segments, workers)?;
+    let copied_bytes = copies.iter().map(|i| segments[*i].len).sum();
+    let (format, tensors) = (layout.format.name(), layout.tensors.len());
+    let exact = source.len() <= budget;
+    let (sampled_bytes, levels) = if exact {
+        (source.len(), whole(source, name, levels, workers)?)
+    } else {
+        let classes = classes(&layout.tensors, &segments, &copies);
+        let (sampled_bytes, mut estimates) = sampled(source, &segments, &classes, levels, workers, budget)?;
+        let fixed = fixed_bytes(source.len(), name, layout, &segments, &copies);
+        estimates.iter_mut().for_each(|e| e.stored += fixed);
+        (sampled_bytes, estimates)
+    };
+    Ok(Estimate { source_bytes: source.len(), sampled_bytes, exact, format, tensors, copied_bytes, levels })
+}
+
+/// Compresses all of a small source, and decompresses it.
+fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -> Result<Vec<LevelEstimate>> {
+    let mut data = super::zeroed(source.len())?;
+    let start = Instant::now();
+    source.read_exact_at(0, &mut data)?;
+    let (read, write) = (start.elapsed().as_secs_f64(), seconds_to_write());
+    let mut back = super::zeroed(source.len())?;
+    let one = |&level: &Level| {
+        let settings = Settings { level, codec: None, verify: true };
+        let name = Some(name.to_owned());
+        let options = CompressOptions {
+            threads: workers.threads,
+            blake3: true,
+            name,
+            ..CompressOptions::new(settings)
+        };
+        let start = Instant::now();
+        let blob = compress_bytes(&data, None, &options)?;
+        let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
+        let start = Instant::now();
+        decompress_into(&blob, &mut back, workers.threads, true)?;
+        let decompress_seconds = start.elapsed().as_secs_f64() + write * data.len() as f64;
+        Ok(LevelEstimate { level, stored: blob.len() as u64, compress_seconds, decompress_seconds })
+    };
+    levels.iter().map(one).collect()
+}
+
+/// Segments that seem to equal an earlier one: of the same length, and alike wherever they are looked at.
+fn likely_copies(source: &dyn ReadAt, segments: &[Segment], workers: &Workers) -> Result<Vec<usize>> {
+    let mut lengths: HashMap<u64, u32> = HashMap::new();
+    segments.iter().filter(|s| s.tensor.is_some()).for_each(|s| *lengths.entry(s.len).or_default() += 1);
+    let twins = |s: &Segment| s.tensor.is_some() && s.len >= SHORTEST && lengths[&s.len] > 1;
+    let candidates: Vec<usize> = (0..segments.len()).filter(|i| twins(&segments[*i])).collect();
+    let looks = workers.map(candidates.clone(), |i| look(source, &segments[i]));
+    let mut seen = std::collections::HashSet::new();
+    let mut copies = Vec::new();
+    for (i, look) in candidates.into_iter().zip(looks) {
+        if look?.is_some_and(|hash| !seen.insert((segments[i].len, hash))) {
+            copies.push(i);
+        }
+    }
+    Ok(copies)
+}
+
+/// Tensors shorter than this are not looked at for equal ones.
+const SHORTEST: u64 = 64;
+
+/// A hash of some pieces of a segment; none where they are all one byte: then they say little, and a run takes no room anyway.
+fn look(source: &dyn ReadAt, s: &Segment) -> Result<Option<[u8; 32]>> {
+    const PIECES: u64 = 4;
+    const BYTES: u64 = 512;
+    let n = s.len.min(BYTES);
+    let mut pieces = vec![0u8; (n * PIECES) as usize];
+    for (i, piece) in pieces.chunks_mut(n as usize).enumerate() {
+        source.read_exact_at(s.start + (s.len - n) * i as u64 / (PIECES - 1), piece)?;
+    }
+    let plain = pieces.iter().all(|b| *b == pieces[0]);
+    Ok((!plain).then(|| *blake3::hash(&pieces).as_bytes()))
+}
+
+/// Segments that are likely to compress alike.
+#[derive(Default)]
+struct Class {
+    /// Positions of the segments, the number of pieces of those before each, and the size of its pieces.
+    segments: Vec<(usize, u64, u64)>,
+    pieces: u64,
+    bytes: u64,
+}
+
+impl Class {
+    fn push(&mut self, position: usize, segment: &Segment) {
+        let piece = piece_of(segment);
+        self.segments.push((position, self.pieces, piece));
+        self.pieces += segment.len.div_ceil(piece);
+        self.bytes += segment.len;
+    }
+
+    /// Which of its pieces to look at: one in each of `n` equal parts, at places that follow the golden ratio, so that they fall into no
+    /// step with the layers.
+    fn choose(&self, n: u64) -> impl Iterator<Item = u64> {
+        let pieces = self.pieces as u128;
+        (0..n as u128).map(move |k| {
+            let (from, to) = (k * pieces / n as u128, (k + 1) * pieces / n as u128);
+            let place = (k as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            (from + (((to - from) * place as u128) >> 64)) as u64
+        })
+    }
+
+    /// How many pieces to look at for so many bytes.
+    fn count(&self, bytes: u64) -> u64 {
+        let wanted = bytes.max(LEAST).min(self.bytes) as u128 * self.pieces as u128;
+        (wanted.div_ceil(self.bytes as u128) as u64).clamp(1, self.pieces.min(PIECES))
+    }
+
+    /// The segment of a piece, and its offset there.
+    fn find(&self, piece: u64) -> (usize, u64) {
+        let i = self.segments.partition_point(|s| s.1 <= piece) - 1;
+        let (position, before, size) = self.segments[i];
+        (position, (piece - before) * size)
+    }
+}
+
+/// The name without its numbers.
+fn family(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The classes in order of their first segments, the smallest ones joined.
+fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize]) -> Vec<Class> {
+    let key = |s: &Segment| (s.dtype.map(Dtype::id), s.tensor.map(|i| family(&tensors[i].name)));
+    let mut copies = copies.iter().peekable();
+    let mut positions: HashMap<(Option<u8>, Option<String>), usize> = HashMap::new();
+    let mut members: Vec<(u64, Vec<usize>)> = Vec::new();
+    for (i, s) in segments.iter().enumerate() {
+        if copies.next_if(|c| **c == i).is_some() {
+            continue;
+        }
+        let at = *positions.entry(key(s)).or_insert(members.len());
+        if at == members.len() {
+            members.push((0, Vec::new()));
+        }
+        members[at].0 += s.len;
+        members[at].1.push(i);
+    }
+    // The sort is stable: equal sizes stay in order.
+    members.sort_by_key(|m| std::cmp::Reverse(m.0));
+    let rest: Vec<usize> =
+        members.split_off(members.len().min(CLASSES - 1)).into_iter().flat_map(|m| m.1).collect();
+    let all = members.into_iter().map(|m| m.1).chain((!rest.is_empty()).then_some(rest));
+    all.map(|positions| {
+        let mut class = Class::default();
+        positions.iter().for_each(|&i| class.push(i, &segments[i]));
+        class
+    })
+    .collect()
+}
+
+/// What was seen of a class, or of a piece, at one level.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    raw: u64,
+    stored: u64,
+    encode: f64,
+    decode: f64,
+}
+
+/// The same for some levels.
+struct Measured {
+    raw: u64,
+    levels: Vec<Seen>,
+    /// Seconds to read it, and to hash it once.
+    read: f64,
+    hash: f64,
+}
+
+impl Measured {
+    /// Bytes stored per byte, at the level in this place.
+    fn rate(&self, level: usize) -> f64 {
+        self.levels[level].stored as f64 / self.levels[level].raw.max(1) as f64
+    }
+}
+
+/// Pieces of every class, in proportion to its bytes.
+struct Sample<'a> {
+    source: &'a dyn ReadAt,
+    segments: &'a [Segment],
+    classes: &'a [Class],
+    workers: &'a Workers,
+}
+
+impl Sample<'_> {
+    /// Looks at about `budget` bytes, at some levels; `timed`: with the self-check, and decodes them as well. Gives what was seen of each
+    /// class, and how many threads' work was done at a time.
+    fn look(&self, budget: u64, levels: &[Level], timed: bool) -> Result<(Vec<Measured>, f64)> {
+        let bytes: u64 = self.classes.iter().map(|c| c.bytes).sum();
+        let mut chosen: Vec<(usize, u64)> = Vec::new();
+        for (i, class) in self.classes.iter().enumerate() {
+            let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
+            chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
+        }
+        let start = Instant::now();
+        let measured = self.workers.map(chosen.clone(), |(class, piece)| {
+            let (segment, offset) = self.classes[class].find(piece);
+            with_scratch(|s| measure(self.source, &self.segments[segment], offset, levels, timed, s))
+        });
+        let wall = start.elapsed().as_secs_f64();
+        let nothing =
+            || Measured { raw: 0, levels: vec![Seen::default(); levels.len()], read: 0.0, hash: 0.0 };
+        let mut of_class: Vec<Measured> = self.classes.iter().map(|_| nothing()).collect();
+        let mut busy = 0.0;
+        for ((class, _), one) in chosen.iter().zip(measured) {
+            let (one, all) = (one?, &mut of_class[*class]);
+            all.raw += one.raw;
+            all.read += one.read;
+            all.hash += one.hash;
+            busy += one.read + one.hash;
+            for (sum, seen) in all.levels.iter_mut().zip(&one.levels) {
+                sum.raw += seen.raw;
+                sum.stored += seen.stored;
+                sum.encode += seen.encode;
+                sum.decode += seen.decode;
+                busy += seen.encode + seen.decode;
+            }
+        }
+        // Threads that share caches and memory, or that others use too, are less than so many times one.
+        Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads as f64)))
+    }
+}
+
+/// Looks at pieces of each class, and takes them for all of it.
+fn sampled(
+    source: &dyn ReadAt,
+    segments: &[Segment],
+    classes: &[Class],
+    levels: &[Level],
+    workers: &Workers,
+    budget: u64,
+) -> Result<(u64, Vec<LevelEstimate>)> {
+    let sample = Sample { source, segments, classes, workers };
+    let (wide, _) = sample.look(budget * WIDE, &[Level::FAST], false)?;
+    let all: Vec<Level> = std::iter::once(Level::FAST).chain(levels.iter().copied()).collect();
+    let (narrow, threads) = sample.look(budget, &all, true)?;
+    let scaled = |seconds: &dyn Fn(&Measured) -> f64| -> f64 {
+        let each = classes.iter().zip(&narrow);
+        each.map(|(c, m)| seconds(m) * c.bytes as f64 / m.raw.max(1) as f64).sum()
+    };
+    let (read, hash) = (scaled(&|m| m.read), scaled(&|m| m.hash));
+    let write = seconds_to_write();
+    let estimates = (1..all.len()).map(|i| {
+        let each = classes.iter().zip(wide.iter().zip(&narrow));
+        let stored: f64 = each
+            .map(|(c, (wide, narrow))| {
+                (wide.rate(0) + narrow.rate(i) - narrow.rate(0)).max(0.0) * c.bytes as f64
+            })
+            .sum();
+        // Beside the encoding, the source is read, and hashed once for itself and once for its tensors; when restored, once.
+        LevelEstimate {
+            level: all[i],
+            stored: stored.round() as u64,
+            compress_seconds: shared(
+                scaled(&|m| m.levels[i].encode),
+                read + 2.0 * hash + write * stored,
+                threads,
+            ),
+            decompress_seconds: shared(
+                scaled(&|m| m.levels[i].decode),
+                hash + write * source.len() as f64,
+                threads,
+            ),
+        }
+    });
+    Ok((wide.iter().map(|m| m.raw).sum(), estimates.collect()))
+}
+
+/// Seconds for work that is shared among threads beside work that is not.
+fn shared(parallel: f64, serial: f64, threads: f64) -> f64 {
+    ((parallel + serial) / threads).max(serial)
+}
+
+/// Seconds for a byte to go into a new file, as far as the system's cache; nothing where no file can be made.
+fn seconds_to_write() -> f64 {
+    const BYTES: usize = 1 << 20;
+    const TIMES: usize = 16;
+    let data = vec![1u8; BYTES];
+    let start = Instant::now();
+    let written = tempfile::tempfile().and_then(|mut file| {
+        (0..TIMES).try_for_each(|_| std::io::Write::write_all(&mut file, &data))?;
+        Ok(start.elapsed().as_secs_f64())
+    });
+    written.map_or(0.0, |seconds| seconds / (BYTES * TIMES) as f64)
+}
+
+/// Encodes the blocks of a piece at each level; if `timed`, with the self-check, and decodes them.
+fn measure(
+    source: &dyn ReadAt,
+    segment: &Segment,
+    offset: u64,
+    levels: &[Level],
+    timed: bool,
+    scratch: &mut Scratch,
+) -> Result<Measured> {
+    let raw = (segment.len - offset).min(piece_of(segment));
+    let mut data = vec![0; raw as usize];
+    let start = Instant::now();
+    source.read_exact_at(segment.start + offset, &mut data)?;
+    let read = start.elapsed().as_secs_f64();
+    let mut back = vec![0; if timed { raw as usize } else { 0 }];
+    let start = Instant::now();
+    if timed {
+        std::hint::black_box(blake3::hash(&data));
+    }
+    let hash = start.elapsed().as_secs_f64();
+    let one = |&level: &Level| measure_at(&data, &mut back, segment, offset, level, scratch);
+    Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
+}
+
+/// The same at one level. Blocks are decoded into `back`, unless that is empty.
+fn measure_at(
+    data: &[u8],
+    back: &mut [u8],
+    segment: &Segment,
+    offset: u64,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Result<Seen> {
+    let dtype = segment.dtype;
+    let timed = !back.is_empty();
+    let settings = Settings { level, codec: None, verify: timed };
+    let mut seen = Seen::default();
+    let mut payload = Vec::new();
+    let mut in_run = offset > 0;
+    let size = block::size_for(dtype, level);
+    let ends = offset + data.len() as u64 == segment.len;
+    for block in data.chunks(size) {
+        if block.len() < size && !ends && seen.raw > 0 {
+            break; // blocks of this level need not end where the piece does
+        }
+        seen.raw += block.len() as u64;
+        let start = Instant::now();
+        let encoded = block::encode(block, dtype, &settings, scratch, payload)?;
+        seen.encode += start.elapsed().as_secs_f64();
+        if timed {
+            let back = &mut back[..block.len()];
+            let start = Instant::now();
+            block::decode(encoded.codec, &encoded.payload, encoded.checksum, back, true, scratch)?;
+            seen.decode += start.elapsed().as_secs_f64();
+        }
+        // A run that goes on is one frame with the block before.
+        let is_run = encoded.codec == pattern251::ID;
+        if !(is_run && in_run) {
+            seen.stored += frame_bytes(encoded.raw, encoded.payload.len() as u64);
+        }
+        in_run = is_run;
+        payload = encoded.payload;
+    }
+    Ok(seen)
+}
+
+/// Bytes of a frame and of its row in the index.
+fn frame_bytes(raw: u64, stored: u64) -> u64 {
+    let mut row = vec![0];
+    varint::write(raw, &mut row);
+    varint::write(stored, &mut row);
+    frame::HEAD as u64 + stored + row.len() as u64
+}
+
+/// What does not depend on the level: header, footer, the index without the frames, and copies.
+fn fixed_bytes(source_len: u64, name: &str, layout: Layout, segments: &[Segment], copies: &[usize]) -> u64 {
+    let hash = Some([0; 32]);
+    let tensors = layout.tensors.into_iter().map(|tensor| TensorRow { tensor, blake3: hash }).collect();
+    let frames: Vec<FrameRow> = Vec::new();
+    let name = name.into();
+    let index =
+        Index { source_len, blake3: hash, sha256: None, format: layout.format, name, frames, tensors };
+    let copied: u64 = copies.iter().map(|i| frame_bytes(segments[*i].len, 8)).sum();
+    (HEADER + FOOTER + index.to_bytes().len()) as u64 + copied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::noise;
+    use std::collections::BTreeMap;
+
+    /// A model of `layers` layers in a safetensors file: bf16 weights, noise that does not compress, zeros, a tensor and its twin.
+    fn model(layers: usize) -> Vec<u8> {
+        let mut header = BTreeMap::new();
+        let mut data: Vec<u8> = Vec::new();
+        let mut add = |name: String, dtype: &str, width: usize, bytes: Vec<u8>| {
+            let range = [data.len(), data.len() + bytes.len()];
+            let shape = [bytes.len() / width];
+            header.insert(name, serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": range}));
+            data.extend(bytes);
+        };
+        for i in 0..layers {
+            let sums = |seed: u64, n: usize| -> Vec<u8> {
+                let raw = noise(4 * n, seed + i as u64);
+                let each =
+                    raw.chunks(4).map(|c| c.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.05);
+                each.flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect()
+            };
+            add(format!("layers.{i}.up"), "BF16", 2, sums(100, 700_000));
+            add(format!("layers.{i}.ids"), "U8", 1, noise(300_000, 900 + i as u64));
+            add(format!("layers.{i}.mask"), "F32", 4, vec![0; 400_000]);
+            add(format!("layers.{i}.norm"), "BF16", 2, sums(300, 256));
+        }
+        add("head".into(), "U8", 1, noise(1_000_000, 5));
+        add("twin".into(), "U8", 1, noise(1_000_000, 5));
+        let text = serde_json::to_vec(&header).unwrap();
+        [&(text.len() as u64).to_le_bytes()[..], &text, &data].concat()
+    }
+
+    fn truth(source: &[u8], level: Level) -> u64 {
+        let settings = Settings { level, codec: None, verify: false };
+        let options = CompressOptions { blake3: true, ..CompressOptions::new(settings) };
+        compress_bytes(source, None, &options).unwrap().len() as u64
+    }
+
+    const LEVELS: [Level; 3] = [Level::FAST, Level::BALANCED, Level::MAX];
+
+    #[test]
+    fn a_part_tells_the_size_of_the_whole() {
+        let source = model(12);
+        let found = estimate(&source, "", &LEVELS, &Workers::new(2), 1 << 20).unwrap();
+        assert!(found.sampled_bytes < source.len() as u64 / 2, "{}", found.sampled_bytes);
+        assert_eq!((found.format, found.tensors, found.copied_bytes), ("safetensors", 50, 1_000_000));
+        for level in &found.levels {
+            let truth = truth(&source, level.level) as f64;
+            assert!((level.stored as f64 / truth - 1.0).abs() < 0.01, "{} {truth}", level.stored);
+            assert!(level.compress_seconds > 0.0 && level.decompress_seconds > 0.0);
+        }
+    }
+
+    #[test]
+    fn small_sources_are_exact() {
+        for source in [Vec::new(), b"x".to_vec(), noise(5000, 1), model(1)] {
+            let found = estimate(&source, "", &LEVELS, &Workers::new(1), BUDGET).unwrap();
+            assert_eq!(found.sampled_bytes, source.len() as u64);
+            for level in found.levels {
+                assert_eq!(level.stored, truth(&source, level.level));
+            }
+        }
+    }
+
+    #[test]
+    fn runs_cost_nothing_however_long() {
+        let mut source = noise(251, 1).repeat(60_000);
+        source.extend(noise(1000, 2));
+        let found = estimate(&source, "", &[Level::BALANCED], &Workers::new(1), 1 << 20).unwrap();
+        assert!(found.levels[0].stored < 5000, "{}", found.levels[0].stored);
+    }
+
+    #[test]
+    fn it_is_the_same_each_time_for_any_number_of_threads() {
+        let source = model(6);
+        let sizes = |threads| {
+            let found = estimate(&source, "", &LEVELS, &Workers::new(threads), 2 << 20).unwrap();
+            found.levels.iter().map(|l| l.stored).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(1), sizes(3));
+    }
+
+    #[test]
+    fn pieces_lie_in_different_parts_of_their_class() {
+        for (pieces, n) in [(1, 1), (5, 5), (1000, 7), (400_000_000, 48)] {
+            let class = Class { pieces, ..Class::default() };
+            let chosen: Vec<u64> = class.choose(n).collect();
+            assert_eq!(chosen.len() as u64, n);
+            assert!(chosen.windows(2).all(|w| w[0] < w[1]) && chosen.iter().all(|c| *c < pieces));
+        }
+        assert_eq!(family("model.layers.10.w2"), "model.layers.#.w#");
+    }
+}

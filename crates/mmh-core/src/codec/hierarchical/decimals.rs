@@ -1,0 +1,199 @@
+//! Floats that were printed in decimal, with a few digits, and read again: their numbers and places (`spec/codecs/hierarchical.md`,
+//! section 5).
+
+use super::node::{self, Kinds};
+use super::{bad, byte, take};
+use crate::codec::symbols::{self, entropy};
+use crate::codec::tensor::Element;
+use crate::codec::tensor::analyze::analyze;
+use crate::codec::{self, Block};
+use crate::dtype::Kind;
+use crate::error::Result;
+use mmh_kernels::decimals::{ESCAPE, MOST_PLACES, merge, split};
+
+/// Elements of the samples: those that tell whether there is anything to find, and those that tell what it costs; in pieces of so many.
+const FEW: usize = 16;
+const MANY: usize = 4096;
+const PIECE: usize = 64;
+
+/// Places that are tried as the fewest.
+const BASES: std::ops::RangeInclusive<u8> = 0..=12;
+
+/// Decimals that pay.
+pub struct Found {
+    base: u8,
+    /// Size over size.
+    pub estimate: f64,
+}
+
+impl Found {
+    /// In words, for `--why`.
+    pub fn describe(&self) -> String {
+        format!("decimals with {} places and more", self.base)
+    }
+}
+
+fn is_double(element: Element) -> bool {
+    element.width == 3
+}
+
+fn bytes() -> Element {
+    Element { width: 0, kind: Kind::Unsigned, head: 0 }
+}
+
+fn numbers_of(element: Element) -> Element {
+    Element { width: element.width, kind: Kind::Unsigned, head: 0 }
+}
+
+/// The places that would make the block smallest, if its elements are decimals.
+pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
+    let element = block.element.filter(|e| e.width >= 2 && matches!(e.kind, Kind::Float { .. }))?;
+    let size = element.size();
+    let body = &block.data[block.data.len().min(element.head as usize)..];
+    let n = body.len() / size;
+    if n < PIECE * FEW {
+        return None;
+    }
+    let gather = |stride: usize, piece: usize| -> Vec<u8> {
+        let pieces = symbols::pieces(n, stride, piece);
+        pieces.flat_map(|p| &body[p.start * size..p.end * size]).copied().collect()
+    };
+    let few = gather(n.div_ceil(FEW), 1);
+    let mut places = [0; MANY + PIECE];
+    let mut numbers = Vec::new();
+    let mut try_at = |base: u8, body: &[u8], numbers: &mut Vec<u8>| {
+        let m = body.len() / size;
+        numbers.resize(body.len(), 0);
+        split(is_double(element), base, body, &mut places[..m], numbers);
+        let escapes = places[..m].iter().filter(|p| **p == ESCAPE).count();
+        let mut counts = [0u32; 256];
+        places[..m].iter().for_each(|p| counts[*p as usize] += 1);
+        (escapes, entropy::bits(counts.iter().copied()))
+    };
+    let mut promises = |base: &u8| {
+        let (escapes, _) = try_at(*base, &few, &mut numbers);
+        // Zero is a decimal of any places, and tells nothing.
+        let telling = numbers.chunks_exact(size).filter(|n| n.iter().any(|b| *b != 0)).count();
+        4 * escapes <= FEW && 2 * telling >= FEW
+    };
+    let promising: Vec<u8> = BASES.filter(|base| promises(base)).collect();
+    if promising.is_empty() {
+        return None;
+    }
+    let many = gather((n * PIECE / MANY).max(PIECE), PIECE);
+    let many = &many[..many.len().min(MANY * size)];
+    let m = (many.len() / size) as u64;
+    let mut best: Option<Found> = None;
+    for base in promising {
+        let (escapes, place_bits) = try_at(base, many, &mut numbers);
+        let spare = spare_bits(&numbers, size);
+        shift_up(&mut numbers, size, spare);
+        let Some(split) = analyze(&numbers, numbers_of(element), block.level, &mut scratch.tensor) else {
+            continue;
+        };
+        let bits = place_bits + m * split.element_millibits / 1000 + (escapes * size * 8) as u64;
+        let estimate = bits as f64 / (m * 8 * size as u64) as f64 + 200.0 / block.data.len() as f64;
+        match &best {
+            // With more places than are needed, numbers grow by a digit each time.
+            Some(b) if estimate > b.estimate * 1.02 => break,
+            Some(b) if estimate >= b.estimate => {}
+            _ => best = Some(Found { base, estimate }),
+        }
+    }
+    best
+}
+
+/// Bits at the top of all numbers that are zero.
+fn spare_bits(numbers: &[u8], size: usize) -> u8 {
+    let any = match size {
+        4 => numbers.as_chunks::<4>().0.iter().fold(0, |a, n| a | u32::from_le_bytes(*n)) as u64,
+        _ => numbers.as_chunks::<8>().0.iter().fold(0, |a, n| a | u64::from_le_bytes(*n)),
+    };
+    (8 * size as u32 - (64 - any.leading_zeros()).max(1)) as u8
+}
+
+fn shift_up(numbers: &mut [u8], size: usize, shift: u8) {
+    match size {
+        4 => numbers
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .for_each(|n| *n = (u32::from_le_bytes(*n) << shift).to_le_bytes()),
+        _ => numbers
+            .as_chunks_mut::<8>()
+            .0
+            .iter_mut()
+            .for_each(|n| *n = (u64::from_le_bytes(*n) << shift).to_le_bytes()),
+    }
+}
+
+/// Appends the node.
+pub fn encode(
+    block: &Block<'_>,
+    found: &Found,
+    scratch: &mut codec::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    let Some(element) = block.element else { return Ok(false) };
+    let size = element.size();
+    let (head, body) = block.data.split_at(block.data.len().min(element.head as usize));
+    let (body, tail) = body.split_at(body.len() / size * size);
+    let n = body.len() / size;
+    let mut places = scratch.hierarchical.lend(n);
+    let mut numbers = scratch.hierarchical.lend(n * size);
+    split(is_double(element), found.base, body, &mut places, &mut numbers);
+    let shift = spare_bits(&numbers, size);
+    shift_up(&mut numbers, size, shift);
+    let mut rest = scratch.hierarchical.lend(0);
+    let escaped = places.iter().zip(body.chunks_exact(size)).filter(|e| *e.0 == ESCAPE);
+    escaped.for_each(|e| rest.extend_from_slice(e.1));
+
+    out.extend([node::DECIMALS, is_double(element) as u8 | element.head << 1, found.base, shift]);
+    out.extend_from_slice(head);
+    out.extend_from_slice(tail);
+    let mut all = || {
+        node::encode_leaf(&places, bytes(), block.level, scratch, out)?;
+        node::encode_leaf(&numbers, numbers_of(element), block.level, scratch, out)?;
+        node::encode_leaf(&rest, Element { head: 0, ..element }, block.level, scratch, out)
+    };
+    let done = all();
+    [places, numbers, rest].into_iter().for_each(|m| scratch.hierarchical.give_back(m));
+    done.map(|()| true)
+}
+
+/// Restores `out` from the node, whose kind has been read.
+pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) -> Result<()> {
+    let (form, base, shift) = (byte(from)?, byte(from)?, byte(from)?);
+    let double = form & 1 == 1;
+    let (size, head) = (if double { 8 } else { 4 }, (form >> 1) as usize);
+    if head >= size || base > MOST_PLACES || shift as usize >= 8 * size {
+        return Err(bad(format_args!("decimals of form {form:#x}, {base} places, shifted by {shift}")));
+    }
+    let (first, body) =
+        out.split_at_mut_checked(head).ok_or_else(|| bad("the first number begins too late"))?;
+    let (body, last) = body.split_at_mut(body.len() / size * size);
+    first.copy_from_slice(take(from, first.len())?);
+    last.copy_from_slice(take(from, last.len())?);
+    let n = body.len() / size;
+    let mut places = scratch.hierarchical.lend(n);
+    let mut numbers = scratch.hierarchical.lend(n * size);
+    let mut rest = scratch.hierarchical.lend(0);
+    let mut restore = || {
+        node::decode(from, &mut places, Kinds::leaf(), scratch)?;
+        node::decode(from, &mut numbers, Kinds::leaf(), scratch)?;
+        let escapes = places.iter().filter(|p| **p == ESCAPE).count();
+        rest.resize(escapes * size, 0);
+        node::decode(from, &mut rest, Kinds::leaf(), scratch)?;
+        if !merge(double, base, &places, &numbers, shift, body) {
+            return Err(bad("a number or its places are out of range"));
+        }
+        if escapes > 0 {
+            let escaped = places.iter().zip(body.chunks_exact_mut(size)).filter(|e| *e.0 == ESCAPE);
+            escaped.zip(rest.chunks_exact(size)).for_each(|(e, bytes)| e.1.copy_from_slice(bytes));
+        }
+        Ok(())
+    };
+    let done = restore();
+    [places, numbers, rest].into_iter().for_each(|m| scratch.hierarchical.give_back(m));
+    done
+}

@@ -1,0 +1,170 @@
+//! Structure at several scales: records field by field; floats that were printed in decimal; words that are few, as numbers in a codebook; what is not in it, passed down to
+//! narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
+//!
+//! * `node`: what a payload is made of, and which of it may stand where
+//! * `records`: fields of a few bits at fixed places
+//! * `formats`: where GGUF's quantized types have theirs
+//! * `decimals`: floats that were printed in decimal
+//! * `words`: codebooks: whether one would pay, what is in it, the numbers of the words
+
+use super::{Block, Codec};
+use crate::container::varint;
+use crate::error::{Error, Result};
+use crate::plan::{Bid, Sample};
+
+mod decimals;
+mod formats;
+mod node;
+mod records;
+#[cfg(test)]
+mod tests;
+mod words;
+
+/// `spec/codecs/hierarchical.md`
+pub struct Hierarchical;
+
+/// Its id.
+pub const ID: u8 = 4;
+
+/// Bits of the narrowest and of the widest words.
+const MIN_BITS: usize = 4;
+const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
+
+/// Memory kept from block to block.
+#[derive(Default)]
+pub struct Scratch {
+    spare: Vec<Vec<u8>>,
+    counter: words::Counter,
+    numbers: Vec<u16>,
+}
+
+impl Scratch {
+    /// Memory of `n` bytes, whatever is in it.
+    fn lend(&mut self, n: usize) -> Vec<u8> {
+        let mut memory = self.spare.pop().unwrap_or_default();
+        memory.resize(n, 0);
+        memory
+    }
+
+    /// Keeps memory for the next one.
+    fn give_back(&mut self, memory: Vec<u8>) {
+        self.spare.push(memory);
+    }
+}
+
+/// What makes a block that is not made of records smaller.
+enum Found {
+    Words(words::Found),
+    Decimals(decimals::Found),
+}
+
+impl Found {
+    fn best(block: &Block<'_>, scratch: &mut super::Scratch) -> Option<Found> {
+        let bits = block.split.map(|s| s.element_millibits);
+        let words = words::find(block.data, MAX_BITS, block.element, bits, block.level, scratch);
+        match (words, decimals::find(block, scratch)) {
+            (Some(words), Some(decimals)) if decimals.estimate < words.estimate => {
+                Some(Found::Decimals(decimals))
+            }
+            (None, decimals) => decimals.map(Found::Decimals),
+            (words, _) => words.map(Found::Words),
+        }
+    }
+}
+
+impl Codec for Hierarchical {
+    fn id(&self) -> u8 {
+        ID
+    }
+
+    fn name(&self) -> &'static str {
+        "hierarchical"
+    }
+
+    fn bid(&self, sample: &Sample<'_>) -> Bid {
+        if let Some(dtype) = sample.declared()
+            && let Some(record) = formats::record_of(dtype)
+        {
+            return match record.estimate(sample.block()) {
+                Some(estimate) => {
+                    Bid::of(estimate, format!("records of {} bytes, field by field", record.size))
+                }
+                None => Bid::none("too few records"),
+            };
+        }
+        if sample.is_text() {
+            // Words of fixed sizes at fixed places; text has neither.
+            return Bid::none("text");
+        }
+        let split = sample.split();
+        let block = Block {
+            data: sample.block(),
+            declared: sample.declared(),
+            element: sample.element(),
+            level: sample.level(),
+            split,
+        };
+        match Found::best(&block, &mut sample.scratch()) {
+            Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),
+            Some(Found::Decimals(found)) => Bid::of(found.estimate, found.describe()),
+            None => Bid::none("no words that come again often"),
+        }
+    }
+
+    fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
+        let start = out.len();
+        let record = block.declared.and_then(formats::record_of);
+        let done = if let Some(record) = record {
+            out.push(node::RECORDS);
+            record.encode(block.data, block.level, scratch, out)?
+        } else {
+            match Found::best(block, scratch) {
+                Some(Found::Words(found)) => words::encode(block, &found, scratch, out)?,
+                Some(Found::Decimals(found)) => decimals::encode(block, &found, scratch, out)?,
+                None => false,
+            }
+        };
+        Ok(done && out.len() - start < block.data.len())
+    }
+
+    fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
+        let mut from = payload;
+        node::decode(&mut from, out, node::Kinds::root(), scratch)?;
+        match from.len() {
+            0 => Ok(()),
+            n => Err(bad(format_args!("{n} bytes left over"))),
+        }
+    }
+}
+
+/// A payload that the format does not allow.
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("hierarchical: {what}"))
+}
+
+/// The next `n` bytes.
+fn take<'a>(from: &mut &'a [u8], n: usize) -> Result<&'a [u8]> {
+    let (now, later) = from
+        .split_at_checked(n)
+        .ok_or_else(|| bad(format_args!("expected {n} more bytes of payload, found {}", from.len())))?;
+    *from = later;
+    Ok(now)
+}
+
+fn byte(from: &mut &[u8]) -> Result<u8> {
+    Ok(take(from, 1)?[0])
+}
+
+fn short(from: &mut &[u8]) -> Result<u16> {
+    let bytes = take(from, 2)?;
+    Ok(u16::from_le_bytes([bytes[0], bytes[1]]))
+}
+
+/// A number from 1 to `most`.
+fn number(from: &mut &[u8], most: u64, what: &str) -> Result<usize> {
+    match varint::read(from) {
+        Some(n) if (1..=most).contains(&n) => Ok(n as usize),
+        Some(n) => Err(bad(format_args!("{what}: expected 1 to {most}, found {n}"))),
+        None => Err(bad(format_args!("{what}: no number"))),
+    }
+}

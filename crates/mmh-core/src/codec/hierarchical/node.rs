@@ -1,0 +1,88 @@
+//! Nodes: what a payload is made of.
+
+use super::{bad, byte, decimals, number, records, take, words};
+use crate::codec::tensor::{self, Element};
+use crate::codec::{self, Block, Codec, Level};
+use crate::container::varint;
+use crate::error::Result;
+
+/// Another codec's payload.
+pub const LEAF: u8 = 0;
+/// Records, field by field.
+pub const RECORDS: u8 = 1;
+/// Numbers of words in a codebook.
+pub const WORDS: u8 = 2;
+/// Numbers and places of floats printed in decimal.
+pub const DECIMALS: u8 = 3;
+
+/// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
+#[derive(Clone, Copy)]
+pub struct Kinds {
+    /// Records and decimals.
+    top: bool,
+    /// The widest words; 0 for none.
+    words: usize,
+}
+
+impl Kinds {
+    /// At the top.
+    pub fn root() -> Kinds {
+        Kinds { top: true, words: super::MAX_BITS }
+    }
+
+    /// Below a record or a codebook: words of at most so many bits.
+    pub fn words(most: usize) -> Kinds {
+        Kinds { top: false, words: if most < super::MIN_BITS { 0 } else { most } }
+    }
+
+    /// At the bottom.
+    pub fn leaf() -> Kinds {
+        Kinds { top: false, words: 0 }
+    }
+}
+
+/// Restores `out` from the next node. No bytes have no node.
+pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut codec::Scratch) -> Result<()> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    match byte(from)? {
+        LEAF => decode_leaf(from, out, scratch),
+        RECORDS if kinds.top => records::decode(from, out, scratch),
+        DECIMALS if kinds.top => decimals::decode(from, out, scratch),
+        WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
+        kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
+    }
+}
+
+fn decode_leaf(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) -> Result<()> {
+    let id = byte(from)?;
+    let stored = number(from, out.len() as u64, "size of a leaf")?;
+    let payload = take(from, stored)?;
+    match codec::by_id(id).filter(|c| !codec::is_run(c.id()) && c.id() != super::ID) {
+        Some(codec) => codec.decode(payload, out, scratch),
+        None => Err(bad(format_args!("a leaf of codec {id}"))),
+    }
+}
+
+/// Appends a leaf: what the `tensor` codec makes of the data, or the data.
+pub fn encode_leaf(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    scratch: &mut codec::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if data.is_empty() {
+        return Ok(());
+    }
+    let block = Block { data, declared: None, element: Some(element), level, split: None };
+    let mut payload = scratch.hierarchical.lend(0);
+    let smaller = tensor::Tensor.encode(&block, scratch, &mut payload)? && payload.len() < data.len();
+    let (id, bytes) = if smaller { (tensor::ID, payload.as_slice()) } else { (codec::store::ID, data) };
+    out.extend([LEAF, id]);
+    varint::write(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+    scratch.hierarchical.give_back(payload);
+    Ok(())
+}

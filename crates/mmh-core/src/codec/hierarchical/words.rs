@@ -1,0 +1,549 @@
+//! Words that come again: a codebook of those that pay for themselves, the number of each word in it, and the words that are not in
+//! it, passed down (`spec/codecs/hierarchical.md`, section 4).
+
+use super::node::{self, Kinds};
+use super::{MIN_BITS, bad, byte, number, take};
+use crate::codec::symbols;
+use crate::codec::symbols::entropy::{self, log2};
+use crate::codec::tensor::Element;
+use crate::codec::tensor::analyze::analyze;
+use crate::codec::{self, Block, Level};
+use crate::container::varint;
+use crate::dtype::Kind;
+use crate::error::Result;
+use mmh_kernels::words::{copy, expand, read};
+
+/// The most words of a codebook.
+const MOST: usize = 65_535;
+
+/// Widths that are tried where the elements do not tell one. Bytes are left to the codec of the leaves.
+const WIDTHS: [usize; 11] = [4, 12, 16, 24, 32, 48, 64, 96, 128, 251, 512];
+
+/// Words of the first sample, which tells by words that come twice how many there may be.
+const FEW: usize = 256;
+
+/// Words of the second sample, of those that seem to be few; in pieces of so many.
+const MANY: usize = 1 << 14;
+const PIECE: usize = 64;
+
+/// Words of blocks too short to tell anything.
+const SHORTEST: usize = FEW;
+
+/// What a word costs that has to be passed down, over its bits, when nothing is known of it.
+const PASSED: u64 = 1000;
+
+/// Where words are in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grid {
+    /// Bits of a word.
+    bits: usize,
+    /// Bits before the first one.
+    head: usize,
+}
+
+impl Grid {
+    fn count(&self, bytes: usize) -> usize {
+        (bytes * 8).saturating_sub(self.head) / self.bits
+    }
+
+    /// A word as a number that is equal for equal words, and hardly ever for others.
+    fn key(&self, data: &[u8], i: usize) -> u64 {
+        let at = self.head + i * self.bits;
+        if self.bits <= 64 {
+            return read(data, at, self.bits);
+        }
+        let mut key = 0u64;
+        let mut done = 0;
+        while done < self.bits {
+            let n = (self.bits - done).min(64);
+            key = (key.rotate_left(23) ^ read(data, at + done, n)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            done += n;
+        }
+        key
+    }
+
+    /// Whether two words are the same.
+    fn equal(&self, data: &[u8], i: usize, j: usize) -> bool {
+        (0..self.bits).step_by(64).all(|done| {
+            let n = (self.bits - done).min(64);
+            let word = |i| read(data, self.head + i * self.bits + done, n);
+            word(i) == word(j)
+        })
+    }
+}
+
+/// Words that pay.
+pub struct Found {
+    grid: Grid,
+    /// Size over size.
+    pub estimate: f64,
+    /// Thousandths of a bit that a word costs when it is passed down.
+    passed: u64,
+    seen: usize,
+}
+
+impl Found {
+    /// In words, for `--why`.
+    pub fn describe(&self) -> String {
+        format!("{} words of {} bits in a codebook", self.seen, self.grid.bits)
+    }
+}
+
+/// Counts words.
+#[derive(Default)]
+pub struct Counter {
+    slots: Vec<Slot>,
+    /// Positions of slots in use, in order of their words' first occurrence.
+    used: Vec<u32>,
+    mask: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    key: u64,
+    first: u32,
+    /// 0: free. While words are numbered: the number and 1.
+    count: u32,
+}
+
+impl Counter {
+    /// Begins anew, with room for so many different words.
+    fn clear(&mut self, room: usize) {
+        let size = (2 * room).next_power_of_two();
+        self.slots.clear();
+        self.slots.resize(size, Slot::default());
+        self.used.clear();
+        self.mask = size - 1;
+    }
+
+    /// The slot of a word: its own, or a free one.
+    fn slot(&mut self, key: u64) -> usize {
+        let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & self.mask;
+        while self.slots[at].count > 0 && self.slots[at].key != key {
+            at = (at + 1) & self.mask;
+        }
+        at
+    }
+
+    /// Counts a word; gives how often it had been seen before.
+    fn count(&mut self, key: u64, i: usize) -> u32 {
+        let at = self.slot(key);
+        let slot = &mut self.slots[at];
+        if slot.count == 0 {
+            // With half of the slots in use no more words are taken: those that are frequent have come by now.
+            if self.used.len() * 2 > self.mask {
+                return 0;
+            }
+            *slot = Slot { key, first: i as u32, count: 1 };
+            self.used.push(at as u32);
+            return 0;
+        }
+        slot.count += 1;
+        slot.count - 1
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.used.iter().map(|at| &self.slots[*at as usize])
+    }
+}
+
+/// The grid of words of at most so many bits whose codebook would make the block smallest, if one would. `element_millibits` is what an
+/// element costs elsewhere.
+pub fn find(
+    data: &[u8],
+    most: usize,
+    element: Option<Element>,
+    element_millibits: Option<u64>,
+    level: Level,
+    scratch: &mut codec::Scratch,
+) -> Option<Found> {
+    let element = element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
+    let own = 8 * element.size();
+    let per_bit = element_millibits.map_or(PASSED, |m| m / own as u64);
+    let head = 8 * element.head as usize;
+    let mut grids: Vec<Grid> = if own > 8 { vec![Grid { bits: own, head }] } else { Vec::new() };
+    // Numbers whose fields are worth coding are no words of other widths.
+    let typed = !matches!(element.kind, Kind::Unsigned) && per_bit < 930;
+    let others: &[usize] = match (level.get(), typed) {
+        (..=3, true) => &[],
+        (..=3, false) => &[16, 32, 64],
+        // A row that comes again is found as pieces of itself.
+        (_, true) => &[64, 512],
+        _ => &WIDTHS,
+    };
+    for bits in others.iter().copied().filter(|w| *w != own || head > 0) {
+        grids.extend((0..bits).step_by(places(bits)).map(|head| Grid { bits, head }));
+    }
+    let mut best: Option<Found> = None;
+    for grid in grids {
+        let count = grid.count(data.len());
+        if count < SHORTEST || grid.bits > most {
+            continue;
+        }
+        let passed = per_bit * grid.bits as u64;
+        let Some(grid) = promises(data, grid, passed) else { continue };
+        let own = (grid.bits == own && grid.head == head).then_some(Element { head: 0, ..element });
+        let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
+        // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
+        if estimate * 51.0 < 50.0 * per_bit as f64 / 1000.0
+            && best.as_ref().is_none_or(|b| estimate * 1.01 < b.estimate)
+        {
+            best = Some(Found { grid, estimate, passed, seen });
+        }
+    }
+    best
+}
+
+/// How far apart the places are where the first whole word of a block may begin: blocks are cut at powers of two.
+fn places(bits: usize) -> usize {
+    match bits {
+        12 => 4,
+        24 | 48 | 96 => 8,
+        // Others come in the middle of no block, or are searched for bit by bit.
+        _ => bits,
+    }
+}
+
+/// log2(n) in thousandths; 0 for 0.
+fn millibits(n: u32) -> u64 {
+    (log2(n.max(1)) * 1000) >> 16
+}
+
+/// Whether words come twice so often that they may be few. Tries other places of the first word where words are no whole bytes, as
+/// blocks are cut at bytes.
+fn promises(data: &[u8], grid: Grid, passed: u64) -> Option<Grid> {
+    let pairs = |grid: Grid| {
+        let stride = grid.count(data.len()) / FEW;
+        // Not at the same place of each stride, where all might be of one column.
+        let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
+        let mut keys: [u64; FEW] = std::array::from_fn(|i| grid.key(data, i * stride + scatter(i) as usize));
+        keys.sort_unstable();
+        keys.chunk_by(|a, b| a == b).map(|same| same.len() * (same.len() - 1) / 2).sum::<usize>() as u64
+    };
+    let found = pairs(grid);
+    if found == 0 {
+        return None;
+    }
+    // Words that are drawn from n alike come twice once in n pairs; in general log2 n is at most their entropy (Rényi's of order 2).
+    let all = (FEW * (FEW - 1) / 2) as u64;
+    let low = millibits((all / found) as u32);
+    if low * 5 >= passed * 4 {
+        return None;
+    }
+    if grid.bits.is_multiple_of(8) || grid.bits == MIN_BITS || low < 1000 {
+        return Some(grid);
+    }
+    (0..grid.bits).map(|head| Grid { head, ..grid }).max_by_key(|g| (pairs(*g), std::cmp::Reverse(g.head)))
+}
+
+/// Estimated size over size, and the words seen that would be in the codebook.
+/// Words that are elements, and not in it, are looked at as such.
+fn estimate(
+    data: &[u8],
+    grid: Grid,
+    own: Option<Element>,
+    passed: u64,
+    level: Level,
+    scratch: &mut codec::Scratch,
+) -> Option<(f64, usize)> {
+    let counter = &mut scratch.hierarchical.counter;
+    let n = grid.count(data.len());
+    let stride = (n / MANY).max(1) * PIECE;
+    counter.clear(MANY);
+    let mut seen = 0u64;
+    for piece in symbols::pieces(n, stride, PIECE) {
+        seen += piece.len() as u64;
+        piece.for_each(|i| {
+            counter.count(grid.key(data, i), i);
+        });
+    }
+    let pay = worth(grid, passed, seen, n as u64);
+    let kept: Vec<u32> = counter.all().map(|s| s.count).filter(|c| pay(*c)).collect();
+    if kept.is_empty() || kept.len() > MOST {
+        return None;
+    }
+    let inside: u64 = kept.iter().map(|c| *c as u64).sum();
+    let escapes = seen - inside;
+    let bits = entropy::bits(kept.iter().copied().chain([escapes as u32])) + kept.len() as u64 * 72 / 100;
+    let passed = match own {
+        Some(element) if escapes > 0 => {
+            let mut rest = Vec::with_capacity(escapes as usize * element.size());
+            for i in symbols::pieces(n, stride, PIECE).flatten() {
+                let word = grid.key(data, i);
+                let slot = counter.slot(word);
+                if !pay(counter.slots[slot].count) {
+                    rest.extend_from_slice(&word.to_le_bytes()[..element.size()]);
+                }
+            }
+            analyze(&rest, element, level, &mut scratch.tensor)?.element_millibits
+        }
+        // Elsewhere the words that are in the book may cost nothing, so that all that is known to be spent is spent on the others.
+        _ => (passed * seen / escapes.max(1)).min(1000 * grid.bits as u64),
+    };
+    let passed_bits = escapes * passed / 1000;
+    let book = kept.len() as f64 * grid.bits as f64;
+    let all = (bits + passed_bits) as f64 * n as f64 / seen as f64 + book + 1000.0;
+    Some((all / 8.0 / data.len() as f64, kept.len()))
+}
+
+/// Whether a word that came so often among `seen` of `n` is worth its place in the codebook.
+fn worth(grid: Grid, passed: u64, seen: u64, n: u64) -> impl Fn(u32) -> bool {
+    let all = millibits(seen as u32);
+    move |count: u32| {
+        let numbered = all.saturating_sub(millibits(count));
+        // Once is no evidence in a sample.
+        let occurs = count as u64 * n / seen.max(1);
+        (count > 1 || seen == n) && occurs * passed.saturating_sub(numbered) > 1000 * grid.bits as u64 + 2000
+    }
+}
+
+/// Appends the node; `false` if no word would be in the codebook.
+pub fn encode(
+    block: &Block<'_>,
+    found: &Found,
+    scratch: &mut codec::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    let (data, grid) = (block.data, found.grid);
+    let book = codebook(data, found, &mut scratch.hierarchical.counter);
+    if book.is_empty() {
+        return Ok(false);
+    }
+    let mut numbers = std::mem::take(&mut scratch.hierarchical.numbers);
+    number_words(data, grid, &book, &mut scratch.hierarchical.counter, &mut numbers);
+    let escapes = numbers.iter().filter(|i| **i as usize == book.len()).count();
+    let form = Form { known: book.len(), escapes: escapes > 0 };
+    write_head(data, grid, &book, &form, out);
+
+    let mut plane = scratch.hierarchical.lend(numbers.len() * form.size());
+    match form.shift() {
+        None => plane.iter_mut().zip(&numbers).for_each(|(p, i)| *p = *i as u8),
+        Some(shift) => {
+            let each = plane.as_chunks_mut::<2>().0.iter_mut().zip(&numbers);
+            each.for_each(|(p, i)| *p = (*i << shift).to_le_bytes());
+        }
+    }
+    let element = Element { width: form.size() as u8 - 1, kind: Kind::Unsigned, head: 0 };
+    let done = node::encode_leaf(&plane, element, block.level, scratch, out);
+    scratch.hierarchical.give_back(plane);
+
+    let mut rest = scratch.hierarchical.lend(0);
+    rest.resize((escapes * grid.bits).div_ceil(8), 0);
+    let passed = numbers.iter().enumerate().filter(|w| *w.1 as usize == book.len()).map(|w| w.0);
+    for (k, i) in passed.enumerate() {
+        copy(data, grid.head + i * grid.bits, &mut rest, k * grid.bits, grid.bits);
+    }
+    scratch.hierarchical.numbers = numbers;
+    let done = done.and_then(|()| pass_down(&rest, block, grid, scratch, out));
+    scratch.hierarchical.give_back(rest);
+    done.map(|()| true)
+}
+
+/// The words of the block that are worth their place, with where each occurs first.
+fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
+    let grid = found.grid;
+    let n = grid.count(data.len());
+    counter.clear((4 * found.seen).clamp(1 << 10, MOST));
+    (0..n).for_each(|i| {
+        counter.count(grid.key(data, i), i);
+    });
+    let pay = worth(grid, found.passed, n as u64, n as u64);
+    let mut book: Vec<Slot> = counter.all().filter(|s| pay(s.count)).copied().collect();
+    book.truncate(MOST);
+    // Neighbours in value have neighbouring numbers, whose upper bits are alike.
+    if grid.bits <= 64 {
+        book.sort_by_key(|s| s.key);
+    }
+    book
+}
+
+/// The number of each word in the codebook, or the number of words in it.
+fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, numbers: &mut Vec<u16>) {
+    // From here on slots hold numbers; the words that are not in the book have none.
+    counter.clear(book.len());
+    for (i, word) in book.iter().enumerate() {
+        let at = counter.slot(word.key);
+        counter.slots[at] = Slot { count: i as u32 + 1, ..*word };
+    }
+    numbers.clear();
+    numbers.extend((0..grid.count(data.len())).map(|i| {
+        let at = counter.slot(grid.key(data, i));
+        let slot = counter.slots[at];
+        let known = slot.count > 0 && (grid.bits <= 64 || grid.equal(data, slot.first as usize, i));
+        if known { slot.count as u16 - 1 } else { book.len() as u16 }
+    }));
+}
+
+/// All that stands before the numbers.
+fn write_head(data: &[u8], grid: Grid, book: &[Slot], form: &Form, out: &mut Vec<u8>) {
+    out.push(node::WORDS);
+    varint::write(grid.bits as u64, out);
+    varint::write(grid.head as u64, out);
+    varint::write(book.len() as u64, out);
+    out.push(form.escapes as u8);
+    put_bits(data, 0, grid.head, out);
+    let end = grid.head + grid.count(data.len()) * grid.bits;
+    put_bits(data, end, 8 * data.len() - end, out);
+    let words = out.len();
+    out.resize(words + (book.len() * grid.bits).div_ceil(8), 0);
+    for (i, word) in book.iter().enumerate() {
+        copy(data, grid.head + word.first as usize * grid.bits, &mut out[words..], i * grid.bits, grid.bits);
+    }
+}
+
+/// Codes the words that are not in the codebook: as narrower words, or in a leaf.
+fn pass_down(
+    rest: &[u8],
+    block: &Block<'_>,
+    grid: Grid,
+    scratch: &mut codec::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let own = block.element.filter(|e| grid.bits.is_multiple_of(8 * e.size()));
+    let element = match own {
+        Some(element) => Element { head: 0, ..element },
+        None => Element { width: 0, kind: Kind::Unsigned, head: 0 },
+    };
+    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
+        let start = out.len();
+        let inner =
+            Block { data: rest, declared: None, element: Some(element), level: block.level, split: None };
+        if encode(&inner, &found, scratch, out)? && out.len() - start < rest.len() {
+            return Ok(());
+        }
+        out.truncate(start);
+    }
+    node::encode_leaf(rest, element, block.level, scratch, out)
+}
+
+/// How numbers are written.
+struct Form {
+    known: usize,
+    escapes: bool,
+}
+
+impl Form {
+    /// The numbers that there are.
+    fn numbers(&self) -> usize {
+        self.known + self.escapes as usize
+    }
+
+    /// Bytes of a number.
+    fn size(&self) -> usize {
+        if self.numbers() <= 256 { 1 } else { 2 }
+    }
+
+    /// By how much numbers of two bytes are shifted up, to have what differs in the upper byte.
+    fn shift(&self) -> Option<u32> {
+        (self.size() == 2).then(|| (self.numbers() as u32 - 1).leading_zeros() - 16)
+    }
+
+    /// Calls `f` with the position of each word that is not in the codebook. A list of them would take more memory than the words.
+    fn each_escape(&self, plane: &[u8], mut f: impl FnMut(usize)) {
+        if self.size() == 1 {
+            let known = self.known as u8;
+            plane.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
+        } else {
+            let known = (self.known as u16).to_le_bytes();
+            plane.as_chunks::<2>().0.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
+        }
+    }
+}
+
+/// Appends bits as whole bytes.
+fn put_bits(data: &[u8], at: usize, bits: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + bits.div_ceil(8), 0);
+    copy(data, at, &mut out[start..], 0, bits);
+}
+
+/// Bytes with so many bits, of which the unused ones are zero.
+fn take_bits<'a>(from: &mut &'a [u8], bits: usize) -> Result<&'a [u8]> {
+    let bytes = take(from, bits.div_ceil(8))?;
+    match bytes.last() {
+        Some(last) if !bits.is_multiple_of(8) && last >> (bits % 8) != 0 => Err(bad("unused bits are set")),
+        _ => Ok(bytes),
+    }
+}
+
+/// Restores `out` from the node, whose kind has been read; its words have at most `most` bits.
+pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec::Scratch) -> Result<()> {
+    let bits = number(from, most as u64, "bits of a word")?;
+    let head = varint::read(from)
+        .filter(|h| *h < bits as u64)
+        .ok_or_else(|| bad("the first word begins too late"))?;
+    let grid = Grid { bits, head: head as usize };
+    let n = grid.count(out.len());
+    // There are no more words of so many bits: it bounds the memory that numbers take.
+    let most_known = MOST.min(n).min(1 << bits.min(16));
+    let known = number(from, most_known as u64, "words of a codebook")?;
+    let escapes = match byte(from)? {
+        flag @ (0 | 1) => flag == 1,
+        flag => return Err(bad(format_args!("reserved bits of the flags {flag:#x}"))),
+    };
+    if bits < MIN_BITS {
+        return Err(bad(format_args!("words of {bits} bits")));
+    }
+    let form = Form { known, escapes };
+    let first = take_bits(from, grid.head)?;
+    let end = grid.head + n * bits;
+    let last = take_bits(from, 8 * out.len() - end)?;
+    let book = take_bits(from, known * bits)?;
+
+    let mut plane = scratch.hierarchical.lend(n * form.size());
+    let mut rest = scratch.hierarchical.lend(0);
+    let mut restore = || {
+        node::decode(from, &mut plane, Kinds::leaf(), scratch)?;
+        let escapes = prepare(&form, &mut plane)?;
+        if form.escapes == (escapes == 0) {
+            return Err(bad("the flags do not say whether words are passed down"));
+        }
+        rest.resize((escapes * bits).div_ceil(8), 0);
+        node::decode(from, &mut rest, Kinds::words(bits / 2), scratch)?;
+        if !(escapes * bits).is_multiple_of(8) && rest.last().is_some_and(|b| b >> (escapes * bits % 8) != 0)
+        {
+            return Err(bad("unused bits are set"));
+        }
+        out.fill(0);
+        copy(first, 0, out, 0, grid.head);
+        copy(last, 0, out, end, 8 * out.len() - end);
+        expand(book, bits, &plane, form.size() == 2, out, grid.head);
+        if escapes > 0 {
+            let mut k = 0;
+            form.each_escape(&plane, |i| {
+                copy(&rest, k * bits, out, grid.head + i * bits, bits);
+                k += 1;
+            });
+        }
+        Ok(())
+    };
+    let done = restore();
+    scratch.hierarchical.give_back(plane);
+    scratch.hierarchical.give_back(rest);
+    done
+}
+
+/// Shifts wide numbers down; gives how many words are not in the codebook.
+fn prepare(form: &Form, plane: &mut [u8]) -> Result<usize> {
+    let highest = form.numbers() - 1;
+    let mut all_low = true;
+    match form.shift() {
+        None => all_low = plane.iter().all(|p| *p as usize <= highest),
+        Some(shift) => {
+            for p in plane.as_chunks_mut::<2>().0 {
+                let number = u16::from_le_bytes(*p);
+                let low = number >> shift;
+                all_low &= low as usize <= highest && low << shift == number;
+                *p = low.to_le_bytes();
+            }
+        }
+    }
+    if !all_low {
+        return Err(bad("a number that no word has"));
+    }
+    let mut escapes = 0;
+    if form.escapes {
+        form.each_escape(plane, |_| escapes += 1);
+    }
+    Ok(escapes)
+}
