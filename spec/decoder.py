@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
@@ -545,10 +545,15 @@ GROUP = 32768
 LONGEST_CODE = 12
 LANES = 32
 STATES = 256
+EXACT_LANES = 16
+LOWEST_STATE = 1 << 16
 # One entry for each value of the next 12 bits of a stream: the symbol whose code they begin with, and its length.
 CodeTable = list[tuple[int, int]]
 # One entry for each state: its value and its number v.
 StateTable = list[tuple[int, int]]
+# One entry for each of the 4096 slots: the symbol (None: the escape), its frequency, and the slot's place in it.
+SlotTable = list[tuple[int | None, int, int]]
+Code = TypeVar("Code")
 
 
 @dataclass(frozen=True)
@@ -586,10 +591,6 @@ class Numbers:
         return elements
 
 
-# One entry for each of the 4096 slots: the symbol (None: the escape), its frequency, and the slot's place in it.
-SlotTable = list[tuple[int | None, int, int]]
-
-
 @dataclass(frozen=True)
 class Model:
     """tensor 5: the model of a symbol plane."""
@@ -606,13 +607,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant, code tables, lanes and a model it is packed; in lanes
-    it has the states of each group's code, and with code tables either one or one for each group."""
+    """A plane and its descriptor (tensor 2). Without a constant, a code table, lanes and a model it is packed; in lanes
+    it has the states of each group's code, or its slots where frequencies are exact."""
 
     width: int
     constant: int | None = None
-    codes: list[CodeTable] | None = None
+    code: CodeTable | None = None
     lanes: list[StateTable] | None = None
+    exact: list[SlotTable] | None = None
     model: Model | None = None
 
 
@@ -636,7 +638,11 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     sizes = [payload.uint(4, "size of a group") for _ in range(group_count)]
     groups = [payload.section(size, f"group {number}") for number, size in enumerate(sizes)]
     exceptions = read_exceptions(payload, numbers, count) if numbers.t > 8 else {}
-    codeless = read_codeless(payload, symbols.lanes, count) if symbols.lanes is not None else {}
+    codeless: dict[int, list[tuple[int, int]]] = {}
+    if symbols.lanes is not None:
+        codeless = read_codeless(payload, [{value for value, _ in states} for states in symbols.lanes], count)
+    if symbols.exact is not None:
+        codeless = read_codeless(payload, [{entry[0] for entry in slots} for slots in symbols.exact], count)
     payload.finish()
 
     field_of_symbol = numbers.field_of_symbol()
@@ -644,7 +650,7 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     for number, group in enumerate(groups):
         m = min(GROUP, count - number * GROUP)
         start = group.at
-        if symbols.lanes is None:
+        if symbols.lanes is None and symbols.exact is None:
             group_symbols = bytearray(read_plane_data(group, symbols, m, first=number * GROUP))
         else:
             # The stream stands behind the other planes.
@@ -652,7 +658,10 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
             at_most = f"at most {group.left}"
             expect(stream_size <= group.left, "size of a stream of lanes", at_most, stream_size, start)
             group, stream = group.section(group.left - stream_size, group.part), group.section(stream_size, "stream")
-            group_symbols = read_lanes(stream, symbols.lanes[number], m)
+            if symbols.exact is not None:
+                group_symbols = read_exact_lanes(stream, symbols.exact[number], m)
+            elif symbols.lanes is not None:
+                group_symbols = read_lanes(stream, symbols.lanes[number], m)
             for position, symbol in codeless.get(number, []):
                 group_symbols[position] = symbol
         fields = [field_of_symbol[symbol] for symbol in group_symbols]
@@ -712,13 +721,13 @@ def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_g
         expect(constant <= largest, "constant of a plane", f"at most {largest}", constant, at)
         return Plane(width, constant=constant)
     if mode == 3 and symbol_groups > 0:
-        return Plane(width, lanes=read_lane_codes(payload, symbol_groups))
+        return Plane(width, lanes=read_lane_codes(payload, symbol_groups, read_states))
     if mode == 5 and symbol_groups > 0:
-        return Plane(width, codes=read_choice(payload, symbol_groups))
+        return Plane(width, exact=read_lane_codes(payload, symbol_groups, read_exact))
     allowed = "0 to 5" if symbol_groups > 0 else "0, 1 or 2"
     expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
-    return Plane(width, codes=[read_code_table(payload)] if mode == 2 else None)
+    return Plane(width, code=read_code_table(payload) if mode == 2 else None)
 
 
 def read_code_table(payload: Reader) -> CodeTable:
@@ -749,30 +758,26 @@ def read_code_table(payload: Reader) -> CodeTable:
     return table
 
 
-def read_choice(payload: Reader, groups: int) -> list[CodeTable]:
-    """tensor 2, mode 5: the code tables; the result is the one of each group."""
-    at = payload.at
-    count = payload.u8("number of codes")
-    expect(2 <= count <= 16, "number of codes", "2 to 16", count, at)
-    codes = [read_code_table(payload) for _ in range(count)]
-    at = payload.at
-    choice = payload.take(groups, "codes of the groups")
-    expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
-    return [codes[number] for number in choice]
-
-
-def read_lane_codes(payload: Reader, groups: int) -> list[StateTable]:
-    """tensor 2, mode 3: the codes; the result is the one of each group."""
+def read_lane_codes(payload: Reader, groups: int, read_code: Callable[[Reader], Code]) -> list[Code]:
+    """tensor 2, modes 3 and 5: the codes; the result is the one of each group."""
     at = payload.at
     count = payload.u8("number of codes")
     expect(1 <= count <= 16, "number of codes", "1 to 16", count, at)
-    codes = [read_states(payload) for _ in range(count)]
+    codes = [read_code(payload) for _ in range(count)]
     if count == 1:
         return codes * groups
     at = payload.at
     choice = payload.take(groups, "codes of the groups")
     expect(max(choice) < count, "code of a group", f"at most {count - 1}", max(choice), at)
     return [codes[number] for number in choice]
+
+
+def read_exact(payload: Reader) -> SlotTable:
+    """tensor 2, *Exact frequencies*: a table of section 5, filled up to whole bytes."""
+    bits = Bits(payload)
+    table = read_frequencies(bits, None)
+    expect_equal("unused bits of a table", 0, bits.byte, payload.at - 1)
+    return table
 
 
 def read_states(payload: Reader) -> StateTable:
@@ -826,8 +831,9 @@ def read_exceptions(payload: Reader, numbers: Numbers, count: int) -> dict[int, 
     return exceptions
 
 
-def read_codeless(payload: Reader, lanes: list[StateTable], count: int) -> dict[int, list[tuple[int, int]]]:
-    """tensor 4: the symbols of each group that have no code, as position in the group and symbol."""
+def read_codeless(payload: Reader, coded: list[set[int | None]], count: int) -> dict[int, list[tuple[int, int]]]:
+    """tensor 4: the symbols of each group that have no code, as position in the group and symbol; `coded` are those of
+    each group that have one."""
     start = payload.at
     total = payload.varint("number of symbols without a code")
     expect(total <= 8 * payload.left, "number of symbols without a code", f"at most {8 * payload.left}", total, start)
@@ -851,7 +857,6 @@ def read_codeless(payload: Reader, lanes: list[StateTable], count: int) -> dict[
         used += size
         return sum((data[bit // 8] >> bit % 8 & 1) << place for place, bit in enumerate(range(used - size, used)))
 
-    coded = [{value for value, _ in states} for states in lanes]
     codeless: dict[int, list[tuple[int, int]]] = {}
     position = -1
     for _ in range(total):
@@ -890,8 +895,8 @@ def read_plane_data(group: Reader, plane: Plane, m: int, first: int = 0) -> byte
         return read_modelled(group, plane.model, m, first)
     if plane.constant is not None:
         return bytes([plane.constant]) * m
-    if plane.codes is not None:
-        return read_coded(group, plane.codes[first // GROUP if len(plane.codes) > 1 else 0], m)
+    if plane.code is not None:
+        return read_coded(group, plane.code, m)
     return read_packed(group, plane.width, m)
 
 
@@ -976,10 +981,39 @@ def read_lanes(stream: Reader, states: StateTable, m: int) -> bytearray:
     return values
 
 
+def read_exact_lanes(stream: Reader, slots: SlotTable, m: int) -> bytearray:
+    """tensor 3, *Exact lanes*: a group's symbols, those without a code as others."""
+    start, data = stream.at, stream.take(stream.left, "stream")
+    beginning = 4 * EXACT_LANES
+    expect(len(data) >= beginning, "size of a stream of exact lanes", f"at least {beginning}", len(data), start)
+    expect(len(data) % 2 == 0, "size of a stream of exact lanes", "an even number", len(data), start)
+    *words, _ = struct.unpack(f"<{len(data) // 2 - 32}H{beginning}s", data)
+    states = list(struct.unpack(f"<{EXACT_LANES}I", data[-beginning:]))
+    expect(min(states) >= LOWEST_STATE, "state", f"at least {LOWEST_STATE}", min(states), start + 2 * len(words))
+
+    values = bytearray()
+    coded = max(0, m - 2 * EXACT_LANES)
+    for row in range(0, coded, EXACT_LANES):
+        lanes = range(min(EXACT_LANES, coded - row))
+        for lane in lanes:
+            symbol, frequency, place = slots[states[lane] % 4096]
+            assert symbol is not None, "there is no escape"
+            values.append(symbol)
+            states[lane] = frequency * (states[lane] >> 12) + place
+        short = [lane for lane in lanes if states[lane] < LOWEST_STATE]
+        expect(len(short) <= len(words), "words of a stream", f"at least {len(short)} left", len(words), start)
+        for lane in reversed(short):
+            states[lane] = states[lane] << 16 | words.pop()
+    expect_equal("words of a stream that are left over", 0, len(words), start)
+    expect_equal("high halves of the last states", [1] * EXACT_LANES, [state >> 16 for state in states], start)
+    carried = bytes(state & 255 for state in states) + bytes(state >> 8 & 255 for state in states)
+    expect(not any(carried[m - coded :]), "symbols behind the last one", 0, "others", start)
+    return values + carried[: m - coded]
+
+
 # ---- Modelled symbols (codecs/tensor 5) ----
 
 CLASSES = 64
-LOWEST_STATE = 1 << 16
 
 
 class Bits:
@@ -1069,14 +1103,13 @@ def read_frequencies(bits: Bits, escape: int | None) -> SlotTable:
     ]
     expect(len(entries) > 0, "weights of a table", "one that is not 0", "only zeros", at)
     expect(all(symbol != escape for symbol, _ in entries), "weight of the escape's symbol", 0, "more", at)
-    largest = max(range(len(entries)), key=lambda i: entries[i][1])
     if escape_weight > 0:
         entries.append((None, escape_weight))
     expect(len(entries) >= 2, "entries of a table", "at least 2", 1, at)
     scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
     shares = [scale[weight % 8] << weight // 8 for _, weight in entries]
-    frequencies = [1 + share * (4096 - len(shares)) // sum(shares) for share in shares]
-    frequencies[largest] += 4096 - sum(frequencies)
+    ends = [below * (4096 - len(shares)) // sum(shares) for below in accumulate(shares, initial=0)]
+    frequencies = [1 + end - start for start, end in pairwise(ends)]
     return [
         (symbol, frequency, place)
         for (symbol, _), frequency in zip(entries, frequencies, strict=True)

@@ -356,6 +356,7 @@ def delta(payload: bytes, restored: bytes) -> Frame:
 GROUP = 32768
 LANES = 32
 STATES = 256
+EXACT_LANES = 16
 
 
 @dataclass(frozen=True)
@@ -393,6 +394,25 @@ class Lanes:
 
 
 @dataclass(frozen=True)
+class Exact:
+    """The plane of symbols in lanes with exact frequencies: the weights of each code from a first value on, and the
+    code of each group if there are several. `last` and `table_tail` are written into each table, true or not; `carry`
+    stands for symbols that are not there in the states of the encoder, which are `lowest` and these."""
+
+    codes: Sequence[tuple[int, Sequence[int]]]
+    chosen: Sequence[int] = ()
+    stand_in: int | None = None
+    last: int | None = None
+    table_tail: str = ""
+    carry: int = 0
+    lowest: int = 1 << 16
+
+    def of_group(self, group: int) -> Mapping[int, int]:
+        first, weights = self.codes[self.chosen[group] if self.chosen else 0]
+        return {s: f for s, f in slot_frequencies(dict(enumerate(weights, start=first))).items() if s is not None}
+
+
+@dataclass(frozen=True)
 class Modelled:
     """A symbol plane with one table for all classes, so that classes make no difference. The fields after
     `escape_weight` are written as they are, true or not."""
@@ -413,7 +433,7 @@ class Modelled:
 
 
 PACKED = Packed()
-Mode = Constant | Packed | Coded | Lanes | Modelled
+Mode = Constant | Packed | Coded | Lanes | Exact | Modelled
 
 
 @dataclass
@@ -507,10 +527,13 @@ def tensor_parts(
     widths = [8, *plane_widths(h), *plane_widths(q)]
     modes = [PACKED] * len(widths) if modes is None else modes
     assert len(modes) == len(widths), f"there are {len(widths)} planes of the widths {widths}"
-    lanes = modes[0] if isinstance(modes[0], Lanes) else None
+    lanes = modes[0] if isinstance(modes[0], Lanes | Exact) else None
     codeless: list[tuple[int, int]] = []
     if lanes is not None:
-        codeless = [(p, s) for p, s in enumerate(symbols) if s not in lanes.of_group(p // GROUP)]
+        codes = [lanes.of_group(group) for group in range((count + GROUP - 1) // GROUP)]
+        codeless = [(p, s) for p, s in enumerate(symbols) if s not in codes[p // GROUP]]
+    if isinstance(lanes, Exact):
+        codeless = [(p, s) for p, s in codeless if p < p // GROUP * GROUP + coded_count(p // GROUP, count)]
     groups: list[list[bytes]] = []
     for start in range(0, count, GROUP):
         stop = min(start + GROUP, count)
@@ -519,10 +542,14 @@ def tensor_parts(
         group = [
             plane_data(values, width, mode)
             for values, width, mode in zip(planes, widths, modes, strict=True)
-            if not isinstance(mode, Constant | Lanes)
+            if not isinstance(mode, Constant | Lanes | Exact)
         ]
         if lanes is not None:
-            stream = lanes_stream(symbols[start:stop], lanes.of_group(start // GROUP), lanes.stand_in)
+            code = codes[start // GROUP]
+            if isinstance(lanes, Exact):
+                stream = exact_stream(symbols[start:stop], code, lanes)
+            else:
+                stream = lanes_stream(symbols[start:stop], code, lanes.stand_in)
             group = [u16(len(stream)), *group, stream]
         groups.append(group)
     return TensorParts(
@@ -688,6 +715,41 @@ def lanes_stream(values: Sequence[int], frequencies: Mapping[int, int], stand_in
     return b"".join(reversed(rows)) + first + bytes(begin)
 
 
+def coded_count(group: int, count: int) -> int:
+    """How many of a group's symbols are coded, where frequencies are exact."""
+    return max(0, min(GROUP, count - group * GROUP) - 2 * EXACT_LANES)
+
+
+def exact_stream(values: Sequence[int], frequencies: Mapping[int, int], mode: Exact) -> bytes:
+    """A group's stream: the words, the first ones last, and the states; values without a code are written as another
+    one."""
+    ends = dict(zip(frequencies, accumulate(frequencies.values()), strict=True))
+    stand_in = min(frequencies) if mode.stand_in is None else mode.stand_in
+    coded = max(0, len(values) - 2 * EXACT_LANES)
+    carried = [*values[coded:], *[mode.carry] * (coded + 2 * EXACT_LANES - len(values))]
+    pairs = zip(carried[:EXACT_LANES], carried[EXACT_LANES:], strict=True)
+    states = [mode.lowest + low + (high << 8) for low, high in pairs]
+    words: list[int] = []
+    for row in reversed(range(0, coded, EXACT_LANES)):
+        for lane, value in enumerate(values[row : min(row + EXACT_LANES, coded)]):
+            symbol = value if value in frequencies else stand_in
+            f, x = frequencies[symbol], states[lane]
+            if x >= f << 20:
+                words.append(x % 65536)
+                x >>= 16
+            states[lane] = x // f * 4096 + x % f + ends[symbol] - f
+    return b"".join(u16(word) for word in words) + b"".join(u32(state) for state in states)
+
+
+def slot_frequencies(weights: Mapping[int | None, int]) -> dict[int | None, int]:
+    """The frequencies of what has a weight, in 4096ths, in the order given."""
+    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+    shares = {symbol: scale[w % 8] << w // 8 for symbol, w in weights.items() if w > 0}
+    total = sum(shares.values())
+    ends = [below * (4096 - len(shares)) // total for below in accumulate(shares.values(), initial=0)]
+    return {symbol: 1 + end - start for symbol, (start, end) in zip(shares, pairwise(ends), strict=True)}
+
+
 def flat_frequencies(values: Iterable[int]) -> dict[int, int]:
     """Frequencies for two or more values that differ by at most one."""
     ordered = sorted(set(values))
@@ -717,38 +779,46 @@ def descriptor(mode: Mode) -> bytes:
         return u8(3) + u8(len(mode.codes)) + tables + bytes(mode.chosen)
     if isinstance(mode, Modelled):
         return u8(4) + model(mode)
+    if isinstance(mode, Exact):
+        tables = b"".join(weight_table(*code, None, mode.last, mode.table_tail) for code in mode.codes)
+        return u8(5) + u8(len(mode.codes)) + tables + bytes(mode.chosen)
     return u8(2) + code_table(mode) if isinstance(mode, Coded) else u8(1)
 
 
 def model(mode: Modelled) -> bytes:
     """The descriptor of a modelled plane, after its mode."""
 
-    def bits(value: int, count: int) -> str:
-        return f"{value:0{count}b}"[::-1]
-
-    last = mode.first + len(mode.weights) - 1 if mode.last is None else mode.last
-    string = bits(mode.first, 8) + bits(last, 8)
-    string += bits(mode.escape_weight, 7) if mode.escape is not None else ""
-    string += bits(mode.weights[0], 7)
-    for before, weight in pairwise(mode.weights):
-        z = 2 * abs(weight - before) - (weight < before) + 4
-        size = z.bit_length() - 1
-        string += "1" * (size - 2) + "0" + bits(z - (1 << size), size)
-    string += mode.table_tail
-    string += "0" * (-len(string) % 8)
-    table = bytes(int(string[at : at + 8][::-1], 2) for at in range(0, len(string), 8))
+    escape_weight = mode.escape_weight if mode.escape is not None else None
+    table = weight_table(mode.first, mode.weights, escape_weight, mode.last, mode.table_tail)
     form = mode.form | (mode.escape is not None) << 7
     escape = b"" if mode.escape is None else u8(mode.escape)
     return u8(form) + u8(0) + u16(mode.start) + u8(0) + escape + mode.columns + mode.ends + table
 
 
+def weight_table(
+    first: int, weights: Sequence[int], escape_weight: int | None, last: int | None = None, tail: str = ""
+) -> bytes:
+    """The weights of a table, with `tail` behind them, filled up with zeros."""
+
+    def bits(value: int, count: int) -> str:
+        return f"{value:0{count}b}"[::-1]
+
+    string = bits(first, 8) + bits(first + len(weights) - 1 if last is None else last, 8)
+    string += bits(escape_weight, 7) if escape_weight is not None else ""
+    string += bits(weights[0], 7)
+    for before, weight in pairwise(weights):
+        z = 2 * abs(weight - before) - (weight < before) + 4
+        size = z.bit_length() - 1
+        string += "1" * (size - 2) + "0" + bits(z - (1 << size), size)
+    string += tail
+    string += "0" * (-len(string) % 8)
+    return bytes(int(string[at : at + 8][::-1], 2) for at in range(0, len(string), 8))
+
+
 def modelled_plane(values: Sequence[int], mode: Modelled) -> bytes:
     """The number of words, the states and the words: rANS, last element first."""
-    scale = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
     weights: dict[int | None, int] = dict(enumerate(mode.weights, start=mode.first)) | {None: mode.escape_weight}
-    shares = {symbol: scale[w % 8] << w // 8 for symbol, w in weights.items() if w > 0}
-    frequencies = {s: 1 + share * (4096 - len(shares)) // sum(shares.values()) for s, share in shares.items()}
-    frequencies[mode.first + list(mode.weights).index(max(mode.weights))] += 4096 - sum(frequencies.values())
+    frequencies = slot_frequencies(weights)
     starts = dict(zip(frequencies, accumulate(frequencies.values(), initial=0), strict=False))
     lanes = 4 if len(values) >= 1024 else 1
     each = (len(values) + lanes - 1) // lanes

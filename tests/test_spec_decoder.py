@@ -29,6 +29,7 @@ from mmh_builder import (
     TENSOR,
     Coded,
     Constant,
+    Exact,
     Field,
     Frame,
     Lanes,
@@ -688,6 +689,21 @@ def test_groups_in_lanes(count: int) -> None:
     for code in (skewed, flat_frequencies(symbols), {100: 255, 112: 1}, flat_frequencies(range(256))):
         for modes in ([Lanes([code]), Constant(0)], [Lanes([code], first=min(code), stand_in=max(code)), PACKED]):
             decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=modes), block)
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 47, 48, 49, 1023, GROUP - 1, GROUP, GROUP + 1, GROUP + 49])
+def test_groups_in_exact_lanes(count: int) -> None:
+    rng = random.Random(count)
+    symbols = list(range(100, 113))
+    block = block_of(rng.choices([s << 7 for s in symbols], weights=[2**-i for i in range(13)], k=count), 16)
+    hill = (99, [0, *range(127, 127 - 8 * 13, -8)])
+    for code in (hill, (100, [7] * 13), (111, [127, 1]), (0, [64] * 256)):
+        for modes in ([Exact([code]), Constant(0)], [Exact([code], stand_in=code[0] + 1), PACKED]):
+            decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=modes), block)
+    # Codes of groups that are not alike, and one that no group has.
+    chosen = [1, 3][: 1 + (count > GROUP)]
+    modes = [Exact([(0, [1, 1]), hill, (3, [0, 9, 9]), (100, [7] * 13)], chosen), PACKED]
+    decode_parts(tensor_parts(block, element_bits=16, t=8, sign_moved=True, modes=modes), block)
 
 
 def test_codes_of_groups() -> None:

@@ -69,6 +69,7 @@ def by_hand() -> Iterator[Vector]:
         for how in ("plain", "moved", "zigzag"):
             yield coded_elements(bits, how)
     yield from lanes_by_hand()
+    yield from exact_by_hand()
     for count in (300, 1026):
         yield modelled_by_hand(count, HILL)
     yield modelled_by_hand(301, TWO, "two")
@@ -184,6 +185,48 @@ def lanes_by_hand() -> Iterator[Vector]:
     yield vector("segments", elements, mb.Lanes([skewed]), 32, t=8, drop=8, q=8, log_segment=4)
     signs = [mb.join_element(s, i * 37 % 256, 16, t=8, zigzag=True) for i, s in enumerate(symbols(1500))]
     yield vector("zigzag", signs, mb.Lanes([skewed]), 16, t=8, zigzag=True)
+
+
+def exact_by_hand() -> Iterator[Vector]:
+    """Symbols in lanes with exact frequencies."""
+
+    def vector(
+        label: str, symbols: Sequence[int], lanes: mb.Exact, t: int = 8, base: int = 0, drop: int = 0
+    ) -> Vector:
+        cut: dict[str, Any] = {"t": t, "sign_moved": True}
+        rests = [i * 37 % (1 << (16 - t)) >> drop << drop for i in range(len(symbols))]
+        elements = [mb.join_element(s, rest, 16, **cut) for s, rest in zip(symbols, rests, strict=True)]
+        block = b"".join(element.to_bytes(2, "little") for element in elements)
+        modes: list[mb.Mode] = [lanes, *[mb.PACKED] * len(mb.plane_widths(16 - t - drop))]
+        payload = mb.tensor_parts(block, element_bits=16, modes=modes, base=base, drop=drop, **cut).to_bytes()
+        return f"hand-exact-{label}", mb.build([mb.tensor_frame(payload, block)]), block
+
+    random = np.random.default_rng(7)
+    hill = (115, [127, 119, 0, 103, 95, 87, 79, 71, 63])
+    values = [115, 116, 118, 119, 120, 121, 122, 123]
+    odds = 2.0 ** -np.arange(1, 9)
+
+    def symbols(count: int) -> list[int]:
+        return [int(s) for s in random.choice(values, size=count, p=odds / odds.sum())]
+
+    drawn = symbols(mb.GROUP + 49)
+    for last in (1, 31, 49):
+        yield vector(f"last-group-{last}", drawn[: mb.GROUP + last], mb.Exact([hill]))
+    for count in (200, 207, 1500):
+        yield vector(f"{count}-elements", drawn[:count], mb.Exact([hill]))
+    # As frequent and as rare as can be.
+    rare = [int(s) for s in random.choice([0, 255], size=3000, p=[0.01, 0.99])]
+    yield vector("two-values", rare, mb.Exact([(0, [1, *[0] * 254, 127])]))
+    yield vector("all-values", [*range(256)] * 4, mb.Exact([(0, [64] * 256)]), drop=8)
+    # Codes that no group has, and groups of other codes than the first.
+    codes = [(i, [3, 127, 99]) for i in range(14)]
+    yield vector("16-codes", drawn[:5000], mb.Exact([*codes, hill, (0, [1, 1])], [14]))
+    # Symbols without a code, which the last states may carry, and fields without a symbol.
+    wide = [s - 100 + 700 for s in symbols(2000)]
+    for at, T in ((0, 0), (17, 1023), (40, 720), (41, 955), (42, 956), (1000, 699), (1998, 0), (1999, 711)):
+        wide[at] = T
+    code = (15, hill[1])
+    yield vector("without-a-code", wide, mb.Exact([code]), t=10, base=700)
 
 
 def nodes_by_hand() -> Iterator[Vector]:
@@ -362,12 +405,13 @@ def by_engine() -> Iterator[Vector]:
     yield "engine-bf16-long", mmh.compress(long.tobytes(), dtype="BF16", threads=1), long.tobytes()
     yield from lanes_by_engine()
     yield from modelled()
+    # Groups that are not alike choose among several codes of exact frequencies.
     yield from hierarchical_by_engine()
     # Groups that are not alike choose among several codes.
     scales = np.repeat([0.002, 0.05, 1.0], 20000)
     values = np.clip(np.random.default_rng(9).normal(0, scales), -3, 3).astype(np.float16)
     narrow = (np.ascontiguousarray(values).view(np.uint16) >> 8).astype(np.uint8)
-    yield "engine-choice-e5m2", mmh.compress(narrow.tobytes(), dtype="F8_E5M2", threads=1), narrow.tobytes()
+    yield "engine-exact-e5m2", mmh.compress(narrow.tobytes(), dtype="F8_E5M2", threads=1), narrow.tobytes()
 
 
 def lanes_by_engine() -> Iterator[Vector]:
@@ -531,8 +575,8 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         modes: list[mb.Mode] = [mb.Coded(mb.flat_lengths(range(100))), *[mb.PACKED] * 2]
         parts = mb.tensor_parts(block, modes=modes, base=300, **wide)
         yield name, mb.build([mb.tensor_frame(replace(parts, exceptions=listed).to_bytes(), block)]), "corrupt"
-    for name, data in invalid_choices():
-        yield f"choice-{name}", data, "corrupt"
+    for name, data in invalid_exact():
+        yield f"exact-{name}", data, "corrupt"
     for name, data in invalid_lanes():
         yield f"lanes-{name}", data, "corrupt"
     models: dict[str, dict[str, Any]] = {
@@ -690,20 +734,49 @@ def invalid_decimals() -> Iterator[tuple[str, bytes]]:
         yield f"places-in-{name}", decimals()[:9] + change
 
 
-def invalid_choices() -> Iterator[tuple[str, bytes]]:
-    """Lies of a choice of codes."""
+def invalid_exact() -> Iterator[tuple[str, bytes]]:
+    """Lies of symbols in lanes with exact frequencies."""
     block = bytes(np.random.default_rng(8).choice([3, 4, 5, 9], size=600, p=[0.5, 0.25, 0.125, 0.125]).tolist())
-    code = mb.skewed_lengths([3, 4, 5, 9])
+    code = (3, [100, 92, 84, 0, 0, 0, 84])
 
-    def described(symbols: bytes) -> bytes:
-        parts = mb.tensor_parts(block, element_bits=8, t=8, modes=[mb.Coded(code)])
-        return mb.build([mb.tensor_frame(replace(parts, descriptors=[b"\x05" + symbols]).to_bytes(), block)])
+    def lie(table: mb.Exact | None = None, stream: mb.Exact | None = None, **changes: Any) -> bytes:
+        """Of one code or of another that is described, of another that is coded with, or of other parts."""
+        parts = mb.tensor_parts(block, element_bits=8, t=8, modes=[mb.Exact([code]) if stream is None else stream])
+        if table is not None:
+            parts.descriptors[0] = mb.descriptor(table)
+        return mb.build([mb.tensor_frame(replace(parts, **changes).to_bytes(), block)])
 
-    table = mb.code_table(mb.Coded(code))
-    yield "one-code", described(b"\x01" + table + b"\0")
-    yield "17-codes", described(b"\x11" + 17 * table + b"\0")
-    yield "code-of-a-group", described(b"\x02" + 2 * table + b"\x02")
-    yield "cut-off", described(b"\x02" + table)
+    yield "no-code", lie(mb.Exact([]))
+    yield "17-codes", lie(mb.Exact([code] * 17, [0]))
+    yield "code-of-a-group", lie(mb.Exact([code] * 2, [2]))
+    yield "no-code-of-a-group", lie(descriptors=[mb.descriptor(mb.Exact([code] * 2))])
+    yield "one-value", lie(mb.Exact([(3, [127])]))
+    yield "only-zeros", lie(mb.Exact([(3, [0, 0])]))
+    yield "last-before-first", lie(mb.Exact([code], last=2))
+    yield "weight-128", lie(mb.Exact([(3, [127, 128])]))
+    yield "weight-below-zero", lie(mb.Exact([(3, [1, -1, 9])]))
+    yield "unused-bit", lie(mb.Exact([(3, [1, 1, 1])], table_tail="1"))
+    yield "difference-too-long", lie(mb.Exact([(3, [1, 1, 1])], last=9, table_tail="1" * 40))
+
+    size, stream = mb.tensor_parts(block, element_bits=8, t=8, modes=[mb.Exact([code])]).groups[0]
+
+    def with_stream(stream: bytes) -> bytes:
+        return lie(groups=[[mb.u16(len(stream)), stream]])
+
+    yield "stream-size", lie(groups=[[mb.u16(len(stream) + 1), stream]])
+    yield "stream-of-62-bytes", with_stream(stream[-62:])
+    yield "stream-of-an-odd-size", with_stream(b"\0" + stream)
+    yield "no-stream", lie(groups=[[]])
+    yield "words-left", with_stream(b"\0\0" + stream)
+    yield "words-missing", with_stream(stream[2:])
+    yield "state", with_stream(stream[:-4] + b"\xff\xff\0\0")
+    yield "last-state", lie(stream=mb.Exact([code], lowest=1 << 17))
+    yield "without-a-code-missing", lie(codeless=b"")
+    yield "without-a-code-with-a-code", lie(codeless=mb.codeless_list([(9, block[9])]))
+    # Fewer elements than states carry.
+    short = block[:200] * 256
+    parts = mb.tensor_parts(short[: mb.GROUP + 20], element_bits=8, t=8, modes=[mb.Exact([code], carry=1)])
+    yield "more-is-carried", mb.build([mb.tensor_frame(parts.to_bytes(), short[: mb.GROUP + 20])])
 
 
 def invalid_lanes() -> Iterator[tuple[str, bytes]]:

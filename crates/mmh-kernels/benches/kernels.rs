@@ -13,7 +13,7 @@ use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
 use mmh_kernels::lanes::{self, Frequencies};
 use mmh_kernels::planes::{self, Plane};
-use mmh_kernels::{histogram, period, zeros};
+use mmh_kernels::{histogram, period, rans, zeros};
 use std::hint::black_box;
 
 /// Elements of a group.
@@ -48,6 +48,8 @@ fn weights() -> Vec<u8> {
 }
 
 fn each(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut run: impl FnMut(Simd)) {
+    // What comes after needs what this one leaves behind, even where a filter leaves it out.
+    run(Simd::Scalar);
     for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
         group.bench_function(BenchmarkId::new(name, simd.name()), |b| b.iter(|| run(simd)));
     }
@@ -165,6 +167,29 @@ fn kernels(c: &mut Criterion) {
             f.map(|f| (black_box(lanes::Encoder::new(&f)), black_box(lanes::Decoder::new(&f)))).is_some()
         });
     });
+
+    let weights: [u8; 256] = counts.map(|c| if c == 0 { 0 } else { 1 + 6 * c.ilog2() as u8 });
+    let Some(frequencies) = rans::Frequencies::from_weights(0, &weights, 0) else { return };
+    let to = rans::Encoder::new(&frequencies);
+    let from = rans::Decoder::new(&frequencies);
+    each(&mut group, "rans/encode", |s| {
+        misses.clear();
+        for (pair, out) in symbols.chunks(2 * GROUP).zip(streams.chunks_mut(2)) {
+            let (one, other) = pair.split_at(GROUP);
+            let encoded = rans::encode_on(s, &to, [one, other], [0, 0], &mut misses, &mut work);
+            for (out, stream) in out.iter_mut().zip(encoded) {
+                out.clear();
+                out.extend_from_slice(stream);
+            }
+        }
+    });
+    each(&mut group, "rans/decode", |s| {
+        let mut groups: Vec<_> = (streams.iter().zip(back.chunks_mut(GROUP)))
+            .map(|(stream, out)| rans::Group { table: &from, stream, out })
+            .collect();
+        black_box(rans::decode_on(s, &mut groups));
+    });
+    assert!(misses.is_empty() && back == symbols);
 
     let pattern: Vec<u8> = data[..251].iter().copied().cycle().take(data.len()).collect();
     group.bench_function("period/found", |b| b.iter(|| period::smallest(black_box(&pattern), 1 << 16)));

@@ -13,6 +13,7 @@
 //!     │ words       words ⇄ their numbers in a codebook
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
+//!     ├ rans        symbols ⇄ streams of words that 16 lanes share
 //!     ▼ modelled    symbols ⇄ words, with the probabilities of a context
 //!   streams and planes
 //! ```
@@ -37,6 +38,7 @@ pub mod memory;
 pub mod modelled;
 pub mod period;
 pub mod planes;
+pub mod rans;
 pub mod records;
 pub mod words;
 #[cfg(target_arch = "x86_64")]

@@ -1,18 +1,20 @@
 //! Codecs: one folder each, behind one trait and one table.
 //!
 //! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
-//! fuzz targets and the benches find it in the table.
+//! fuzz targets and the benches find it in the table. What several of them need is in `cursor` and `symbols`.
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::plan::{Bid, Sample};
 
+mod cursor;
 pub mod delta;
 pub mod hierarchical;
 pub mod lz4;
 pub mod pattern251;
 pub mod store;
+pub mod symbols;
 pub mod tensor;
 pub mod zstd;
 

@@ -6,6 +6,7 @@ pub mod fields;
 pub mod histogram;
 pub mod lanes;
 pub mod planes;
+pub mod rans;
 pub mod zeros;
 
 /// An unsigned element of 1, 2, 4 or 8 bytes.

@@ -1,9 +1,8 @@
 //! Words to symbols.
 
-use super::model::{
-    CLASSES, Frequencies, MAX_TABLES, PROBABILITY_BITS, Place, RAW_CLASSES, Shape, TOTAL, Walk,
-};
-use super::{LANES, LOWEST, lanes};
+use super::model::{CLASSES, MAX_TABLES, Place, RAW_CLASSES, Shape, Walk};
+use super::{LANES, lanes};
+use crate::rans::{Frequencies, LOWEST, PROBABILITY_BITS, TOTAL};
 
 /// For each of the 4096 slots: symbol, its frequency << 8, the slot's position in it << 20, the symbol's magnitude << 32.
 type Table = [u64; TOTAL as usize];

@@ -1,7 +1,8 @@
 //! Symbols to words.
 
-use super::model::{CLASSES, ClassHistogram, Frequencies, PROBABILITY_BITS, Place, Walk};
-use super::{LANES, LOWEST, lanes};
+use super::model::{CLASSES, ClassHistogram, Place, Walk};
+use super::{LANES, lanes};
+use crate::rans::{Frequencies, LOWEST, PROBABILITY_BITS};
 
 multiversion! {
     /// Writes the class of each element of a group to `out`, which is as long as `symbols`; the group's first element is number `first` of the

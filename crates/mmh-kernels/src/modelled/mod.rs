@@ -16,8 +16,7 @@ mod model;
 pub use decode::{DecodeModel, decode_group, decode_group_on};
 pub use encode::{EncodeModel, classify, classify_on, encode_group, encode_group_on, histogram};
 pub use model::{
-    CLASSES, ClassHistogram, Frequencies, MAX_COLUMNS, MAX_TABLES, Magnitude, NEUTRAL, PROBABILITY_BITS,
-    SCALES, Shape, Walk, fine_class,
+    CLASSES, ClassHistogram, MAX_COLUMNS, MAX_TABLES, Magnitude, NEUTRAL, SCALES, Shape, Walk, fine_class,
 };
 
 /// Elements of a group, from which on there are [`LANES`] lanes instead of one.
@@ -30,9 +29,6 @@ pub const LANES: usize = 4;
 pub fn lanes(m: usize) -> usize {
     if m >= MANY { LANES } else { 1 }
 }
-
-/// The state that a lane begins with, when it is encoded, and ends with, when it is decoded. States are at least as large.
-const LOWEST: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,4 @@
-//! What encoder and decoder have in common: magnitudes, classes, frequencies.
-
-/// Frequencies of a table add up to 2 to this.
-pub const PROBABILITY_BITS: u32 = 12;
-
-/// What the frequencies of a table add up to.
-pub(super) const TOTAL: u32 = 1 << PROBABILITY_BITS;
+//! What encoder and decoder have in common: magnitudes, classes.
 
 /// Classes that the running mean is told apart by, before tables are assigned to them.
 pub const CLASSES: usize = 64;
@@ -169,53 +163,5 @@ impl Walk {
             let next = place.column + 1;
             place.column = if next as usize == self.columns.len() { 0 } else { next };
         }
-    }
-}
-
-/// 2^(r/8), in units of 2^-15.
-const EIGHTHS: [u64; 8] = [32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097];
-
-/// The frequency of each symbol in one table; they add up to 4096.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frequencies {
-    of: [u16; 256],
-    escape: u16,
-}
-
-impl Frequencies {
-    /// The table of the symbols from `first` on, whose relative frequencies are `2^(w/8)` for the `weights` w (below 128) that are not
-    /// zero; the same for the escape. `None` unless at least one symbol and two entries in all have a weight that is not zero.
-    pub fn from_weights(first: u8, weights: &[u8], escape: u8) -> Option<Frequencies> {
-        let all = || weights.iter().chain([&escape]).copied();
-        let n = all().filter(|w| *w > 0).count() as u64;
-        let largest = weights.iter().copied().max().filter(|w| *w > 0)?;
-        if n < 2 || weights.len() > 256 - first as usize || all().any(|w| w >= 128) {
-            return None;
-        }
-        let weight = |w: u8| if w > 0 { EIGHTHS[(w % 8) as usize] << (w / 8) } else { 0 };
-        let sum: u64 = all().map(weight).sum();
-        // One for each, the others in proportion; what rounding leaves goes to the first of the largest.
-        let share = |w: u8| if w > 0 { 1 + (weight(w) * (TOTAL as u64 - n) / sum) as u16 } else { 0 };
-        let mut table = Frequencies { of: [0; 256], escape: share(escape) };
-        let mut left = TOTAL as u16 - table.escape;
-        let mut most = first as usize;
-        for (i, w) in weights.iter().enumerate().rev() {
-            let s = first as usize + i;
-            table.of[s] = share(*w);
-            left -= table.of[s];
-            most = if *w == largest { s } else { most };
-        }
-        table.of[most] += left;
-        Some(table)
-    }
-
-    /// The frequency of a symbol, 0 if it has to be escaped.
-    pub fn of(&self, symbol: u8) -> u16 {
-        self.of[symbol as usize]
-    }
-
-    /// The frequency of the escape.
-    pub fn escape(&self) -> u16 {
-        self.escape
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cpu::Simd;
+use crate::rans::Frequencies;
 use proptest::prelude::*;
 
 fn random(seed: u64) -> impl FnMut() -> u64 {
@@ -137,22 +138,6 @@ fn magnitudes_are_those_of_the_numbers() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn frequencies_add_up(first in 0u8..=255, weights in prop::collection::vec(prop_oneof![Just(0u8), 0u8..128], 0..256), escape in 0u8..128) {
-        let weights = &weights[..weights.len().min(256 - first as usize)];
-        let some = weights.iter().filter(|w| **w > 0).count();
-        let table = Frequencies::from_weights(first, weights, escape);
-        prop_assert_eq!(table.is_some(), some > 0 && some + (escape > 0) as usize > 1);
-        if let Some(table) = table {
-            let sum: u32 = (0..=255).map(|s| table.of(s) as u32).sum();
-            prop_assert_eq!(sum + table.escape() as u32, 4096);
-            for s in 0..=255u8 {
-                let weight = s.checked_sub(first).and_then(|i| weights.get(i as usize)).copied().unwrap_or(0);
-                prop_assert_eq!(table.of(s) > 0, weight > 0);
-            }
-        }
-    }
 
     #[test]
     fn damaged_groups_are_refused_or_decoded_alike_everywhere(seed in any::<u64>(), n in 1usize..6000, columns in 0usize..50, at in any::<usize>(), bit in 0u8..8, cut in 0usize..40) {

@@ -4,3 +4,5 @@ pub mod encode;
 pub mod lanes_avx2;
 pub mod lanes_avx512;
 pub mod merge_avx512;
+pub mod rans_avx2;
+pub mod rans_avx512;

@@ -3,8 +3,9 @@
 
 use super::node::{self, Kinds};
 use super::{bad, byte, take};
+use crate::codec::symbols::{self, entropy};
+use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::analyze;
-use crate::codec::tensor::{Element, entropy, sample};
 use crate::codec::{self, Block};
 use crate::dtype::Kind;
 use crate::error::Result;
@@ -54,7 +55,7 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         return None;
     }
     let gather = |stride: usize, piece: usize| -> Vec<u8> {
-        let pieces = sample::pieces(n, stride, piece);
+        let pieces = symbols::pieces(n, stride, piece);
         pieces.flat_map(|p| &body[p.start * size..p.end * size]).copied().collect()
     };
     let few = gather(n.div_ceil(FEW), 1);

@@ -2,8 +2,8 @@
 
 use super::node::{self, Kinds};
 use super::{bad, byte, number, short, take};
+use crate::codec::symbols::entropy;
 use crate::codec::tensor::Element;
-use crate::codec::tensor::entropy;
 use crate::codec::{self, Level};
 use crate::container::varint;
 use crate::dtype::Kind;
@@ -98,7 +98,7 @@ impl Record {
         let mut seen = 0;
         let mut values = Vec::new();
         let mut counts = vec![[0u32; 256]; self.fields.iter().map(|f| 1 + f.halves as usize).sum()];
-        for at in codec::tensor::sample::pieces(all, stride, PIECE) {
+        for at in codec::symbols::pieces(all, stride, PIECE) {
             let records = &data[at.start * size..at.end * size];
             let mut each = counts.iter_mut();
             for field in &self.fields {

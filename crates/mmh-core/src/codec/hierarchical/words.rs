@@ -3,9 +3,10 @@
 
 use super::node::{self, Kinds};
 use super::{MIN_BITS, bad, byte, number, take};
+use crate::codec::symbols;
+use crate::codec::symbols::entropy::{self, log2};
+use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::analyze;
-use crate::codec::tensor::entropy::{self, log2};
-use crate::codec::tensor::{Element, sample};
 use crate::codec::{self, Block, Level};
 use crate::container::varint;
 use crate::dtype::Kind;
@@ -250,7 +251,7 @@ fn estimate(
     let stride = (n / MANY).max(1) * PIECE;
     counter.clear(MANY);
     let mut seen = 0u64;
-    for piece in sample::pieces(n, stride, PIECE) {
+    for piece in symbols::pieces(n, stride, PIECE) {
         seen += piece.len() as u64;
         piece.for_each(|i| {
             counter.count(grid.key(data, i), i);
@@ -267,7 +268,7 @@ fn estimate(
     let passed = match own {
         Some(element) if escapes > 0 => {
             let mut rest = Vec::with_capacity(escapes as usize * element.size());
-            for i in sample::pieces(n, stride, PIECE).flatten() {
+            for i in symbols::pieces(n, stride, PIECE).flatten() {
                 let word = grid.key(data, i);
                 let slot = counter.slot(word);
                 if !pay(counter.slots[slot].count) {

@@ -1,7 +1,8 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
-use super::{Element, GROUP, Scratch, entropy, lend};
+use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
+use crate::codec::symbols::{self, entropy};
 use crate::dtype::Kind;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::{histogram, planes, zeros};
@@ -54,23 +55,27 @@ const PIECES: usize = 8;
 
 /// Where they are, as ranges of elements.
 fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    super::sample::pieces(n, (n / PIECES).max(PIECE), PIECE)
+    symbols::pieces(n, (n / PIECES).max(PIECE), PIECE)
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.
 fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     match (exponent, level.get()) {
         // As many values as suit the 256 states of lanes.
-        (0..=5, 1..=6) if width > 0 => 1,
+        (0..=5, 1..=3) if width > 0 => 1,
         // Fewer bits in a symbol: more symbols in a look-up.
         (0..=5, 1..=3) => 2,
         (0..=5, _) => 3,
         (_, 1..=3) => 0,
-        (_, 4..=5) => 1,
+        // Numbers of 16 bits are put together while lanes of 256 states are decoded.
+        (_, 4..=5) if width < 2 => 1,
         (11.., _) => 1,
         _ => 2,
     }
 }
+
+/// Fields below all that a sample has that get a symbol, if there is room for them.
+const BELOW: usize = 24;
 
 /// The splits that are compared.
 fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
@@ -81,7 +86,10 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
             let most = (e + extra_bits(e, element.width, level)).min(bits - 1);
             let moved = (e..=most).map(|t| FieldSpec { sign_moved: true, t, ..base });
             // With the sign in the symbol: for numbers that are all positive.
-            moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base })).collect()
+            let all = moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base }));
+            // Where exact frequencies are cheap, the more in a symbol the better, and a rest of whole bytes is fast.
+            let whole = |t: u8| e > 5 || bits != 16 || !(4..=6).contains(&level.get()) || t == e || t == 8;
+            all.filter(|c| whole(c.t)).collect()
         }
         Kind::Unsigned | Kind::Blocks => vec![FieldSpec { t: 8, ..base }],
         Kind::Signed if element.width == 0 => vec![FieldSpec { t: 8, ..base }],
@@ -144,7 +152,8 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
                 size,
             };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
-            if best.as_ref().is_none_or(|b| found.element_millibits * 1001 < b.element_millibits * 1000) {
+            let worth = |b: &Found| if level.get() < 4 { b.element_millibits / 1000 } else { 8 };
+            if best.as_ref().is_none_or(|b| found.element_millibits + worth(b) < b.element_millibits) {
                 best = Some(found);
             }
         }
@@ -168,15 +177,18 @@ fn symbol_cost(counts: &[u32], t: u8) -> (u64, u16) {
     if t <= 8 {
         return (entropy::bits(counts.iter().copied()) + too_low(counts), 0);
     }
-    // The window of 255 fields that holds most; zero has a symbol of its own.
+    // The windows of 255 fields that hold most; zero has a symbol of its own.
     let mut inside: u64 = counts[1..].iter().take(255).map(|c| *c as u64).sum();
-    let (mut best, mut base) = (inside, 0usize);
+    let (mut best, mut first, mut last) = (inside, 0usize, 0usize);
     for b in 1..counts.len().saturating_sub(255) {
         inside = inside + counts[b + 255] as u64 - counts[b] as u64;
-        if inside > best {
-            (best, base) = (inside, b);
+        if inside >= best {
+            first = if inside > best { b } else { first };
+            (best, last) = (inside, b);
         }
     }
+    // The block has larger numbers than its sample, and smaller ones.
+    let base = first.max(last.saturating_sub(BELOW));
     let window = &counts[base + 1..(base + 256).min(counts.len())];
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     let outside = total - counts[0] as u64 - best;

@@ -1,6 +1,6 @@
 //! Columns whose numbers are larger or smaller than others: how long is a row, and what is the scale of each column?
 
-use super::entropy::log2;
+use crate::codec::symbols::entropy::log2;
 use mmh_kernels::correlation;
 use mmh_kernels::modelled::{NEUTRAL, SCALES};
 

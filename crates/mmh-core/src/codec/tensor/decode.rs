@@ -1,12 +1,14 @@
 //! A payload to a block.
 
-use super::codeless;
 use super::lanes;
-use super::params::{Cursor, Cut, Mode, Params, bad};
+use super::params::{Cut, Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
+use crate::codec::cursor::Cursor;
+use crate::codec::symbols::{Code, Codes, SIDE_BY_SIDE, Table, codeless};
 use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
+use mmh_kernels::lanes::Frequencies;
 use mmh_kernels::memory;
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
@@ -39,15 +41,8 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
 
     let mut tables = 0;
     let symbols = Mode::read_symbols(&mut from, spec.t, n.div_ceil(GROUP))?;
-    // The decoding table of each group: the first of these, and what the group chooses.
     let table = match &symbols {
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
-        Mode::Choice(choice) => {
-            choice.all.iter().for_each(|code| {
-                build(&mut scratch.tables, &mut tables, code);
-            });
-            Some(0)
-        }
         _ => None,
     };
     if let Mode::Modelled(model) = &symbols {
@@ -68,34 +63,39 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     let sizes = sizes.as_chunks::<4>().0.iter().map(|size| u32::from_le_bytes(*size) as usize);
     let mut groups = sizes.map(|size| from.take(size)).collect::<Result<Vec<_>>>()?;
     let exceptions = if spec.t > 8 { read_exceptions(&params, n, &mut from)? } else { Vec::new() };
-    let codeless =
-        if let Mode::Lanes(codes) = &symbols { codeless::read(codes, n, &mut from)? } else { Vec::new() };
+    let codeless = match &symbols {
+        Mode::Lanes(codes) => codeless::read(codes, n, &mut from)?,
+        Mode::Exact(codes) => codeless::read(codes, n, &mut from)?,
+        _ => Vec::new(),
+    };
     if !from.0.is_empty() {
         return Err(bad(format_args!("{} bytes left over after the groups", from.0.len())));
     }
 
-    let mut streams = Vec::new();
-    let mut tables_of_lanes = Vec::new();
-    let batches: Vec<Vec<usize>>;
+    let streams = match &symbols {
+        Mode::Lanes(_) | Mode::Exact(_) => lanes::split_off_streams(&mut groups)?,
+        _ => Vec::new(),
+    };
     if let Mode::Lanes(codes) = &symbols {
-        streams = lanes::split_off_streams(&mut groups)?;
         if lanes::is_straight(&params) && matches!(high.as_slice(), [one] if one.mode == Mode::Packed) {
             lanes::decode_bf16(codes, &streams, &groups, &mut out[head..body_end], scratch)?;
-            codeless::patch_bf16(&codeless, &mut out[head..body_end]);
+            lanes::patch_bf16(&codeless, &mut out[head..body_end]);
             return Ok(());
         }
         if let Some(planes) = nibbles_of(&params, &high, &groups, n)? {
-            let symbols = lend(&mut scratch.batch_symbols, lanes::SIDE_BY_SIDE * GROUP);
+            let symbols = lend(&mut scratch.batch_symbols, SIDE_BY_SIDE * GROUP);
             let body = &mut out[head..body_end];
             lanes::decode_nibbles(codes, &spec, &streams, &planes, &codeless, body, symbols)?;
             patch(&spec, &exceptions, body);
             return Ok(());
         }
-        tables_of_lanes = codes.decoders();
-        batches = codes.batches(groups.len());
-    } else {
-        batches = vec![(0..groups.len()).collect()];
     }
+    let decoder = match &symbols {
+        Mode::Lanes(codes) => BatchDecoder::Lanes(codes, codes.decoders()),
+        Mode::Exact(codes) => BatchDecoder::Exact(codes, codes.decoders()),
+        _ => BatchDecoder::None,
+    };
+    let batches = decoder.batches(groups.len());
 
     let width = spec.rest_width();
     let mut bodies: Vec<&mut [u8]> = out[head..body_end].chunks_mut(GROUP * size).collect();
@@ -103,22 +103,23 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     for (batch, slot, g) in
         batches.iter().flat_map(|b| b.iter().enumerate().map(move |(slot, g)| (b.as_slice(), slot, *g)))
     {
-        if let (Mode::Lanes(codes), 0) = (&symbols, slot) {
+        let in_lanes = !matches!(decoder, BatchDecoder::None);
+        if in_lanes && slot == 0 {
             // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
             batch.iter().for_each(|g| memory::prefetch(groups[*g]));
             let out = lend(&mut batch_symbols, batch.len() * GROUP);
-            lanes::decode(codes, &tables_of_lanes, batch, &streams, n, out)?;
+            decoder.decode(batch, &streams, n, out)?;
             codeless::patch(&codeless, batch, out);
         }
         let body = &mut *bodies[g];
         let m = body.len() / size;
         let mut group = Cursor(groups[g]);
-        if !matches!(symbols, Mode::Lanes(_)) {
+        if !in_lanes {
             memory::prefetch(groups.get(g + 1).unwrap_or(&[].as_slice()));
         }
         let own_symbols = lend(&mut scratch.symbols, m);
         let symbol_bytes = match (&symbols, table) {
-            (Mode::Lanes(_), _) => &batch_symbols[slot * GROUP..slot * GROUP + m],
+            (Mode::Lanes(_) | Mode::Exact(_), _) => &batch_symbols[slot * GROUP..slot * GROUP + m],
             (Mode::Constant(v), _) => {
                 own_symbols.fill(*v);
                 own_symbols
@@ -128,9 +129,8 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
                 own_symbols
             }
             (_, None) => group.take(m)?,
-            (mode, Some(t)) => {
-                let chosen = if let Mode::Choice(choice) = mode { choice.of[g] as usize } else { 0 };
-                coded(&scratch.tables[t + chosen], &mut group, own_symbols)?;
+            (_, Some(t)) => {
+                coded(&scratch.tables[t], &mut group, own_symbols)?;
                 own_symbols
             }
         };
@@ -239,6 +239,32 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     scratch.batch_symbols = batch_symbols;
     patch(&spec, &exceptions, &mut out[head..body_end]);
     Ok(())
+}
+
+/// What decodes the symbols of several groups at once, with its tables.
+enum BatchDecoder<'a> {
+    None,
+    Lanes(&'a Codes<Frequencies>, Vec<<Frequencies as Code>::Decoder>),
+    Exact(&'a Codes<Table>, Vec<<Table as Code>::Decoder>),
+}
+
+impl BatchDecoder<'_> {
+    /// Groups that are decoded at once; all, where each decodes by itself.
+    fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
+        match self {
+            BatchDecoder::None => vec![(0..groups).collect()],
+            BatchDecoder::Lanes(codes, _) => codes.batches(groups),
+            BatchDecoder::Exact(codes, _) => codes.batches(groups),
+        }
+    }
+
+    fn decode(&self, batch: &[usize], streams: &[&[u8]], n: usize, symbols: &mut [u8]) -> Result<()> {
+        match self {
+            BatchDecoder::None => Ok(()),
+            BatchDecoder::Lanes(codes, tables) => codes.decode(tables, batch, streams, n, symbols),
+            BatchDecoder::Exact(codes, tables) => codes.decode(tables, batch, streams, n, symbols),
+        }
+    }
 }
 
 /// The planes of each group, if they are packed ones of 4, 2 and 1 bits of elements of 16 bits, and nothing else.

@@ -1,14 +1,12 @@
 //! A block to a payload.
 
 use super::analyze::Found;
-use super::choice::{Choice, choice_if_it_pays};
-use super::codeless;
-use super::lanes::Codes;
+use super::lanes;
 use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
-use super::sample::pieces;
-use super::{Element, GROUP, Scratch, entropy, lend};
+use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
+use crate::codec::symbols::{codeless, count_groups, entropy, pieces};
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, EncodeTable};
@@ -53,14 +51,9 @@ pub fn encode(
         scratch.misses.clear();
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
-    let symbol_mode = match Codes::choose(&scratch.symbols[..n], &spec, level) {
-        Some(codes) => Mode::Lanes(codes),
-        None => {
-            let mode = byte_mode(&scratch.symbols[..n], level);
-            let mode = choice_if_it_pays(mode, &scratch.symbols[..n], level, code_limit(level));
-            model_if_it_pays(mode, &scratch.symbols[..n], &spec, element, level, &mut scratch.classes)
-        }
-    };
+    let symbols = &scratch.symbols[..n];
+    let symbol_mode = lanes::choose(symbols, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
+    let symbol_mode = model_if_it_pays(symbol_mode, symbols, &spec, element, level, &mut scratch.classes);
 
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
@@ -121,29 +114,28 @@ pub fn encode(
 
     let tables = |modes: &[(Cut, Mode)]| modes.iter().map(|(_, m)| table_of(m)).collect::<Vec<_>>();
     let (symbol_table, high_tables, low_tables) = (table_of(&symbol_mode), tables(&high), tables(&low));
-    let in_lanes = if let Mode::Lanes(codes) = &symbol_mode {
-        scratch.streams.encode(codes, &scratch.symbols[..n], &mut scratch.codeless, &mut scratch.lanes);
-        true
-    } else {
-        false
-    };
-    let choice: Vec<EncodeTable> = match &symbol_mode {
-        Mode::Choice(choice) => choice.all.iter().map(EncodeTable::new).collect(),
-        _ => Vec::new(),
+    let symbols = &scratch.symbols[..n];
+    let in_lanes = match &symbol_mode {
+        Mode::Lanes(codes) => {
+            scratch.streams.encode(codes, symbols, &mut scratch.codeless);
+            true
+        }
+        Mode::Exact(codes) => {
+            scratch.streams.encode(codes, symbols, &mut scratch.codeless);
+            true
+        }
+        _ => false,
     };
     let symbol_model = if let Mode::Modelled(model) = &symbol_mode { model.encoder() } else { None };
     for g in 0..groups {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
-        let symbols = &scratch.symbols[..n];
         if in_lanes {
             out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
         } else if let Some(model) = &symbol_model {
             if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
                 return false;
             }
-        } else if let Mode::Choice(Choice { of, .. }) = &symbol_mode {
-            huffman::encode_group(&choice[of[g] as usize], &symbols[from..to], out);
         } else {
             put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
         }
@@ -169,7 +161,7 @@ pub fn encode(
     if spec.t > 8 {
         write_exceptions(&params.spec, body, &scratch.misses, out);
     }
-    if let Mode::Lanes(_) = symbol_mode {
+    if in_lanes {
         codeless::write(&scratch.symbols, &mut scratch.codeless, out);
     }
     out.len() - start < data.len()
@@ -218,15 +210,7 @@ fn model_if_it_pays(
     histogram::bytes(symbols, &mut counts);
     let bits = match &mode {
         Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
-        Mode::Choice(choice) => {
-            let each = |(group, c): (&[u8], &u8)| {
-                let mut counts = [0; 256];
-                histogram::bytes(group, &mut counts);
-                huffman::coded_bits(&counts, &choice.all[*c as usize])
-            };
-            let tables: usize = choice.all.iter().map(CodeLengths::written_size).sum();
-            symbols.chunks(GROUP).zip(&choice.of).map(each).sum::<u64>() + 8 * tables as u64
-        }
+        Mode::Exact(codes) => codes.bits(&count_groups(symbols, 1), 1),
         _ => symbols.len() as u64 * 8,
     };
     match Model::choose(symbols, &counts, spec, element.kind, classes) {
@@ -434,7 +418,7 @@ fn put_plane(
 ) {
     match mode {
         // The others are for symbols alone.
-        Mode::Constant(_) | Mode::Choice(_) | Mode::Lanes(_) | Mode::Modelled(_) => {}
+        Mode::Constant(_) | Mode::Lanes(_) | Mode::Modelled(_) | Mode::Exact(_) => {}
         Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
             out.extend_from_slice(&planes::as_bytes(rest)[..m]);
         }

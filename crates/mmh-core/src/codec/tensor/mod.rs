@@ -1,45 +1,32 @@
 //! Numbers: symbols (exponents) entropy-coded, the rest in bit planes. `spec/codecs/tensor.md` is the definition.
 //!
 //! * `params`: the head of the payload, written and read
-//! * `entropy`: what a histogram costs, in integers, the same on every machine
-//! * `sample`: which elements are looked at
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
-//! * `choice`: groups that choose among prefix codes
-//! * `cluster`: groups that share a code
-//! * `codeless`: symbols in lanes that have no code
-//! * `lanes`: symbols in lanes: the choice of the frequencies and the streams of a block
+//! * `lanes`: symbols in lanes: which code, and elements of 16 bits that are put together at once
 
+use super::symbols::{GROUP, Streams};
 use super::{Block, Codec};
 use crate::dtype::{Dtype, Kind};
 use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
-use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
-mod choice;
-mod cluster;
-mod codeless;
 mod columns;
 mod decode;
 mod encode;
-pub mod entropy;
 mod lanes;
 mod modelled;
 mod params;
-pub mod sample;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;
 
 /// Its id.
 pub const ID: u8 = 5;
-
-/// Elements of a group.
-const GROUP: usize = 1 << 15;
 
 /// How the elements of a block lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +76,7 @@ pub struct Scratch {
     counts: Vec<u32>,
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
-    lanes: Work,
-    streams: lanes::Streams,
+    streams: Streams,
     batch_symbols: Vec<u8>,
     model: DecodeModel,
     classes: Vec<u8>,

@@ -1,8 +1,11 @@
 //! The descriptor of a modelled plane, and the choice of a model (`spec/codecs/tensor.md`, section 5).
 
-use super::entropy::{self, log2};
-use super::params::{Cursor, bad};
-use super::{GROUP, columns};
+use super::columns;
+use super::params::bad;
+use crate::codec::cursor::Cursor;
+use crate::codec::symbols::GROUP;
+use crate::codec::symbols::bits::{BitReader, BitWriter};
+use crate::codec::symbols::entropy::{self, log2};
 use crate::container::varint;
 use crate::dtype::Kind;
 use crate::error::Result;
@@ -10,9 +13,10 @@ use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::histogram;
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
 use mmh_kernels::modelled::{
-    self, CLASSES, ClassHistogram, DecodeModel, EncodeModel, Frequencies, MAX_COLUMNS, MAX_TABLES, Magnitude,
-    SCALES, Shape, Walk, fine_class,
+    self, CLASSES, ClassHistogram, DecodeModel, EncodeModel, MAX_COLUMNS, MAX_TABLES, Magnitude, SCALES,
+    Shape, Walk, fine_class,
 };
+use mmh_kernels::rans::Frequencies;
 
 /// The frequencies of some neighbouring classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,23 +176,16 @@ impl Model {
         }
         out.push(self.tables.len() as u8);
         self.tables.iter().rev().skip(1).rev().for_each(|t| out.push(t.end));
-        let mut bits = BitWriter::default();
+        let mut bits = BitWriter::new(out);
         for t in &self.tables {
-            bits.put(t.first as u32, 8);
-            bits.put((t.first as usize + t.weights.len() - 1) as u32, 8);
+            bits.put(t.first as u64, 8);
+            bits.put((t.first as usize + t.weights.len() - 1) as u64, 8);
             if self.escape.is_some() {
-                bits.put(t.escape as u32, 7);
+                bits.put(t.escape as u64, 7);
             }
-            let mut before = None;
-            for &w in &t.weights {
-                match before {
-                    None => bits.put(w as u32, 7),
-                    Some(b) => bits.put_delta(w as i32 - b as i32),
-                }
-                before = Some(w);
-            }
+            bits.put_weights(&t.weights);
         }
-        bits.finish(out);
+        bits.finish();
     }
 
     /// Reads the descriptor, after its mode.
@@ -214,7 +211,7 @@ impl Model {
         if ends[0] == 0 || ends.windows(2).any(|e| e[0] >= e[1]) {
             return Err(bad("classes of frequency tables out of order"));
         }
-        let mut bits = BitReader { bytes: from.0, at: 0 };
+        let mut bits = BitReader::new(from.0);
         let tables = ends.into_iter().map(|end| read_table(&mut bits, end, escape.is_some()));
         let tables =
             tables.collect::<Option<Vec<Table>>>().ok_or_else(|| bad("malformed frequency table"))?;
@@ -383,88 +380,8 @@ fn read_columns(from: &mut Cursor<'_>) -> Result<Vec<u8>> {
 }
 
 fn read_table(bits: &mut BitReader<'_>, end: u8, has_escape: bool) -> Option<Table> {
-    let (first, last) = (bits.take(8)? as u8, bits.take(8)? as u8);
-    let escape = if has_escape { bits.take(7)? as u8 } else { 0 };
-    let mut weight = bits.take(7)? as i32;
-    let mut weights = vec![weight as u8];
-    for _ in first..last {
-        weight += bits.take_delta()?;
-        weights.push(u8::try_from(weight).ok().filter(|w| *w < 128)?);
-    }
+    let (first, last) = (bits.take(8) as u8, bits.take(8) as u8);
+    let escape = if has_escape { bits.take(7) as u8 } else { 0 };
+    let weights = bits.take_weights((last as usize + 1).checked_sub(first as usize)?.max(1))?;
     (first <= last).then_some(Table { end, first, weights, escape })
-}
-
-/// Bits, the first of them lowest in its byte.
-#[derive(Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    held: u32,
-    count: u32,
-}
-
-impl BitWriter {
-    /// `n` ≤ 16 bits of a value that has no others.
-    fn put(&mut self, value: u32, n: u32) {
-        self.held |= value << self.count;
-        self.count += n;
-        while self.count >= 8 {
-            self.bytes.push(self.held as u8);
-            self.held >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    /// A difference, in an Exp-Golomb code of order 2.
-    fn put_delta(&mut self, delta: i32) {
-        let v = ((delta << 1) ^ (delta >> 31)) as u32 + 4;
-        let n = v.ilog2();
-        self.put((1 << (n - 2)) - 1, n - 1);
-        self.put(v - (1 << n), n);
-    }
-
-    fn finish(mut self, out: &mut Vec<u8>) {
-        if self.count > 0 {
-            self.bytes.push(self.held as u8);
-        }
-        out.extend(self.bytes);
-    }
-}
-
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl BitReader<'_> {
-    fn take(&mut self, n: usize) -> Option<u32> {
-        let mut value = 0;
-        for i in 0..n {
-            let byte = *self.bytes.get(self.at / 8)?;
-            value |= (byte as u32 >> (self.at % 8) & 1) << i;
-            self.at += 1;
-        }
-        Some(value)
-    }
-
-    fn take_delta(&mut self) -> Option<i32> {
-        let mut n = 2;
-        while self.take(1)? == 1 {
-            n += 1;
-            if n > 8 {
-                return None;
-            }
-        }
-        let v = (self.take(n)? + (1 << n) - 4) as i32;
-        Some((v >> 1) ^ -(v & 1))
-    }
-
-    /// Bytes taken; `None` if bits that are left in the last one are set.
-    fn finish(mut self) -> Option<usize> {
-        while !self.at.is_multiple_of(8) {
-            if self.take(1)? == 1 {
-                return None;
-            }
-        }
-        Some(self.at / 8)
-    }
 }

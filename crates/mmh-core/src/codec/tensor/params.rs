@@ -1,11 +1,12 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
-use super::choice::Choice;
-use super::lanes::Codes;
 use super::modelled::Model;
+use crate::codec::cursor::Cursor;
+use crate::codec::symbols::{Codes, Table};
 use crate::error::{Error, Result};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::CodeLengths;
+use mmh_kernels::lanes::Frequencies;
 use mmh_kernels::planes;
 
 /// How a plane is stored.
@@ -17,10 +18,10 @@ pub enum Mode {
     Packed,
     /// Entropy-coded.
     Coded(Box<CodeLengths>),
-    /// Entropy-coded, each group with one of several codes; symbols only.
-    Choice(Choice),
-    /// Entropy-coded in lanes; symbols only. Those without a code stand in a list.
-    Lanes(Codes),
+    /// Entropy-coded in lanes, with 256 states; symbols only. Those without a code stand in a list.
+    Lanes(Codes<Frequencies>),
+    /// The same, with exact frequencies.
+    Exact(Codes<Table>),
     /// Entropy-coded with contexts.
     Modelled(Box<Model>),
 }
@@ -44,37 +45,6 @@ pub type Cut = (u8, u8);
 /// A payload that the format does not allow.
 pub fn bad(what: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("tensor: {what}"))
-}
-
-/// Reads forward through a payload.
-pub struct Cursor<'a>(pub &'a [u8]);
-
-impl<'a> Cursor<'a> {
-    /// The next `n` bytes.
-    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let (now, later) = self
-            .0
-            .split_at_checked(n)
-            .ok_or_else(|| bad(format_args!("expected {n} more bytes of payload, found {}", self.0.len())))?;
-        self.0 = later;
-        Ok(now)
-    }
-
-    /// The next byte.
-    pub fn byte(&mut self) -> Result<u8> {
-        Ok(self.take(1)?[0])
-    }
-
-    /// The next two bytes.
-    pub fn u16(&mut self) -> Result<u16> {
-        let b = self.take(2)?;
-        Ok(u16::from_le_bytes([b[0], b[1]]))
-    }
-
-    /// The next variable-length number.
-    pub fn varint(&mut self) -> Result<u64> {
-        crate::container::varint::read(&mut self.0).ok_or_else(|| bad("malformed number"))
-    }
 }
 
 impl Params {
@@ -142,10 +112,6 @@ impl Mode {
                 out.push(2);
                 code.write(out);
             }
-            Mode::Choice(choice) => {
-                out.push(5);
-                choice.write(out);
-            }
             Mode::Lanes(codes) => {
                 out.push(3);
                 codes.write(out);
@@ -153,6 +119,10 @@ impl Mode {
             Mode::Modelled(model) => {
                 out.push(4);
                 model.write(out);
+            }
+            Mode::Exact(codes) => {
+                out.push(5);
+                codes.write(out);
             }
         }
     }
@@ -170,7 +140,7 @@ impl Mode {
             }
             Some(5) => {
                 from.byte()?;
-                Ok(Mode::Choice(Choice::read(from, groups)?))
+                Ok(Mode::Exact(Codes::read(from, groups)?))
             }
             _ => match Mode::read(from, 8)? {
                 Mode::Constant(value) if t < 8 && value >> t != 0 => {

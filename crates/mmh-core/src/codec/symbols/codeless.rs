@@ -1,8 +1,9 @@
-//! Symbols in lanes that have no code: where they are, and what they are (`spec/codecs/tensor.md`, "Symbols without a code").
+//! Symbols that have no code: where they are, and what they are (`spec/codecs/tensor.md`, "Symbols without a code").
 
-use super::GROUP;
-use super::lanes::Codes;
-use super::params::{Cursor, bad};
+use super::bits::{BitReader, BitWriter};
+use super::code::{Code, Codes};
+use super::{GROUP, bad};
+use crate::codec::cursor::Cursor;
 use crate::container::varint;
 use crate::error::Result;
 
@@ -36,7 +37,7 @@ pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
     out.extend([low, (kinds.len() - 1) as u8]);
     out.extend(&kinds);
     let width = width(kinds.len());
-    let mut bits = BitWriter { out, waiting: 0, count: 0 };
+    let mut bits = BitWriter::new(out);
     let mut next = 0;
     for &at in positions.iter() {
         let gap = at - next;
@@ -55,7 +56,7 @@ pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
 }
 
 /// Reads the list of a block of `n` elements: positions and symbols.
-pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, u8)>> {
+pub fn read<C: Code>(codes: &Codes<C>, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, u8)>> {
     let count = from.varint()?;
     if count == 0 {
         return Ok(Vec::new());
@@ -73,7 +74,7 @@ pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, 
     if count > (8 * from.0.len()).min(n) as u64 {
         return Err(bad(format_args!("{count} symbols without a code in {} bytes", from.0.len())));
     }
-    let mut bits = BitReader { from: from.0, at: 0 };
+    let mut bits = BitReader::new(from.0);
     let mut all = Vec::with_capacity(count as usize);
     let mut next = 0usize;
     for _ in 0..count {
@@ -89,16 +90,15 @@ pub fn read(codes: &Codes, n: usize, from: &mut Cursor<'_>) -> Result<Vec<(u32, 
         };
         let at = next + gap as usize;
         let symbol = kinds.get(bits.take(width) as usize);
-        let Some(&symbol) = symbol.filter(|s| at < n && codes.of(at / GROUP).of()[**s as usize] == 0) else {
+        let Some(&symbol) = symbol.filter(|s| at < n && !codes.of(at / GROUP).has(**s)) else {
             return Err(bad(format_args!("element {at} of {n} cannot have a symbol without a code")));
         };
         all.push((at as u32, symbol));
         next = at + 1;
     }
-    let size = bits.at.div_ceil(8);
-    if size > from.0.len() || bits.peek() & ((1 << (size * 8 - bits.at)) - 1) != 0 {
-        return Err(bad("the list of symbols without a code does not end where it should"));
-    }
+    let size = bits
+        .finish()
+        .ok_or_else(|| bad("the list of symbols without a code does not end where it should"))?;
     from.take(size)?;
     Ok(all)
 }
@@ -111,71 +111,6 @@ pub fn patch(codeless: &[(u32, u8)], batch: &[usize], symbols: &mut [u8]) {
         for &(at, symbol) in codeless[from..].iter().take_while(|c| c.0 < first + GROUP as u32) {
             symbols[slot * GROUP + (at - first) as usize] = symbol;
         }
-    }
-}
-
-/// Puts such symbols into elements of bf16.
-pub fn patch_bf16(codeless: &[(u32, u8)], body: &mut [u8]) {
-    let elements = body.as_chunks_mut::<2>().0;
-    for &(at, symbol) in codeless {
-        let element = &mut elements[at as usize];
-        let others = u16::from_le_bytes(*element) & !0x7f80;
-        *element = (others | (symbol as u16) << 7).to_le_bytes();
-    }
-}
-
-/// Bits, the first one lowest.
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    waiting: u64,
-    count: u32,
-}
-
-impl BitWriter<'_> {
-    /// Appends at most 32 bits.
-    fn put(&mut self, bits: u64, n: u32) {
-        self.waiting |= bits << self.count;
-        self.count += n;
-        while self.count >= 8 {
-            self.out.push(self.waiting as u8);
-            self.waiting >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    fn finish(self) {
-        if self.count > 0 {
-            self.out.push(self.waiting as u8);
-        }
-    }
-}
-
-/// Reads them; behind the end are zeros.
-struct BitReader<'a> {
-    from: &'a [u8],
-    at: usize,
-}
-
-impl BitReader<'_> {
-    /// The next 32 bits.
-    fn peek(&self) -> u32 {
-        let rest = self.from.get(self.at / 8..).unwrap_or(&[]);
-        let word = match rest.first_chunk::<8>() {
-            Some(b) => u64::from_le_bytes(*b),
-            None => rest.iter().rev().fold(0, |w, &b| w << 8 | b as u64),
-        };
-        (word >> (self.at % 8)) as u32
-    }
-
-    fn skip(&mut self, n: u32) {
-        self.at += n as usize;
-    }
-
-    /// At most 32 bits.
-    fn take(&mut self, n: u32) -> u32 {
-        let bits = self.peek() as u64 & ((1 << n) - 1);
-        self.skip(n);
-        bits as u32
     }
 }
 

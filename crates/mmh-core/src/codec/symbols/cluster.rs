@@ -1,18 +1,9 @@
 //! Which groups of symbols are alike enough to share a code.
 
-use super::entropy;
+use super::{entropy, sum};
 
 /// Rounds of the search: the third changes next to nothing.
 const ROUNDS: usize = 3;
-
-/// All counts together.
-pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
-    let mut total = [0u32; 256];
-    for group in groups {
-        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
-    }
-    total
-}
 
 /// A cluster for each group, from 0 on without a gap, at most `offered`: Lloyd's algorithm with the bits that a group takes in the code of a
 /// cluster for a distance. Begins with groups that are alike in the mean of their symbols.
@@ -32,10 +23,8 @@ pub fn cluster(groups: &[[u32; 256]], offered: usize) -> Vec<u8> {
         let lengths: Vec<[u32; 256]> = (0..offered as u8)
             .map(|c| entropy::lengths(&sum(groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| g.0))))
             .collect();
-        let bits = |group: &[u32; 256], lengths: &[u32; 256]| -> u64 {
-            group.iter().zip(lengths).map(|(c, l)| *c as u64 * *l as u64).sum()
-        };
-        let nearest = |group| (0..offered).min_by_key(|c| bits(group, &lengths[*c])).unwrap_or(0);
+        let cost = |group, c: usize| entropy::cost(group, &lengths[c]);
+        let nearest = |group| (0..offered).min_by_key(|c| cost(group, *c)).unwrap_or(0);
         chosen = groups.iter().map(|g| nearest(g) as u8).collect();
     }
     let used: Vec<u8> = (0..offered as u8).filter(|c| chosen.contains(c)).collect();

@@ -61,13 +61,18 @@ pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
 }
 
-/// Bits of all counts when values are coded by these frequencies in 256ths, those without one at `exception` bits each.
-pub fn cost(counts: &[u32; 256], of: &[u8; 256], exception: u64) -> u64 {
-    let each = |(&c, &n): (&u32, &u8)| {
-        let bits = if n == 0 { exception << SCALE } else { (8 << SCALE) - log2(n as u32) };
-        c as u64 * bits
-    };
-    counts.iter().zip(of).map(each).sum::<u64>() >> SCALE
+/// What each value takes, in units of 2^-16 bits, when it has one of these frequencies, which add up to 2 to `total`; one without takes
+/// `exception` bits.
+pub fn lengths_of(total: u32, frequency: impl Fn(u8) -> u32, exception: u32) -> [u32; 256] {
+    std::array::from_fn(|s| match frequency(s as u8) {
+        0 => exception << SCALE,
+        f => (total << SCALE) - log2(f) as u32,
+    })
+}
+
+/// Bits of all counts when values take so much each, in units of 2^-16.
+pub fn cost(counts: &[u32; 256], lengths: &[u32; 256]) -> u64 {
+    counts.iter().zip(lengths).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>() >> SCALE
 }
 
 #[cfg(test)]

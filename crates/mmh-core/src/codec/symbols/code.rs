@@ -1,0 +1,268 @@
+//! What a code can do, and the codes of a plane: each group has one of them.
+
+use super::cluster::cluster;
+use super::{GROUP, bad, entropy, pieces};
+use crate::codec::cursor::Cursor;
+use crate::error::Result;
+use mmh_kernels::histogram;
+use mmh_kernels::lanes::Work;
+
+/// The most codes that the groups of a plane choose from.
+pub const MOST_CODES: usize = 16;
+
+/// Groups that are decoded side by side.
+pub const SIDE_BY_SIDE: usize = 4;
+
+/// Elements of a piece of a sample.
+const PIECE: usize = 1024;
+
+/// A group to decode.
+pub struct Part<'a, C: Code> {
+    /// Of its code.
+    pub table: &'a C::Decoder,
+    /// All of its stream.
+    pub stream: &'a [u8],
+    /// Where its symbols go.
+    pub out: &'a mut [u8],
+}
+
+/// A code for the symbols of a group.
+pub trait Code: Clone + PartialEq {
+    /// What the encoder looks up.
+    type Encoder;
+    /// What the decoder looks up.
+    type Decoder;
+
+    /// Whether two groups with the same code decode faster than two without.
+    const PAIRS: bool;
+
+    /// The one that suits counts; `None` where too few values occur.
+    fn for_counts(counts: &[u32; 256]) -> Option<Self>;
+    /// What it makes of each symbol, in units of 2^-16 bits, those without a code counted as they are stored.
+    fn lengths(&self) -> [u32; 256];
+    /// Whether it has a code for the symbol.
+    fn has(&self, symbol: u8) -> bool;
+    /// Appends it.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Reads it.
+    fn read(from: &mut Cursor<'_>) -> Result<Self>;
+    /// Prepares encoding.
+    fn encoder(&self) -> Self::Encoder;
+    /// Prepares decoding.
+    fn decoder(&self) -> Self::Decoder;
+    /// Encodes one or two groups, of which the second may be empty; appends the positions of symbols without a code to `codeless`, in no
+    /// order. `first` are the positions of the groups.
+    fn encode<'w>(
+        table: &Self::Encoder,
+        groups: [&[u8]; 2],
+        first: [u32; 2],
+        codeless: &mut Vec<u32>,
+        work: &'w mut Work,
+    ) -> [&'w [u8]; 2];
+    /// Decodes groups side by side; `None` if a stream is damaged.
+    fn decode(groups: Vec<Part<'_, Self>>) -> Option<()>;
+}
+
+/// The codes of a plane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes<C> {
+    all: Vec<C>,
+    /// By group; empty if there is but one.
+    chosen: Vec<u8>,
+}
+
+impl<C: Code> Codes<C> {
+    /// One for all groups.
+    pub fn one(code: C) -> Codes<C> {
+        Codes { all: vec![code], chosen: Vec::new() }
+    }
+
+    /// Those that suit groups, at most `offered`: one, if several do not pay. The counts are of one in `one_of` symbols.
+    pub fn choose(groups: &[[u32; 256]], one_of: usize, offered: usize) -> Option<Codes<C>> {
+        let one = Codes::one(C::for_counts(&sum(groups))?);
+        if offered < 2 {
+            return Some(one);
+        }
+        let mut of = cluster(groups, offered);
+        let mut best = one.clone();
+        // The clusters are of ideal codes: two more rounds with what these ones cost.
+        for _ in 0..2 {
+            let used = (0..offered as u8).filter(|c| of.contains(c));
+            let those = |c: u8| sum(groups.iter().zip(&of).filter(|g| *g.1 == c).map(|g| g.0));
+            let all = used.map(|c| C::for_counts(&those(c))).collect::<Option<Vec<_>>>();
+            // A cluster of one value alone may have no code.
+            let Some(all) = all.filter(|all| all.len() > 1) else { return Some(one) };
+            let lengths: Vec<[u32; 256]> = all.iter().map(C::lengths).collect();
+            let cost = |group| lengths.iter().map(|l| entropy::cost(group, l)).collect::<Vec<u64>>();
+            let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
+            let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
+            of = costs.iter().map(nearest).collect();
+            if C::PAIRS {
+                make_even(&mut of, all.len(), |g, c| costs[g][c]);
+            }
+            best = Codes { chosen: of.clone(), all };
+        }
+        let dearer = best.bits(groups, one_of) >= one.bits(groups, one_of);
+        Some(if dearer { one } else { best })
+    }
+
+    /// About how many bits they take, with what they make of groups of which one in `one_of` symbols is counted.
+    pub fn bits(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
+        let mut head = Vec::new();
+        self.write(&mut head);
+        // A code suits the sample that it was made from better than it suits what is coded: by half a nat for each value in the sample, and it
+        // falls short of the best one for the rest by as much.
+        let values: usize = self.all.iter().map(|code| (0..=255).filter(|s| code.has(*s)).count()).sum();
+        let flattered = (values * (one_of - 1)) as u64 * 144 / 100;
+        self.symbol_bits(groups, one_of) + 8 * head.len() as u64 + flattered
+    }
+
+    /// The same of the symbols alone, as if the sample were all.
+    pub fn symbol_bits(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
+        let lengths: Vec<[u32; 256]> = self.all.iter().map(C::lengths).collect();
+        let cost = |(g, counts)| entropy::cost(counts, &lengths[self.chosen(g)]);
+        groups.iter().enumerate().map(cost).sum::<u64>() * one_of as u64
+    }
+
+    /// Which of them a group has.
+    pub fn chosen(&self, group: usize) -> usize {
+        self.chosen.get(group).map_or(0, |c| *c as usize)
+    }
+
+    /// The code of a group.
+    pub fn of(&self, group: usize) -> &C {
+        &self.all[self.chosen(group)]
+    }
+
+    /// Groups of a plane two by two, as far as two have the same code; those that are left over come last.
+    fn pairs(&self, groups: usize) -> Vec<Vec<usize>> {
+        let those = |c| (0..groups).filter(|g| self.chosen(*g) == c).collect::<Vec<usize>>();
+        let by_code: Vec<Vec<usize>> = (0..self.all.len()).map(those).collect();
+        let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).map(|pair| pair.to_vec());
+        pairs.chain(by_code.iter().flat_map(|those| those.as_chunks::<2>().1).map(|g| vec![*g])).collect()
+    }
+
+    /// Groups that are decoded side by side.
+    pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
+        let order: Vec<usize> = self.pairs(groups).into_iter().flatten().collect();
+        order.chunks(SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
+    }
+
+    /// What decoders look up, by code.
+    pub fn decoders(&self) -> Vec<C::Decoder> {
+        self.all.iter().map(C::decoder).collect()
+    }
+
+    /// Appends them.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.all.len() as u8);
+        self.all.iter().for_each(|code| code.write(out));
+        out.extend(&self.chosen);
+    }
+
+    /// Reads those of a plane of so many groups.
+    pub fn read(from: &mut Cursor<'_>, groups: usize) -> Result<Codes<C>> {
+        let count = from.byte()? as usize;
+        if count == 0 || count > MOST_CODES {
+            return Err(bad(format_args!("a choice of {count} codes")));
+        }
+        let all = (0..count).map(|_| C::read(from)).collect::<Result<Vec<_>>>()?;
+        let chosen = if count > 1 { from.take(groups)?.to_vec() } else { Vec::new() };
+        match chosen.iter().find(|c| **c as usize >= count) {
+            Some(c) => Err(bad(format_args!("code {c} of {count}"))),
+            None => Ok(Codes { all, chosen }),
+        }
+    }
+
+    /// Decodes the symbols of a batch of groups of a plane of `n` elements; `symbols` has room for a whole group each. Those without a code
+    /// have to be put in place after that.
+    pub fn decode(
+        &self,
+        tables: &[C::Decoder],
+        batch: &[usize],
+        streams: &[&[u8]],
+        n: usize,
+        symbols: &mut [u8],
+    ) -> Result<()> {
+        let parts = batch.iter().zip(symbols.chunks_mut(GROUP)).map(|(&g, out)| {
+            let out = &mut out[..(n - g * GROUP).min(GROUP)];
+            Part { table: &tables[self.chosen(g)], stream: streams[g], out }
+        });
+        C::decode(parts.collect()).ok_or_else(|| bad("a stream does not decode"))
+    }
+}
+
+/// Two groups with the same code decode faster than two without: of two codes with an odd number of groups, one gives the other the group
+/// that loses least.
+fn make_even(of: &mut [u8], codes: usize, cost: impl Fn(usize, usize) -> u64) {
+    let odd = |of: &[u8]| {
+        (0..codes).filter(|c| of.iter().filter(|o| **o as usize == *c).count() % 2 == 1).collect()
+    };
+    let odd: Vec<usize> = odd(of);
+    for pair in odd.as_chunks::<2>().0 {
+        let moves = (0..of.len()).filter_map(|g| {
+            let to = match of[g] as usize {
+                c if c == pair[0] => pair[1],
+                c if c == pair[1] => pair[0],
+                _ => return None,
+            };
+            Some((cost(g, to).saturating_sub(cost(g, of[g] as usize)), g, to))
+        });
+        if let Some((_, g, to)) = moves.min() {
+            of[g] = to as u8;
+        }
+    }
+}
+
+/// All counts together.
+pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
+    let mut total = [0u32; 256];
+    for group in groups {
+        total.iter_mut().zip(group).for_each(|(t, c)| *t += c);
+    }
+    total
+}
+
+/// Counts of all groups: of one piece of each `one_of`.
+pub fn count_groups(symbols: &[u8], one_of: usize) -> Vec<[u32; 256]> {
+    let mut counts = vec![[0u32; 256]; symbols.len().div_ceil(GROUP)];
+    for piece in pieces(symbols.len(), one_of * PIECE, PIECE) {
+        histogram::bytes(&symbols[piece.clone()], &mut counts[piece.start / GROUP]);
+    }
+    counts
+}
+
+/// The streams of all groups of a plane.
+#[derive(Default)]
+pub struct Streams {
+    bytes: Vec<u8>,
+    of: Vec<std::ops::Range<usize>>,
+    work: Work,
+}
+
+impl Streams {
+    /// Encodes a plane, two groups at a time. `codeless` gets the positions of symbols without a code, in no order.
+    pub fn encode<C: Code>(&mut self, codes: &Codes<C>, symbols: &[u8], codeless: &mut Vec<u32>) {
+        let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
+        let tables: Vec<C::Encoder> = codes.all.iter().map(C::encoder).collect();
+        self.bytes.clear();
+        self.of.clear();
+        self.of.resize(groups.len(), 0..0);
+        codeless.clear();
+        for pair in codes.pairs(groups.len()) {
+            let both = [groups[pair[0]], pair.get(1).map_or(&[][..], |g| groups[*g])];
+            let first = [pair[0], *pair.last().unwrap_or(&0)].map(|g| (g * GROUP) as u32);
+            let table = &tables[codes.chosen(pair[0])];
+            let streams = C::encode(table, both, first, codeless, &mut self.work);
+            for (g, stream) in pair.iter().zip(streams) {
+                self.of[*g] = self.bytes.len()..self.bytes.len() + stream.len();
+                self.bytes.extend_from_slice(stream);
+            }
+        }
+    }
+
+    /// Of a group.
+    pub fn get(&self, group: usize) -> &[u8] {
+        self.of.get(group).and_then(|range| self.bytes.get(range.clone())).unwrap_or(&[])
+    }
+}

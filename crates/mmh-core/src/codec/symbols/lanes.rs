@@ -1,0 +1,62 @@
+//! The code of 256 states for 32 lanes (`tensor`, mode 3).
+
+use super::code::{Code, Part};
+use super::{CODELESS_BITS, bad, entropy};
+use crate::codec::cursor::Cursor;
+use crate::error::Result;
+use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, Work};
+
+impl Code for Frequencies {
+    type Encoder = Encoder;
+    type Decoder = Decoder;
+
+    const PAIRS: bool = true;
+
+    fn for_counts(counts: &[u32; 256]) -> Option<Frequencies> {
+        Frequencies::for_counts(counts, CODELESS_BITS)
+    }
+
+    fn lengths(&self) -> [u32; 256] {
+        entropy::lengths_of(8, |s| self.of()[s as usize] as u32, CODELESS_BITS as u32)
+    }
+
+    fn has(&self, symbol: u8) -> bool {
+        self.of()[symbol as usize] > 0
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        Frequencies::write(self, out);
+    }
+
+    fn read(from: &mut Cursor<'_>) -> Result<Frequencies> {
+        let (frequencies, size) = Frequencies::read(from.0).ok_or_else(|| bad("malformed frequencies"))?;
+        from.take(size)?;
+        Ok(frequencies)
+    }
+
+    fn encoder(&self) -> Encoder {
+        Encoder::new(self)
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder::new(self)
+    }
+
+    fn encode<'w>(
+        table: &Encoder,
+        groups: [&[u8]; 2],
+        first: [u32; 2],
+        codeless: &mut Vec<u32>,
+        work: &'w mut Work,
+    ) -> [&'w [u8]; 2] {
+        lanes::encode(table, groups, first, codeless, work)
+    }
+
+    fn decode(groups: Vec<Part<'_, Frequencies>>) -> Option<()> {
+        let group = |p| {
+            let Part { table, stream, out } = p;
+            Group { table, stream, rest: &[], out }
+        };
+        lanes::decode(&mut groups.into_iter().map(group).collect::<Vec<_>>())
+    }
+}
