@@ -5,7 +5,7 @@ the section that it implements ("FORMAT 2.3", "tensor 3", ...). It holds the who
 the specification calls corrupt. It needs Python 3.11 or newer, and the packages `xxhash` and `blake3` (unless the
 checks are turned off) and `zstandard` (for files with zstd frames).
 
-    python decoder.py FILE.mmh [-o OUT] [--list] [--no-check]
+    python decoder.py FILE.mmh [--base BASE] [-o OUT] [--list] [--no-check]
 
 Exit codes: 0 good, 2 damaged, 3 not an MMH file or not supported, 4 input/output error, 64 wrong usage.
 """
@@ -30,7 +30,7 @@ END_MAGIC = b"MMHEND\r\n"
 HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
 MAX_BLOCK = 1 << 24
 
-CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 7: "copy"}
+CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 6: "delta", 7: "copy"}
 RUNS = ("pattern251", "copy")
 FORMATS = (
     "unknown",
@@ -79,6 +79,10 @@ class Corrupt(MmhError):
 
 class Unsupported(MmhError):
     """The file may be good, but this decoder cannot tell: another version, an unknown codec, a missing package."""
+
+
+class NoBase(MmhError):
+    """The base is missing, or is another one than the file was compressed against."""
 
 
 def corrupt(what: str, expected: object, found: object, at: int) -> NoReturn:
@@ -203,6 +207,16 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Base:
+    """What the record says of the base (FORMAT 2.5); `size` is that of the record."""
+
+    name: str
+    length: int
+    blake3: bytes
+    size: int
+
+
+@dataclass(frozen=True)
 class Decoded:
     """The index and, once all is restored, the source."""
 
@@ -216,26 +230,30 @@ class Decoded:
     source: bytes = b""
 
 
-def decode(data: bytes, check: bool = True, limit: int = 2**31) -> Decoded:
-    """Decode a whole `.mmh` file. `limit` bounds the bytes restored, since a run of a few bytes may stand for any
-    number of them. Without `check` no hash is compared, but everything else is."""
-    has_copies = read_header(data, check)
-    index = read_index(read_footer(data, check))
+def decode(data: bytes, check: bool = True, limit: int = 2**31, base: bytes | None = None) -> Decoded:
+    """Decode a whole `.mmh` file, which may need the bytes of a base. `limit` bounds the bytes restored, since a run of
+    a few bytes may stand for any number of them. Without `check` no hash is compared, but everything else is."""
+    has_copies, has_base = read_header(data, check)
+    record = read_base(data, check) if has_base else None
+    index = read_index(read_footer(data, check), HEADER_SIZE + (record.size if record else 0))
     expect_equal("flag for copy frames", any(frame.codec == "copy" for frame in index.frames), has_copies, 10)
     check_borders(index)
+    if any(frame.codec == "delta" for frame in index.frames):
+        expect(record is not None, "flag for a base", "one that is set", "delta frames without it", 10)
+        check_base(record, base, check)
     if index.length > limit:
         raise Unsupported(f"the source has {index.length} bytes, more than the limit of {limit}")
     restored = bytearray()
     for number in range(len(index.frames)):
-        restored += restore_frame(data, index, number, restored, check)
+        restored += restore_frame(data, index, number, restored, check, base or b"")
     source = bytes(restored)
     if check:
         check_hashes(index, source)
     return replace(index, source=source)
 
 
-def read_header(data: bytes, check: bool) -> bool:
-    """FORMAT 2.1. Returns whether the file says that it has `copy` frames."""
+def read_header(data: bytes, check: bool) -> tuple[bool, bool]:
+    """FORMAT 2.1. Returns whether the file says that it has `copy` frames, and the record of a base."""
     if data[:8] != MAGIC:
         raise NotMmh(f"magic: expected {MAGIC.hex(' ')}, found {data[:8].hex(' ') or 'nothing'} at byte 0")
     header = Reader(data, 8, min(len(data), HEADER_SIZE), "header")
@@ -245,8 +263,37 @@ def read_header(data: bytes, check: bool) -> bool:
         expect_equal("header check", f"{xxh3(data[:12]) & 0xFFFFFFFF:08x}", f"{found:08x}", 12)
     if version != 0:
         raise Unsupported(f"version: expected 0, found {version} at byte 8: the file is for another decoder")
-    expect(flags < 2, "reserved flags", 0, flags & ~1, 10)
-    return flags == 1
+    expect(flags < 4, "reserved flags", 0, flags & ~3, 10)
+    return flags & 1 != 0, flags & 2 != 0
+
+
+def read_base(data: bytes, check: bool) -> Base:
+    """FORMAT 2.5."""
+    record = Reader(data, HEADER_SIZE, len(data), "record of the base")
+    record.literal(b"BS", "sync of the record of the base")
+    size, found = record.uint(2, "size of the name"), record.uint(4, "check of the record")
+    expect(size <= 1024, "size of the name", "at most 1024", size, HEADER_SIZE + 2)
+    length, digest, name_at = record.uint(8, "length of the base"), record.take(32, "BLAKE3 of the base"), record.at
+    name = record.take(size, "name of the base")
+    if check:
+        expected = xxh3(data[HEADER_SIZE : HEADER_SIZE + 4] + data[HEADER_SIZE + 8 : record.at]) & 0xFFFFFFFF
+        expect_equal("check of the record of the base", f"{expected:08x}", f"{found:08x}", HEADER_SIZE + 4)
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        corrupt("name of the base", "UTF-8", name.hex(" "), name_at)
+    check_file_name("name of the base", text, name_at)
+    return Base(text, length, digest, record.at - HEADER_SIZE)
+
+
+def check_base(record: Base | None, base: bytes | None, check: bool) -> None:
+    """FORMAT 2.5: before anything is restored."""
+    assert record is not None
+    wanted = f"{record.name!a} of {record.length} bytes, BLAKE3 {record.blake3.hex()}"
+    if base is None:
+        raise NoBase(f"a base is needed: {wanted}")
+    if len(base) != record.length or (check and blake3(base) != record.blake3):
+        raise NoBase(f"base: expected {wanted}, found another of {len(base)} bytes")
 
 
 def read_footer(data: bytes, check: bool) -> Reader:
@@ -268,7 +315,7 @@ def read_footer(data: bytes, check: bool) -> Reader:
     return Reader(data, index_at, at, "index")
 
 
-def read_index(index: Reader) -> Decoded:
+def read_index(index: Reader, first_frame: int) -> Decoded:
     """FORMAT 2.3."""
     index_at = index.at
     index.literal(b"IX", "sync of the index")
@@ -279,7 +326,7 @@ def read_index(index: Reader) -> Decoded:
     source_sha256 = index.take(32, "SHA-256 of the source") if hashes & 2 else None
     source_format = one_of(FORMATS, index, "source format")
     name = read_source_name(index)
-    frames = read_frame_table(index, index_at)
+    frames = read_frame_table(index, index_at, first_frame)
     expect_equal("sum of raw", length, sum(frame.raw for frame in frames), index_at)
     tensors = read_tensor_table(index, length, has_hashes=bool(hashes & 1))
     index.finish()
@@ -295,17 +342,21 @@ def one_of(names: tuple[str, ...], index: Reader, what: str) -> str:
 def read_source_name(index: Reader) -> str:
     at = index.at
     name = index.string("source name", limit=1024)
-    bad = name in (".", "..") or any(character in name for character in "/\\\0")
-    expect(not bad, "source name", "a plain file name", ascii(name), at)
+    check_file_name("source name", name, at)
     return name
 
 
-def read_frame_table(index: Reader, index_at: int) -> list[Frame]:
+def check_file_name(what: str, name: str, at: int) -> None:
+    bad = name in (".", "..") or any(character in name for character in "/\\\0")
+    expect(not bad, what, "a plain file name", ascii(name), at)
+
+
+def read_frame_table(index: Reader, index_at: int, first_frame: int) -> list[Frame]:
     at = index.at
     count = index.varint("number of frames")
     expect(count <= index.left // 3, "number of frames", f"at most {index.left // 3}", count, at)
     frames: list[Frame] = []
-    source_offset, file_offset = 0, HEADER_SIZE
+    source_offset, file_offset = 0, first_frame
     for _ in range(count):
         at = index.at
         codec = index.u8("codec")
@@ -376,7 +427,7 @@ def check_borders(index: Decoded) -> None:
                 corrupt(f"tensor {tensor.name!a}", f"no frame across source offset {border}", found, frame.at)
 
 
-def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray, check: bool) -> bytes:
+def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray, check: bool, base: bytes) -> bytes:
     """FORMAT 2.2: compare a frame with its row in the index, then decode and check it."""
     frame = index.frames[number]
     header = Reader(data, frame.at, frame.at + FRAME_HEADER_SIZE, "frame header")
@@ -396,7 +447,10 @@ def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray,
         if frame.codec == "copy":
             return decode_copy(payload, index.frames, number, restored)
         return (payload_bytes * (frame.raw // frame.stored + 1))[: frame.raw]
-    block = BLOCK_DECODERS[frame.codec](payload, frame.raw)
+    if frame.codec == "delta":
+        block = decode_delta(payload, frame.raw, base)
+    else:
+        block = BLOCK_DECODERS[frame.codec](payload, frame.raw)
     expect_equal("size of a restored block", frame.raw, len(block), frame.at)
     if check:
         expect_equal("checksum", f"{xxh3(block):016x}", f"{checksum:016x}", frame.at + 16)
@@ -1336,6 +1390,157 @@ def join_bits(pieces: Iterable[tuple[int, int]]) -> bytes:
     return bytes(out)
 
 
+# ---- Differences from a base (codecs/delta) ----
+
+
+@dataclass(frozen=True)
+class Form:
+    """delta 2: how elements are compared."""
+
+    size: int
+    is_float: bool
+    head: int
+    k: int
+    drop: int
+    shift: int
+    bits: int
+
+    @property
+    def significant(self) -> int:
+        return 8 * self.size - self.drop
+
+    def ordered(self, value: int) -> int:
+        top = 1 << (self.significant - 1)
+        return value ^ (top - 1) if self.is_float and value & top else value
+
+    def undo(self, difference: int, x: int) -> int:
+        """*Order*: the element, from its difference and its counterpart."""
+        d = ~(difference >> 1) if difference & 1 else difference >> 1
+        return self.ordered((self.ordered(x >> self.drop) + d) % (1 << self.significant)) << self.drop
+
+    def extra_bits(self, symbol: int) -> int:
+        """*Symbols*: the number of extra bits, `b`."""
+        return max(0, (symbol >> self.k) - 1)
+
+    def last_symbol(self) -> int:
+        largest = (1 << self.significant) - 1
+        b = max(0, self.significant - 1 - self.k)
+        return min(255, (b << self.k) + (largest >> b))
+
+
+def decode_delta(payload: Reader, raw: int, base: bytes) -> bytes:
+    """The page `delta`."""
+    at = payload.at
+    offset = payload.varint("offset in the base")
+    expect(offset + raw <= len(base), "end of the counterpart", f"at most {len(base)}", offset + raw, at)
+    counterpart = base[offset : offset + raw]
+    mode = payload.u8("mode")
+    expect(mode <= 3, "mode", "at most 3", mode, payload.at - 1)
+    if mode == 0:
+        payload.finish()
+        return counterpart
+    if mode == 1:
+        bits = read_delta_part(payload, raw)
+        return bytes(x ^ b for x, b in zip(counterpart, bits, strict=True))
+    form = read_form(payload, raw)
+    count = (raw - form.head) // form.size
+    end = form.head + count * form.size
+    head, tail = payload.take(form.head, "head"), payload.take(raw - end, "tail")
+    elements = [counterpart[at : at + form.size] for at in range(form.head, end, form.size)]
+    changed = list(range(count)) if mode == 2 else read_changed(payload, count)
+    for position, value in zip(changed, read_differences(payload, form, [elements[i] for i in changed]), strict=True):
+        elements[position] = value
+    return head + b"".join(elements) + tail
+
+
+def read_delta_part(payload: Reader, raw: int) -> bytes:
+    """delta 1. What is left of the payload restores `raw` bytes."""
+    at = payload.at
+    codec = CODECS.get(payload.u8("codec of a part"))
+    expect(codec not in (None, "delta", "copy"), "codec of a part", "one that stands alone", codec, at)
+    if codec == "pattern251":
+        pattern = payload.take(payload.left, "pattern")
+        expect(1 <= len(pattern) <= min(raw, 65536), "size of a pattern", f"1 to {min(raw, 65536)}", len(pattern), at)
+        return (pattern * (raw // len(pattern) + 1))[:raw]
+    block = BLOCK_DECODERS[str(codec)](payload, raw)
+    payload.finish()
+    expect_equal("size of a part", raw, len(block), at)
+    return block
+
+
+def read_delta_parts(payload: Reader, count: int) -> bytes:
+    """delta 1: p, and parts of 2^p for `count` bytes."""
+    p = payload.u8("p")
+    expect(12 <= p <= 24, "p", "12 to 24", p, payload.at - 1)
+    parts = []
+    for start in range(0, count, 1 << p):
+        size = payload.varint("size of a part")
+        parts.append(read_delta_part(payload.section(size, "part"), min(1 << p, count - start)))
+    return b"".join(parts)
+
+
+def read_form(payload: Reader, raw: int) -> Form:
+    at = payload.at
+    flags, k, drop, shift, bits = (payload.u8("form") for _ in range(5))
+    form = Form(1 << (flags & 3), bool(flags & 4), flags >> 3 & 7, k, drop, shift, bits)
+    element_bits = 8 * form.size
+    expect(flags < 64, "reserved bits of the form", 0, flags & ~63, at)
+    expect(form.head + form.size <= raw, "elements", "at least one", f"{raw} bytes", at)
+    expect(k <= 7, "k", "at most 7", k, at + 1)
+    expect(drop < element_bits, "drop", f"below {element_bits}", drop, at + 2)
+    expect(bits <= 8 and shift + bits <= element_bits, "class", "bits of an element", f"{bits} from {shift}", at + 3)
+    return form
+
+
+def read_changed(payload: Reader, count: int) -> list[int]:
+    """delta 3: the positions of the elements that differ."""
+    at = payload.at
+    m = payload.varint("number of elements that differ")
+    expect(m <= count, "number of elements that differ", f"at most {count}", m, at)
+    at = payload.at
+    size = payload.varint("number of gaps")
+    expect(size <= m + count // 255, "number of gaps", f"at most {m + count // 255}", size, at)
+    positions, position = [], 0
+    gaps = read_delta_parts(payload, size)
+    for gap in gaps:
+        position += gap
+        if gap < 255:
+            positions.append(position)
+            position += 1
+    expect(gaps[-1:] != b"\xff", "last gap", "below 255", 255, at)
+    expect_equal("number of gaps below 255", m, len(positions), at)
+    expect(position <= count, "position", f"below {count}", position - 1, at)
+    return positions
+
+
+def read_differences(payload: Reader, form: Form, elements: list[bytes]) -> list[bytes]:
+    """delta 2, *Symbols* and *Classes*: the elements, given their counterparts."""
+    at = payload.at
+    symbols = read_delta_parts(payload, len(elements))
+    last = form.last_symbol()
+    expect(max(symbols, default=0) <= last, "symbol", f"at most {last}", max(symbols, default=0), at)
+    counterparts = [int.from_bytes(element, "little") for element in elements]
+    classes = [x >> form.shift & ((1 << form.bits) - 1) for x in counterparts]
+    # Sorting is stable: those of one class stay in order.
+    places = sorted(range(len(elements)), key=classes.__getitem__)
+    symbol_of = dict(zip(places, symbols, strict=True))
+    size = payload.left
+    extra = payload.take(size, "extra bits")
+    used, values = 0, []
+    for i, x in enumerate(counterparts):
+        symbol = symbol_of[i]
+        b = form.extra_bits(symbol)
+        # symbol = b·2^k + ⌊D / 2^b⌋
+        word = int.from_bytes(extra[used // 8 : (used + b) // 8 + 1], "little") >> used % 8
+        difference = (symbol - (b << form.k)) << b | word & ((1 << b) - 1)
+        used += b
+        values.append(form.undo(difference, x).to_bytes(form.size, "little"))
+    expect_equal("size of the extra bits", (used + 7) // 8, size, at)
+    unused = extra[-1] >> used % 8 if used % 8 else 0
+    expect(unused == 0, "unused extra bits", 0, unused, at)
+    return values
+
+
 BLOCK_DECODERS: dict[str, Callable[[Reader, int], bytes]] = {
     "store": decode_store,
     "lz4": decode_lz4,
@@ -1368,18 +1573,22 @@ def print_list(decoded: Decoded) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = ArgumentParser(description="Decode and check an .mmh file.")
     parser.add_argument("file", type=Path, metavar="FILE.mmh")
+    parser.add_argument("--base", type=Path, metavar="BASE", help="what the file was compressed against, as it was")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write the restored source to OUT")
     parser.add_argument("--list", action="store_true", help="list the tensors and the frames")
     parser.add_argument("--no-check", action="store_true", help="do not compare checksums and hashes")
     options = parser.parse_args(arguments)
     try:
-        decoded = decode(options.file.read_bytes(), check=not options.no_check)
+        base = options.base.read_bytes() if options.base is not None else None
+        decoded = decode(options.file.read_bytes(), check=not options.no_check, base=base)
         if options.output is not None:
             options.output.write_bytes(decoded.source)
         if options.list:
             print_list(decoded)
     except MmhError as error:
         print(f"{options.file}: {error}", file=sys.stderr)
+        if isinstance(error, NoBase):
+            return 64 if options.base is None else 4
         return 2 if isinstance(error, Corrupt) else 3
     except OSError as error:
         print(error, file=sys.stderr)

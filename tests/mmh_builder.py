@@ -31,7 +31,7 @@ from blake3 import blake3
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 
-STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, COPY = 0, 1, 2, 3, 4, 5, 7
+STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY = 0, 1, 2, 3, 4, 5, 6, 7
 
 # Name, number in the file, elements and bytes of a unit.
 DTYPES: dict[str, tuple[int, int, int]] = {
@@ -237,16 +237,18 @@ def build(
     end_magic: bytes = END_MAGIC,
     between: bytes = b"",
     trailing: bytes = b"",
+    record: bytes = b"",
 ) -> bytes:
     """A whole `.mmh` file.
 
     `hashes` and `sha256` say which content hashes there are. `frame_table` has (codec, raw, stored) rows; `index` is a
     whole index instead of the one made from the other arguments; `index_tail` is added to it; `between` stands between
-    the frames and the index; `trailing` follows the footer. What is None is made right.
+    the frames and the index; `trailing` follows the footer; `record` is that of a base (see `base_record`). What is
+    None is made right.
     """
     source = restored_source(frames)
     if flags is None:
-        flags = int(any(frame.codec == COPY for frame in frames))
+        flags = int(any(frame.codec == COPY for frame in frames)) | 2 * bool(record)
     header = magic + u16(version) + u16(flags)
     header += u32(xxh3(header) & 0xFFFFFFFF if header_check is None else header_check)
 
@@ -267,7 +269,7 @@ def build(
             tensor_count=tensor_count,
         )
     index += index_tail
-    body = header + b"".join(frame.to_bytes() for frame in frames) + between + index
+    body = header + record + b"".join(frame.to_bytes() for frame in frames) + between + index
     footer = u64(len(index) if index_size is None else index_size)
     footer += u64(xxh3(index) if index_hash is None else index_hash)
     footer += u64(len(body) + 40 if file_size is None else file_size)
@@ -326,6 +328,27 @@ def build_index(
         if hash_flags & 1:
             out += blake3(source[start:end]).digest() if tensor.digest is None else tensor.digest
     return out
+
+
+def base_record(
+    base: bytes,
+    name: str | bytes = "base.bin",
+    *,
+    sync: bytes = b"BS",
+    name_size: int | None = None,
+    check: int | None = None,
+    length: int | None = None,
+    digest: bytes | None = None,
+) -> bytes:
+    """What a file says of its base. What is None is made right."""
+    text = name.encode("utf-8") if isinstance(name, str) else name
+    head = sync + u16(len(text) if name_size is None else name_size)
+    tail = u64(len(base) if length is None else length) + (blake3(base).digest() if digest is None else digest) + text
+    return head + u32(xxh3(head + tail) & 0xFFFFFFFF if check is None else check) + tail
+
+
+def delta(payload: bytes, restored: bytes) -> Frame:
+    return Frame(DELTA, payload, len(restored), restored)
 
 
 # ---- Tensor payloads ----

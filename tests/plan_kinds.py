@@ -14,7 +14,8 @@ from mmh_rs import _core
 
 Rng = np.random.Generator
 Array = np.ndarray[Any, Any]
-CODECS = [codec for codec in _core.CODECS if codec != "auto"]
+# `delta` needs a base.
+CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta")]
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ KINDS = [
     Kind("token ids", "I64", "tensor hierarchical", lambda r, n: np.minimum(r.zipf(1.2, n // 8), 32000)),
     Kind("one-hot", "F32", "tensor hierarchical zstd", lambda r, n: one_hot(r, n // 4)),
     Kind("random mask", "BOOL", "tensor", lambda r, n: r.random(n) < 0.15),
+    Kind("mask of one in a hundred", "BOOL", "tensor hierarchical zstd", lambda r, n: r.random(n) < 0.01),
     Kind("blocky mask", "BOOL", "zstd hierarchical", blocky_mask),
     Kind("causal mask", "BOOL", "zstd hierarchical", lambda _, n: np.tri(int(n**0.5), dtype=bool)),
     Kind("int8 weights", "I8", "tensor", lambda r, n: np.clip(np.rint(r.normal(0, 30, n)), -128, 127).astype(np.int8)),

@@ -15,6 +15,12 @@ INVALID = sorted((SPEC / "vectors" / "invalid").glob("*.mmh"))
 EXPECTED: dict[str, str] = json.loads((SPEC / "vectors" / "invalid" / "EXPECTED.json").read_text())
 
 
+def base_of(path: Path) -> Path | None:
+    """What a vector was compressed against."""
+    base = path.with_name(f"{path.stem}.base.bin")
+    return base if base.exists() else None
+
+
 def name(path: Path) -> str:
     return path.stem
 
@@ -22,10 +28,14 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", VALID, ids=name)
 def test_valid(path: Path) -> None:
     source = path.with_name(f"{path.stem}.source.bin").read_bytes()
-    data = path.read_bytes()
-    assert by_spec(data) == source
-    assert by_engine(data) == source
-    assert by_engine(data, threads=2) == source
+    data, base = path.read_bytes(), base_of(path)
+    assert by_spec(data, base and base.read_bytes()) == source
+    assert by_engine(data, base=base) == source
+    assert by_engine(data, threads=2, base=base) == source
+    if base is not None:
+        expected = source if "not-used" in path.stem else "no-base"
+        assert by_spec(data) == by_engine(data) == expected
+        return
     out = bytearray(b"\xaa") * (len(source) + 8)
     assert mmh.decompress(data, out=out) == len(source)
     assert out == source + b"\xaa" * 8, "bytes after the end were touched"
@@ -33,9 +43,9 @@ def test_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", INVALID, ids=name)
 def test_invalid(path: Path) -> None:
-    data = path.read_bytes()
-    assert by_spec(data) == EXPECTED[path.stem]
-    assert by_engine(data) == EXPECTED[path.stem]
+    data, base = path.read_bytes(), base_of(path)
+    assert by_spec(data, base and base.read_bytes()) == EXPECTED[path.stem]
+    assert by_engine(data, base=base) == EXPECTED[path.stem]
 
 
 def test_all_are_there() -> None:

@@ -24,28 +24,30 @@ def load_decoder() -> ModuleType:
 
 decoder: Any = load_decoder()
 
-KINDS = {"Corrupt": "corrupt", "NotMmh": "not-mmh", "Unsupported": "unsupported"}
+KINDS = {"Corrupt": "corrupt", "NotMmh": "not-mmh", "Unsupported": "unsupported", "NoBase": "no-base"}
 
 
-def by_spec(data: bytes) -> bytes | str:
-    """The restored bytes, or the kind of the refusal: "corrupt", "not-mmh", "unsupported"."""
+def by_spec(data: bytes, base: bytes | None = None) -> bytes | str:
+    """The restored bytes, or the kind of the refusal: "corrupt", "not-mmh", "unsupported", "no-base"."""
     try:
-        source: bytes = decoder.decode(data).source
+        source: bytes = decoder.decode(data, base=base).source
     except decoder.MmhError as error:
         return KINDS[type(error).__name__]
     return source
 
 
-def by_engine(data: bytes, threads: int = 1) -> bytes | str:
+def by_engine(data: bytes, threads: int = 1, base: Path | None = None) -> bytes | str:
     """The same of the engine, with every hash compared. Other exceptions than its own for refusals come through."""
     try:
-        with mmh.open(data) as archive:
+        with mmh.open(data, base=base) as archive:
             found = archive.verify(threads=threads)
             if not found.ok:
                 # What verification calls damaged must not be handed out without a word, unless it is a content hash,
                 # which is of all bytes and is not looked at when some are read.
                 return "corrupt"
             length = archive.header.source_bytes
+            if base is not None:
+                return archive.read(0, length)
         restored = mmh.decompress(data, threads=threads)
         assert len(restored) == length
         return restored
@@ -55,6 +57,10 @@ def by_engine(data: bytes, threads: int = 1) -> bytes | str:
         return "not-mmh" if "not an MMH" in str(error) else "unsupported"
     except mmh.LimitError:
         return "limit"
+    except (ValueError, mmh.MmhError) as error:
+        if "base" not in str(error):
+            raise
+        return "no-base"
 
 
 def assert_same(data: bytes) -> bytes | str:

@@ -103,6 +103,7 @@ def compress_file(
     sha256: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    base: StrPath | None = None,
 ) -> CompressReport:
     """Compress a file. The source is kept.
 
@@ -115,11 +116,13 @@ def compress_file(
         force: overwrite an existing target.
         progress: called as progress(source bytes done, source bytes in all or None, stored bytes so far). An exception
             that it raises stops the work, and nothing is left behind.
+        base: a file to store differences from: what was fine-tuned, or the checkpoint before; or an `.mmh` of it that
+            needs no base itself. Tensors are matched by name, dtype and shape. Reading the result needs the same base.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError, OSError: as the file system has it.
-        ValueError, TypeError: an argument is not one of the accepted values.
-        MmhError: the result did not verify.
+        ValueError, TypeError: an argument is not one of the accepted values; the base needs a base itself.
+        MmhError: the result did not verify, or the base changed.
     """
     from ._reports import CompressReport
 
@@ -136,6 +139,7 @@ def compress_file(
         force,
         None,
         progress,
+        _base(base),
     )
     report["source"], report["target"] = path, goal  # as they were given; the engine's are for printing
     return CompressReport(**report)
@@ -148,6 +152,7 @@ def decompress_file(
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    base: StrPath | None = None,
 ) -> DecompressReport:
     """Restore a file, byte for byte. The `.mmh` is kept.
 
@@ -155,11 +160,14 @@ def decompress_file(
         source: the `.mmh`.
         target: the file to write; None takes ".mmh" off the source's name. It appears whole or not at all.
         threads, force, progress: as in `compress_file`.
+        base: what the file was compressed against, or an `.mmh` of it. Its hash is compared before anything is written.
+            Files that were compressed without one do not look at it.
 
     Raises:
         CorruptionError: the file is damaged; nothing is written.
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.
-        ValueError: no target is given and the source's name does not end in ".mmh".
+        ValueError: no target is given and the source's name does not end in ".mmh"; or a base is needed and not given.
+        MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
     from ._reports import DecompressReport
@@ -171,7 +179,7 @@ def decompress_file(
         goal = path[: -len(SUFFIX)]
     else:
         raise ValueError(f"{path!r} does not end in {SUFFIX}; name the target")
-    report = _core.decompress_file(path, goal, _threads(threads), True, force, progress)
+    report = _core.decompress_file(path, goal, _threads(threads), True, force, progress, _base(base))
     report["source"], report["target"] = path, goal
     return DecompressReport(**report)
 
@@ -215,6 +223,10 @@ def _threads(threads: int | None) -> int:
     if number < 0:
         raise ValueError(f"threads must not be negative ({number}); {accepted}")
     return number
+
+
+def _base(path: StrPath | None) -> str | None:
+    return None if path is None else _path(path, "base")
 
 
 def _path(path: StrPath, what: str) -> str:

@@ -46,6 +46,13 @@ class Header(TypedDict):
     blake3: str | None
     sha256: str | None
     codecs: dict[str, CodecTotal]
+    base: BaseRecord | None  # what it was compressed against
+
+class BaseRecord(TypedDict):
+    name: str
+    bytes: int
+    blake3: str
+    needed: bool  # whether some block is a difference from it
 
 class Tensor(TypedDict):
     name: str
@@ -148,11 +155,11 @@ class Archive:
     """One open `.mmh`. Thread-safe."""
 
     @staticmethod
-    def open_path(path: str) -> Archive: ...
+    def open_path(path: str, base: str | None = None) -> Archive: ...
     @staticmethod
-    def open_buffer(data: Buffer) -> Archive: ...
+    def open_buffer(data: Buffer, base: str | None = None) -> Archive: ...
     @staticmethod
-    def open_object(file: Any) -> Archive:
+    def open_object(file: Any, base: str | None = None) -> Archive:
         """A binary file object with `seek` and `read`; used under a lock."""
     def header(self) -> Header: ...
     def keys(self) -> list[str]:
@@ -191,6 +198,7 @@ def compress_file(
     force: bool,
     name: str | None = None,  # source name to record for a stream
     progress: Progress | None = None,
+    base: str | None = None,  # a file, or the source of an `.mmh`
 ) -> Report: ...
 def decompress_file(
     source: str | None,
@@ -199,8 +207,9 @@ def decompress_file(
     check: bool,
     force: bool,
     progress: Progress | None = None,
+    base: str | None = None,
 ) -> Report: ...
-def explain_file(source: str, level: int) -> list[Why]:
+def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:

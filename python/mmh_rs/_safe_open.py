@@ -37,6 +37,7 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
             ml_dtypes).
         device: where PyTorch tensors are put, e.g. "cpu", "cuda:0", or 0 for the latter.
         backend: for plain safetensors files; without meaning for `.mmh`.
+        base: what the `.mmh` was compressed against, as for `mmh_rs.open`; without meaning for others.
 
     Raises:
         FileNotFoundError, OSError: the file cannot be read.
@@ -49,7 +50,13 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
     _archive: Archive | None
 
     def __new__(
-        cls, filename: str | os.PathLike[str], framework: str, device: Any = "cpu", *, backend: str = "mmap"
+        cls,
+        filename: str | os.PathLike[str],
+        framework: str,
+        device: Any = "cpu",
+        *,
+        backend: str = "mmap",
+        base: str | os.PathLike[str] | None = None,
     ) -> Any:
         if isinstance(filename, (bytes, bytearray)):
             raise TypeError(f"filename must be str or os.PathLike, not {type(filename).__name__}")
@@ -59,11 +66,17 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
         return super().__new__(cls)
 
     def __init__(
-        self, filename: str | os.PathLike[str], framework: str, device: Any = "cpu", *, backend: str = "mmap"
+        self,
+        filename: str | os.PathLike[str],
+        framework: str,
+        device: Any = "cpu",
+        *,
+        backend: str = "mmap",
+        base: str | os.PathLike[str] | None = None,
     ) -> None:
         self._archive = None
         self._framework = framework_named(framework, device)
-        archive = open_archive(os.fspath(filename))
+        archive = open_archive(os.fspath(filename), base=base)
         if not len(archive) and archive.header.format != "safetensors":
             archive.close()
             raise MmhError(f"{os.fspath(filename)} holds no tensors; read its bytes with mmh_rs.open or decompress it")

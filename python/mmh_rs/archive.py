@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
-from ._api import _threads
+from ._api import _base, _threads
 from ._buffers import readable, writable
 from ._frameworks import Framework, NumPy
 from ._safetensors import read_header
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
 
-    from ._core import CodecTotal, Damage, Why
+    from ._core import BaseRecord, CodecTotal, Damage, Why
 
     StrPath: TypeAlias = str | os.PathLike[str]
     Progress: TypeAlias = Callable[[int, int | None, int], None]
@@ -49,6 +49,8 @@ class Header:
     sha256: str | None
     codecs: dict[str, CodecTotal]
     """Frames, original bytes and stored bytes, by codec."""
+    base: BaseRecord | None
+    """What it was compressed against: name, bytes, blake3, and needed (whether some block is a difference from it)."""
 
     @property
     def ratio(self) -> float:
@@ -98,36 +100,42 @@ class Verification:
         return self.ok
 
 
-def open(source: StrPath | Buffer | BinaryIO) -> Archive:
+def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None) -> Archive:
     """Open a `.mmh` for reading.
 
     Args:
         source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open);
             or an http(s) URL, of which only the ranges that are needed are fetched.
+        base: the path of what it was compressed against, or of an `.mmh` of that. Without it everything can be
+            listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
+            here, and its hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and
+            as soon as a block that is read does not have its checksum.
 
     Raises:
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.
         CorruptionError: its header, index or footer is damaged.
         FileNotFoundError, OSError: it cannot be read.
         TypeError: `source` is none of these.
+        MmhError: the base is another file than the one that was compressed against.
     """
+    lent = _base(base)
     if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
         from ._http import RangeReader
 
         remote = RangeReader(source)
         try:
-            return Archive(_core.Archive.open_object(remote), source, remote)
+            return Archive(_core.Archive.open_object(remote, lent), source, remote)
         except BaseException:
             remote.close()
             raise
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
-        return Archive(_core.Archive.open_path(path), path)
+        return Archive(_core.Archive.open_path(path, lent), path)
     if hasattr(source, "read") and hasattr(source, "seek"):
         if hasattr(source, "seekable") and not source.seekable():
             raise ValueError("the file object cannot seek; read it into bytes, or into a file, first")
-        return Archive(_core.Archive.open_object(source), getattr(source, "name", None))
-    return Archive(_core.Archive.open_buffer(readable(source)), None)
+        return Archive(_core.Archive.open_object(source, lent), getattr(source, "name", None))
+    return Archive(_core.Archive.open_buffer(readable(source), lent), None)
 
 
 class Archive:

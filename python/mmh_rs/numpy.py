@@ -51,18 +51,21 @@ def save(tensor_dict: dict[str, npt.NDArray[Any]], metadata: dict[str, str] | No
     return save_bytes(_items(tensor_dict), metadata)
 
 
-def load_file(filename: str | os.PathLike[str], *, backend: str = "mmap") -> dict[str, npt.NDArray[Any]]:
+def load_file(
+    filename: str | os.PathLike[str], *, backend: str = "mmap", base: str | os.PathLike[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a `.mmh` (or of a plain safetensors file, if safetensors is installed), by name.
 
     Args:
         filename: the path.
         backend: for plain safetensors files; without meaning for `.mmh`.
+        base: what the `.mmh` was compressed against, as for `mmh_rs.open`.
 
     Raises:
         FileNotFoundError, OSError, MmhError and its kinds: as for `mmh_rs.safe_open`.
         ImportError: an array is bfloat16 or fp8, and ml_dtypes is not installed.
     """
-    with safe_open(filename, framework="np", backend=backend) as file:
+    with safe_open(filename, framework="np", backend=backend, base=base) as file:
         arrays: dict[str, npt.NDArray[Any]] = file.get_tensors()
         return arrays
 

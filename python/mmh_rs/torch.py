@@ -56,7 +56,11 @@ def save(tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = Non
 
 
 def load_file(
-    filename: str | os.PathLike[str], device: str | int | torch.device = "cpu", *, backend: str = "mmap"
+    filename: str | os.PathLike[str],
+    device: str | int | torch.device = "cpu",
+    *,
+    backend: str = "mmap",
+    base: str | os.PathLike[str] | None = None,
 ) -> dict[str, torch.Tensor]:
     """All tensors of a `.mmh` (or of a plain safetensors file, if safetensors is installed), by name.
 
@@ -64,11 +68,12 @@ def load_file(
         filename: the path.
         device: where the tensors are put.
         backend: for plain safetensors files; without meaning for `.mmh`.
+        base: what the `.mmh` was compressed against, as for `mmh_rs.open`.
 
     Raises:
         FileNotFoundError, OSError, MmhError and its kinds: as for `mmh_rs.safe_open`.
     """
-    with safe_open(filename, framework="pt", device=device, backend=backend) as file:
+    with safe_open(filename, framework="pt", device=device, backend=backend, base=base) as file:
         tensors: dict[str, torch.Tensor] = file.get_tensors()
         return tensors
 

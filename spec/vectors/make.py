@@ -5,7 +5,8 @@
 `valid/NAME.mmh` restores `valid/NAME.source.bin`; `invalid/NAME.mmh` is refused, and `invalid/EXPECTED.json` has the
 kind of the refusal by name. A vector that is there is never written again: later versions of the engine may compress
 in another way, and still have to read these. While the format is version 0, one that the format no longer allows is
-removed by hand, in the commit that changes the format.
+removed by hand, in the commit that changes the format. What a vector was compressed against is beside it, as
+`NAME.base.bin`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,8 @@ import mmh_rs as mmh  # noqa: E402
 
 Vector = tuple[str, bytes, bytes]
 """Name, `.mmh`, source."""
+AgainstBase = tuple[str, bytes, bytes, bytes]
+"""Name, `.mmh`, source, base."""
 
 BF16 = np.ascontiguousarray(
     np.random.default_rng(1).normal(0, 0.02, 3000).astype(np.float32).view(np.uint16)[1::2]
@@ -504,10 +508,12 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     yield "nothing", b"", "not-mmh"
     yield "other-magic", b"\x89PNG\r\n\x1a\n" + good[8:], "not-mmh"
     yield "newer-version", mb.build(version=1), "unsupported"
-    yield "unknown-codec", mb.build([mb.Frame(6, b"a", 1, b"a")]), "unsupported"
+    yield "unknown-codec-99", mb.build([mb.Frame(99, b"a", 1, b"a")]), "unsupported"
     corrupt = {
         "header-check": mb.build(header_check=1),
-        "reserved-flags": mb.build(flags=2),
+        "reserved-flags-4": mb.build(flags=4),
+        "base-flag-without-record": mb.build(flags=2),
+        "delta-without-record": mb.build([mb.delta(b"\0\0", b"abcd")]),
         "copy-flag-without-copy": mb.build(flags=1),
         "truncated-header": good[:12],
         "truncated-footer": good[:-1],
@@ -860,6 +866,146 @@ def modelled_lie(fields: dict[str, Any]) -> bytes:
     return mb.build([mb.tensor_frame(parts.to_bytes(), block)])
 
 
+BASE = b"head" + BF16 + b"tail"
+"""What the vectors with differences were compressed against."""
+
+
+def bf16_steps(block: bytes, steps: Sequence[int]) -> bytes:
+    """Elements some steps away from those of a block, none of them across zero."""
+    moved = np.frombuffer(block, np.uint16) + np.asarray(steps).astype(np.uint16)
+    return moved.astype(np.uint16).tobytes()
+
+
+def against_base_by_hand() -> Iterator[AgainstBase]:
+    """Differences in every mode, from the page alone."""
+
+    def file(label: str, frames: list[mb.Frame], base: bytes = BASE, name: str = "base.bin") -> AgainstBase:
+        return f"hand-{label}", mb.build(frames, record=mb.base_record(base, name)), mb.restored_source(frames), base
+
+    yield file("base-not-used", [mb.store(b"abc")], name="größe.bin")
+    yield file("delta-copy", [mb.delta(mb.varint(4) + b"\0", BF16), mb.delta(mb.varint(len(BASE) - 3) + b"\0", b"ail")])
+    flipped = bytes(byte ^ 1 for byte in BF16)
+    yield file("delta-xor", [mb.delta(mb.varint(4) + b"\1\1\1", flipped), mb.copy(0, 500)])
+    # The example of the page: one element, and both values of its extra bit.
+    one = bytes([0x80, 0x3F])
+    form = bytes([1 | 4, 4, 0, 7, 8])
+    frames = []
+    for bit, value in ((0, 0x3F93), (1, 0x3F6C)):
+        # A payload is no longer than its block, so the block is many such elements.
+        count = 64
+        payload = b"\0\2" + form + bytes([12]) + b"\2\1\x23" + bytes([255 * bit]) * (count // 8)
+        frames.append(mb.delta(payload, count * mb.u16(value)))
+    yield file("delta-example", frames, base=one * 64)
+    # Two elements of 600, the gaps 3 and 300, each two steps up; a head and a tail of one byte.
+    block = bytearray(BASE[4 + 1 : 4 + 1 + 1202])
+    block[0], block[-1] = 0, 255
+    for i in (3, 304):
+        at = 1 + 2 * i
+        block[at : at + 2] = mb.u16(int.from_bytes(block[at : at + 2], "little") + 2 & 0xFFFF)
+    sparse = b"\3" + bytes([1 | 1 << 3, 4, 0, 0, 0]) + b"\0\xff" + b"\2\3\x0c" + b"\4\0\3\xff\x2d"
+    sparse += b"\x0c\2\1\4"
+    yield file("delta-sparse", [mb.delta(mb.varint(5) + sparse, bytes(block))])
+
+
+def against_base_by_engine() -> Iterator[AgainstBase]:
+    """Fine-tunes, as our writer stores them."""
+    random = np.random.default_rng(12)
+    steps = np.where(random.random(3000) < 0.5, 0, random.integers(-300, 300, 3000))
+    floats = random.normal(0, 0.02, 1500).astype(np.float32)
+    tuned = floats + random.normal(0, 1e-5, 1500).astype(np.float32)
+    few = np.frombuffer(BF16, np.uint16).copy()
+    few[::97] += 1
+    integers = random.integers(0, 1 << 40, 600)
+    cases: dict[str, tuple[bytes, bytes, str]] = {
+        "bf16": (BF16, bf16_steps(BF16, steps.tolist()), "BF16"),
+        "bf16-sparse": (BF16, few.tobytes(), "BF16"),
+        "f32": (floats.tobytes(), tuned.astype(np.float32).tobytes(), "F32"),
+        "f64": (floats.astype(np.float64).tobytes(), tuned.astype(np.float64).tobytes(), "F64"),
+        "i64": (integers.tobytes(), (integers + random.integers(-9, 9, 600)).tobytes(), "I64"),
+    }
+    for label, (base, source, dtype) in cases.items():
+        for level in (5, 9):
+            before, after = (safetensors({"w": (dtype, data)}) for data in (base, source))
+            yield f"engine-delta-{label}-level-{level}", compressed_against(before, after, level), after, before
+
+
+def safetensors(tensors: dict[str, tuple[str, bytes]]) -> bytes:
+    """A file of tensors along one axis."""
+    header, at = {}, 0
+    for name, (dtype, data) in tensors.items():
+        count = len(data) * mb.DTYPES[dtype][1] // mb.DTYPES[dtype][2]
+        header[name] = {"dtype": dtype, "shape": [count], "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    return mb.u64(len(text)) + text + b"".join(data for _, data in tensors.values())
+
+
+def compressed_against(base: bytes, source: bytes, level: int) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("base.safetensors", "tuned.safetensors", "tuned.mmh")]
+        paths[0].write_bytes(base)
+        paths[1].write_bytes(source)
+        mmh.compress_file(paths[1], paths[2], base=paths[0], level=level, threads=1)
+        return paths[2].read_bytes()
+
+
+def invalid_against_base() -> Iterator[tuple[str, bytes, str]]:
+    """Lies about a base, which is `BASE`, and in payloads."""
+    copied = mb.delta(b"\4\0", BF16)
+    records = {
+        "sync": mb.base_record(BASE, sync=b"SB"),
+        "check": mb.base_record(BASE, check=7),
+        "name-size": mb.base_record(BASE, name_size=1025),
+        "name-cut-off": mb.base_record(BASE, name_size=300),
+        "name": mb.base_record(BASE, "../up"),
+        "name-no-text": mb.base_record(BASE, b"\xff"),
+    }
+    for name, record in records.items():
+        yield f"base-{name}", mb.build([copied], record=record), "corrupt"
+    yield "base-other-length", mb.build([copied], record=mb.base_record(BASE, length=len(BASE) + 1)), "no-base"
+    yield "base-other-hash", mb.build([copied], record=mb.base_record(BASE, digest=bytes(32))), "no-base"
+    form = bytes([1 | 4, 4, 0, 7, 8])
+    zeros = b"\x0c\2\1\0"
+    one = b"\4\3" + form
+    n = len(BF16) // 2
+    payloads = {
+        "offset": mb.varint(len(BASE) - len(BF16) + 1) + b"\0",
+        "offset-overflow": mb.varint(2**64 - 1) + b"\0",
+        "no-mode": b"\4",
+        "mode": b"\4\4",
+        "copy-bytes-left": b"\4\0\0",
+        "no-codec": b"\4\1",
+        "within-itself": b"\4\1\6\4\0",
+        "copy-within": b"\4\1\7" + bytes(8),
+        "reserved-form": b"\4\2" + bytes([form[0] | 64]) + form[1:] + zeros,
+        "k": b"\4\2" + bytes([5, 8, 0, 7, 8]) + zeros,
+        "drop": b"\4\2" + bytes([5, 4, 16, 7, 8]) + zeros,
+        "class-bits": b"\4\2" + bytes([5, 4, 0, 0, 9]) + zeros,
+        "class-shift": b"\4\2" + bytes([5, 4, 0, 9, 8]) + zeros,
+        "parts-too-small": b"\4\2" + form + b"\x0b\2\1\0",
+        "parts-too-large": b"\4\2" + form + b"\x19\2\1\0",
+        "part-size": b"\4\2" + form + b"\x0c\3\1\0",
+        "symbol": b"\4\2" + form + b"\x0c\2\1\xd0",
+        "extra-bits-missing": b"\4\2" + form + b"\x0c\2\1\x20",
+        "extra-bits-left": b"\4\2" + form + zeros + b"\0",
+        "too-many-changed": one + mb.varint(n + 1) + b"\1\x0c\2\1\0" + zeros,
+        "too-many-gaps": one + b"\1" + mb.varint(2 + n // 255) + b"\x0c\2\1\0" + zeros,
+        "gaps-and-count": one + b"\1\2\x0c\2\1\0" + zeros,
+        "gap-not-ended": one + b"\0\1\x0c\2\1\xff\x0c",
+        "gap-too-far": one
+        + b"\1"
+        + mb.varint(1 + n // 255)
+        + b"\x0c"
+        + mb.varint(2 + n // 255)
+        + b"\0"
+        + b"\xff" * (n // 255)
+        + bytes([n % 255])
+        + zeros,
+    }
+    for name, payload in payloads.items():
+        yield f"delta-{name}", mb.build([mb.delta(payload, BF16)], record=mb.base_record(BASE)), "corrupt"
+
+
 def write_new(path: Path, data: bytes) -> None:
     if len(data) >= 1 << 18:
         raise SystemExit(f"{path.name} is too large: {len(data)} bytes, at most 256 KiB")
@@ -875,10 +1021,20 @@ def main() -> None:
         if not target.exists():
             write_new(target, data)
             write_new(target.with_name(f"{name}.source.bin"), source)
+    for name, data, source, base in (*against_base_by_hand(), *against_base_by_engine()):
+        target = HERE / "valid" / f"{name}.mmh"
+        if not target.exists():
+            write_new(target, data)
+            write_new(target.with_name(f"{name}.source.bin"), source)
+            write_new(target.with_name(f"{name}.base.bin"), base)
     expected = HERE / "invalid" / "EXPECTED.json"
     kinds: dict[str, str] = json.loads(expected.read_text()) if expected.exists() else {}
     for name, data, kind in invalid():
         write_new(HERE / "invalid" / f"{name}.mmh", data)
+        kinds.setdefault(name, kind)
+    for name, data, kind in invalid_against_base():
+        write_new(HERE / "invalid" / f"{name}.mmh", data)
+        write_new(HERE / "invalid" / f"{name}.base.bin", BASE)
         kinds.setdefault(name, kind)
     expected.write_text(json.dumps(dict(sorted(kinds.items())), indent=2) + "\n")
 

@@ -40,6 +40,24 @@ SLOW_DECODER = 1 << 20
 """Files up to this size are given to the decoder beside the specification, which is slow."""
 
 
+# The same for fine-tunes, against what they were tuned from.
+AGAINST = {
+    ("minilm-sre-bf16.safetensors", "minilm-bf16.safetensors"): 0.20,
+    ("minilm-sre-fp32.safetensors", "minilm-fp32.safetensors"): 0.50,
+}
+
+
+@pytest.mark.parametrize(("tuned", "base"), AGAINST)
+def test_a_fine_tune_is_small_against_its_base(tuned: str, base: str, scratch: Path) -> None:
+    assert NAMED
+    source, base_path = Path(NAMED, tuned), Path(NAMED, base)
+    packed, back = scratch / "tuned.mmh", scratch / "back"
+    report = mmh.compress_file(source, packed, base=base_path)
+    assert report.stored_bytes <= AGAINST[tuned, base] * report.source_bytes
+    mmh.decompress_file(packed, back, base=base_path)
+    assert sha256(back) == sha256(source)
+
+
 def name(path: Path) -> str:
     return path.name
 

@@ -74,7 +74,7 @@ def test_info_in_json(run: Command, archive_path: Path) -> None:
     (result,) = json.loads(run("info", "--json", archive_path).stdout)["results"]
     assert set(result) == {
         "path", "version", "name", "format", "source_bytes", "stored_bytes", "ratio", "frames", "tensors", "blake3",
-        "sha256", "codecs",
+        "sha256", "codecs", "base",
     }  # fmt: skip
     (result,) = json.loads(run("info", "--json", "--why", archive_path).stdout)["results"]
     assert set(result["why"][0]) == {"name", "dtype", "start", "bytes", "stored", "chosen", "seen", "bids"}

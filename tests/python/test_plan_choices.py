@@ -22,12 +22,12 @@ WORSE = {
     (6000, "position ids in rows"): 0.6,
     (6000, "one-hot"): 0.6,
     (6000, "int8 weights, narrow"): 0.1,
+    (6000, "mask of one in a hundred"): 1.0,
     (60_000, "repeated rows"): 0.08,
     (60_000, "rows of a few"): 0.15,
-    (60_000, "embeddings with zero rows"): 0.3,
+    (60_000, "embeddings with zero rows"): 0.03,
     (60_000, "position ids"): 0.7,
     (60_000, "position ids in rows"): 6.0,
-    (60_000, "token ids"): 0.05,
     (60_000, "blocky mask"): 2.5,
     (SIZE, "repeated rows"): 0.08,
     (SIZE, "rows of a few"): 0.3,
@@ -35,7 +35,6 @@ WORSE = {
     (SIZE, "position ids in rows"): 5.0,
     (SIZE, "clipped activations"): 0.05,
     (SIZE, "sorted ints"): 0.05,
-    (SIZE, "token ids"): 0.35,
 }
 
 

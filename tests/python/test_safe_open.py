@@ -281,7 +281,7 @@ def test_slices_read_just_their_rows(tmp_path: Path, framework: str, monkeypatch
     stored = mmh.compress_file(path).stored_bytes
     file = Counting(Path(f"{path}.mmh").read_bytes())
     archive = mmh.open(file)
-    monkeypatch.setattr("mmh_rs._safe_open.open_archive", lambda _: archive)
+    monkeypatch.setattr("mmh_rs._safe_open.open_archive", lambda _, base: archive)
     with mmh.safe_open(f"{path}.mmh", framework) as opened:
         file.count = 0
         part = opened.get_slice("w")[:128]

@@ -1,8 +1,9 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
-use crate::codec::{self, Block, Codec, Level, Scratch, pattern251};
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, pattern251};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
+use crate::io::ReadAt;
 use crate::plan;
 use crate::source::Layout;
 use twox_hash::XxHash3_64;
@@ -118,47 +119,59 @@ pub struct Coded {
     pub checksum: u64,
 }
 
-/// Encodes a block of 1 to [`MAX_BLOCK`] bytes; `payload` lends its memory. The same block and settings give the same bytes.
+/// What there is to encode.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// 1 to [`MAX_BLOCK`] bytes.
+    pub data: &'a [u8],
+    /// The dtype of the tensor that they belong to.
+    pub declared: Option<Dtype>,
+    /// The same stretch of a base.
+    pub base: Option<Counterpart<'a>>,
+}
+
+/// Encodes a block; `payload` lends its memory. The same block, base and settings give the same bytes.
 pub fn encode(
-    data: &[u8],
-    declared: Option<Dtype>,
+    given: &Given<'_>,
     settings: &Settings,
     scratch: &mut Scratch,
     mut payload: Vec<u8>,
 ) -> Result<Encoded> {
     payload.clear();
-    let Coded { codec, raw, checksum } = encode_into(data, declared, settings, scratch, &mut payload)?;
+    let Coded { codec, raw, checksum } = encode_into(given, settings, scratch, &mut payload)?;
     Ok(Encoded { codec, raw, checksum, payload })
 }
 
 /// The same, with the payload appended to `out`.
 pub fn encode_into(
-    data: &[u8],
-    declared: Option<Dtype>,
+    given: &Given<'_>,
     settings: &Settings,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<Coded> {
     let start = out.len();
+    let data = given.data;
     let codec = match settings.codec {
-        Some(codec) => forced(codec, data, declared, settings.level, scratch, out)?,
-        None => planned(data, declared, settings.level, scratch, out)?,
+        Some(codec) => forced(codec, given, settings.level, scratch, out)?,
+        None => planned(given, settings.level, scratch, out)?,
     };
     let payload = &out[start..];
     let raw = data.len() as u64;
     let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { XxHash3_64::oneshot(data) };
     let coded = Coded { codec, raw, checksum };
     if settings.verify && codec != codec::store::ID {
-        self_check(data, &coded, payload, scratch)?;
+        self_check(given, &coded, payload, scratch)?;
     }
     Ok(coded)
 }
 
-fn self_check(data: &[u8], coded: &Coded, payload: &[u8], scratch: &mut Scratch) -> Result<()> {
+fn self_check(given: &Given<'_>, coded: &Coded, payload: &[u8], scratch: &mut Scratch) -> Result<()> {
+    let data = given.data;
     let mut back = std::mem::take(&mut scratch.check);
     back.resize(data.len().max(back.len()), 0);
     let out = &mut back[..data.len()];
-    let result = decode(coded.codec, payload, coded.checksum, out, true, scratch);
+    let base = given.base.as_ref().map(|b| b as &dyn ReadAt);
+    let result = decode(coded.codec, payload, coded.checksum, base, out, true, scratch);
     let same = *out == *data;
     scratch.check = back;
     match result {
@@ -171,30 +184,35 @@ fn self_check(data: &[u8], coded: &Coded, payload: &[u8], scratch: &mut Scratch)
 /// Encodes with the codec asked for; stores what it cannot make smaller.
 fn forced(
     codec: &'static dyn Codec,
-    data: &[u8],
-    declared: Option<Dtype>,
+    given: &Given<'_>,
     level: Level,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<u8> {
     // The plan is asked for the element type, which opaque bytes do not declare.
-    let choice = plan::choose(data, declared, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref() };
+    let &Given { data, declared, base } = given;
+    let choice = plan::choose_with(data, declared, base, level, scratch);
+    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
     attempt(codec, &block, scratch, out)
 }
 
 /// Encodes with the codec that the plan picks.
-fn planned(
-    data: &[u8],
-    declared: Option<Dtype>,
-    level: Level,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<u8> {
-    let choice = plan::choose(data, declared, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref() };
+fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+    let &Given { data, declared, base } = given;
+    let choice = plan::choose_with(data, declared, base, level, scratch);
+    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
-        return attempt(choice.codec, &block, scratch, out);
+        let start = out.len();
+        let codec = attempt(choice.codec, &block, scratch, out)?;
+        return match choice.alone() {
+            Some((other, estimate))
+                if choice.codec.id() == delta::ID
+                    && (out.len() - start) as f64 > estimate * data.len() as f64 =>
+            {
+                alone(codec, start, other, &block, scratch, out)
+            }
+            _ => Ok(codec),
+        };
     }
     let mut best = (codec::store::ID, data.to_vec());
     for codec in codec::CODECS {
@@ -205,6 +223,25 @@ fn planned(
     }
     out.extend_from_slice(&best.1);
     Ok(best.0)
+}
+
+/// The base has disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
+fn alone(
+    codec: u8,
+    start: usize,
+    other: &'static dyn Codec,
+    block: &Block<'_>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<u8> {
+    let end = out.len();
+    let found = attempt(other, block, scratch, out)?;
+    if out.len() - end < end - start {
+        out.drain(start..end);
+        return Ok(found);
+    }
+    out.truncate(end);
+    Ok(codec)
 }
 
 fn attempt(
@@ -222,11 +259,13 @@ fn attempt(
     Ok(codec::store::ID)
 }
 
-/// Restores a block, or a run that fits into memory, into all of `out`; compares the checksum if `check`.
+/// Restores a block, or a run that fits into memory, into all of `out`, with the help of `base` if it is needed; compares the checksum if
+/// `check`.
 pub fn decode(
     codec: u8,
     payload: &[u8],
     checksum: u64,
+    base: Option<&dyn ReadAt>,
     out: &mut [u8],
     check: bool,
     scratch: &mut Scratch,
@@ -240,7 +279,7 @@ pub fn decode(
     if codec::is_run(codec) && check {
         check_run(payload, checksum, out.len() as u64)?;
     }
-    known.decode(payload, out, scratch)?;
+    known.decode_with(payload, base, out, scratch)?;
     if check && !codec::is_run(codec) {
         let found = XxHash3_64::oneshot(out);
         if found != checksum {

@@ -33,6 +33,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A base that is not the one that is needed, or cannot serve as one.
+    #[error("{0}")]
+    WrongBase(String),
     /// A block did not come back as it was when it was decoded again; nothing was written. A fault of this program or of the memory.
     #[error(
         "self-check failed: {0}; nothing was written, please report this (and test the machine's memory)"

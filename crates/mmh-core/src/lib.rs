@@ -14,11 +14,13 @@
 //! * [`plan`]: samples a block, hears the codecs' bids, picks one, can explain it
 //! * [`codec`]: one folder per codec behind one trait and one table
 //! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
+//! * [`base`]: the file that others are stored against
 //! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod base;
 pub mod block;
 pub mod codec;
 pub mod container;

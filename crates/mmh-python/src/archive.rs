@@ -4,7 +4,7 @@ use crate::buffer::{Bytes, BytesMut};
 use crate::convert::{self, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
-use crate::functions::Input;
+use crate::functions::{Input, open_base};
 use mmh_core::api::{self, Workers};
 use mmh_core::codec::{self, Level};
 use mmh_core::container::{frame, reader};
@@ -43,8 +43,17 @@ pub struct Archive {
 }
 
 impl Archive {
-    fn new(py: Python<'_>, open: impl FnOnce() -> Result<Input> + Send) -> PyResult<Archive> {
-        let inner = py.detach(|| reader::Archive::open(open()?)).map_err(|e| raise(py, e))?;
+    fn new(
+        py: Python<'_>,
+        base: Option<PathBuf>,
+        open: impl FnOnce() -> Result<Input> + Send,
+    ) -> PyResult<Archive> {
+        let open = || {
+            let mut archive = reader::Archive::open(open()?)?;
+            archive.set_base(open_base(base)?)?;
+            Ok(archive)
+        };
+        let inner = py.detach(open).map_err(|e| raise(py, e))?;
         Ok(Archive { inner, names: OnceLock::new() })
     }
 
@@ -101,8 +110,9 @@ impl Archive {
 #[pymethods]
 impl Archive {
     #[staticmethod]
-    fn open_path(py: Python<'_>, path: PathBuf) -> PyResult<Archive> {
-        Archive::new(py, || {
+    #[pyo3(signature = (path, base=None))]
+    fn open_path(py: Python<'_>, path: PathBuf, base: Option<PathBuf>) -> PyResult<Archive> {
+        Archive::new(py, base, || {
             let io = |e| Error::io(&path, e);
             let file = std::fs::File::open(&path).map_err(io)?;
             if file.metadata().map_err(io)?.is_dir() {
@@ -113,15 +123,17 @@ impl Archive {
     }
 
     #[staticmethod]
-    fn open_buffer(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Archive> {
+    #[pyo3(signature = (data, base=None))]
+    fn open_buffer(py: Python<'_>, data: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
         let held = Held(Bytes::new(data)?);
-        Archive::new(py, move || Ok(Box::new(held)))
+        Archive::new(py, base, move || Ok(Box::new(held)))
     }
 
     #[staticmethod]
-    fn open_object(py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<Archive> {
+    #[pyo3(signature = (file, base=None))]
+    fn open_object(py: Python<'_>, file: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
         let object = FileObject::new(file)?;
-        Archive::new(py, move || Ok(Box::new(object)))
+        Archive::new(py, base, move || Ok(Box::new(object)))
     }
 
     fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -137,6 +149,15 @@ impl Archive {
         d.set_item("blake3", index.blake3.as_ref().map(convert::hex))?;
         d.set_item("sha256", index.sha256.as_ref().map(convert::hex))?;
         d.set_item("codecs", convert::codecs(py, &api::totals(&index.frames))?)?;
+        let base = self.inner.record().map(|record| {
+            let b = PyDict::new(py);
+            b.set_item("name", &record.name)?;
+            b.set_item("bytes", record.len)?;
+            b.set_item("blake3", convert::hex(&record.blake3))?;
+            b.set_item("needed", self.inner.needs_base().is_some())?;
+            PyResult::Ok(b)
+        });
+        d.set_item("base", base.transpose()?)?;
         Ok(d)
     }
 

@@ -33,6 +33,7 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
         sha256: false,
         force: false,
         name: None,
+        base: None,
     })
 }
 

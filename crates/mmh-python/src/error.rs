@@ -18,7 +18,7 @@ pub fn raise(py: Python<'_>, error: Error) -> PyErr {
         Error::NotMmh(_) | Error::Unsupported(_) => UnsupportedFormatError::new_err(message),
         Error::Limit(_) => LimitError::new_err(message),
         Error::Invalid(_) => PyValueError::new_err(message),
-        Error::SelfCheck(_) | Error::Stopped => MmhError::new_err(message),
+        Error::WrongBase(_) | Error::SelfCheck(_) | Error::Stopped => MmhError::new_err(message),
         Error::Io { path, source } => os_error(py, path.as_deref(), source),
     }
 }

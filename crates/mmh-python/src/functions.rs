@@ -5,6 +5,7 @@ use crate::convert::{self, Watch};
 use crate::error::raise;
 use mmh_core::Error;
 use mmh_core::api::{self, DecompressOptions};
+use mmh_core::base::Base;
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
@@ -13,6 +14,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 #[pyfunction]
@@ -91,7 +93,7 @@ fn text(path: &Option<PathBuf>) -> Option<String> {
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None))]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None, base=None))]
 pub fn compress_file<'py>(
     py: Python<'py>,
     source: Option<PathBuf>,
@@ -104,6 +106,7 @@ pub fn compress_file<'py>(
     force: bool,
     name: Option<String>,
     progress: Option<Py<PyAny>>,
+    base: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut options = convert::options(codec, level, threads)?;
     options.settings.verify = verify;
@@ -114,6 +117,7 @@ pub fn compress_file<'py>(
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     let done = py.detach(|| {
+        options.base = open_base(base)?;
         api::compress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
     });
     let report = done.map_err(|e| watch.error(py, e))?;
@@ -121,7 +125,8 @@ pub fn compress_file<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, target, threads, check, force, progress=None))]
+#[pyo3(signature = (source, target, threads, check, force, progress=None, base=None))]
+#[allow(clippy::too_many_arguments)]
 pub fn decompress_file<'py>(
     py: Python<'py>,
     source: Option<PathBuf>,
@@ -130,19 +135,31 @@ pub fn decompress_file<'py>(
     check: bool,
     force: bool,
     progress: Option<Py<PyAny>>,
+    base: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let options = DecompressOptions { threads, check, force };
+    let options = DecompressOptions { threads, check, force, base };
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     let done = py.detach(|| {
-        api::decompress_file(source.as_deref(), target.as_deref(), options, &mut |s| watch.step(s))
+        api::decompress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
     });
     let report = done.map_err(|e| watch.error(py, e))?;
     convert::report(py, &report, text(&source), text(&target), start.elapsed().as_secs_f64())
 }
 
+/// The base at a path.
+pub fn open_base(path: Option<PathBuf>) -> mmh_core::Result<Option<Arc<Base>>> {
+    path.map(|p| Base::open(&p).map(Arc::new)).transpose()
+}
+
 #[pyfunction]
-pub fn explain_file<'py>(py: Python<'py>, source: PathBuf, level: u8) -> PyResult<Vec<Bound<'py, PyDict>>> {
+#[pyo3(signature = (source, level, base=None))]
+pub fn explain_file<'py>(
+    py: Python<'py>,
+    source: PathBuf,
+    level: u8,
+    base: Option<PathBuf>,
+) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let level = Level::new(level).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let explain = || -> mmh_core::Result<_> {
         let io = |e| Error::io(&source, e);
@@ -151,7 +168,7 @@ pub fn explain_file<'py>(py: Python<'py>, source: PathBuf, level: u8) -> PyResul
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
         }
         let input = FileAt::new(file).map_err(io)?;
-        api::explain_source(&input, level)
+        api::explain_source(&input, open_base(base)?.as_deref(), level)
     };
     let all = py.detach(explain).map_err(|e| raise(py, e))?;
     all.iter().map(|w| convert::why(py, w)).collect()

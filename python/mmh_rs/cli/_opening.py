@@ -9,7 +9,7 @@ from ..archive import open as open_archive
 from ._targets import STREAM
 from ._terminal import binary_stdin
 
-__all__ = ["is_source", "opened", "threads_option"]
+__all__ = ["base_option", "is_source", "opened", "threads_option"]
 
 _MAGIC = b"\x89MMH\r\n\x1a\n"
 
@@ -17,10 +17,12 @@ threads_option = click.option(
     "-T", "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="0: all cores."
 )
 
+base_option = click.option("--base", metavar="FILE", help="What it was compressed against, or an .mmh of that.")
 
-def opened(path: str) -> Archive:
+
+def opened(path: str, base: str | None = None) -> Archive:
     """A path, a URL, or standard input, which has to be held in memory since it cannot seek."""
-    return open_archive(binary_stdin().read() if path == STREAM else path)
+    return open_archive(binary_stdin().read() if path == STREAM else path, base=base)
 
 
 def is_source(path: str) -> bool:

@@ -17,6 +17,7 @@ from .._estimate import NOT_WORTH
 from .._trees import TreeFile, compress_dir, decompress_dir, sync
 from ..archive import open as open_archive
 from ._failure import WrongUsageError
+from ._opening import base_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
@@ -79,6 +80,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
 @click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
+@click.option("--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh).")
 @_level_options
 @_common
 def compress(
@@ -93,6 +95,7 @@ def compress(
     no_verify: bool,
     sha256: bool,
     follow: bool,
+    base: str | None,
     run: Run,
 ) -> None:
     """Compress each FILE to FILE.mmh. - is standard input.
@@ -105,6 +108,9 @@ def compress(
     be repeated; -f does all again. A file that fails does not stop the others. Symbolic links stay links and are not
     followed, unless with --follow. --rm removes each file when its .mmh is safe on the disk.
 
+    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
+    as differences where that is smaller. The same file is then needed to read the result.
+
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
     has one, with link too (a symbolic link has path, target, skipped and link alone), and the document has trees:
@@ -114,10 +120,13 @@ def compress(
     # One line for a wrong name, in place of one for each file.
     if codec not in _core.CODECS:
         raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
+    if codec == "delta" and base is None:
+        raise WrongUsageError("--codec delta stores differences from a base (name one with --base)")
     if follow and remove:
         raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
     directories, named = split(files, recursive)
+    _refuse_base(base, directories)
     work = _planned(named, suffix_added, len(files), output, to_stdout, remove, force, run)
     if len(work) > 1 and any(job.target is None for job in work):
         raise WrongUsageError("several files cannot be compressed to one standard output (compress them one by one)")
@@ -127,7 +136,7 @@ def compress(
             raise WrongUsageError(f"ends in {SUFFIX} already (use -f to compress it once more)")
         with run.bars.bar(_name(job.source), _bytes_of(job.source)) as progress:
             report = _core.compress_file(
-                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress
+                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress, base
             )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         worth_it = ratio < NOT_WORTH
@@ -175,6 +184,7 @@ def compress(
 
 @click.command(short_help="Restore files, byte for byte.")
 @uses_run
+@base_option
 @_common
 def decompress(
     files: Sequence[str],
@@ -184,6 +194,7 @@ def decompress(
     threads: int,
     remove: bool,
     force: bool,
+    base: str | None,
     run: Run,
 ) -> None:
     """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
@@ -199,11 +210,12 @@ def decompress(
     tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them.
     """
     directories, named = split(files, recursive)
+    _refuse_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
 
     def one(job: Job) -> None:
         with run.bars.bar(_name(job.source), None) as progress:
-            report = _core.decompress_file(job.source, job.target, threads, True, force, progress)
+            report = _core.decompress_file(job.source, job.target, threads, True, force, progress, base)
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         _record(run, job, report, ratio=ratio)
         run.summary(
@@ -223,6 +235,11 @@ def decompress(
     alone = len(files) == 1
     trees(directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
     _each(work, one, force, remove, run)
+
+
+def _refuse_base(base: str | None, directories: Sequence[object]) -> None:
+    if base is not None and directories:
+        raise WrongUsageError("--base does not go with directories (name the file that it is the base of)")
 
 
 def _planned(

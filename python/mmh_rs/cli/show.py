@@ -12,7 +12,7 @@ from .. import _core
 from .._api import level_number
 from ..archive import Archive, TensorInfo
 from ._failure import WrongUsageError
-from ._opening import is_source, opened
+from ._opening import base_option, is_source, opened
 from ._run import Run, uses_run
 from ._terminal import level_name, number, percent, printable, size, table, value, words
 
@@ -24,8 +24,9 @@ __all__ = ["info", "list_"]
 
 @click.command("list", short_help="List the tensors of a .mmh.")
 @uses_run
+@base_option
 @click.argument("file", metavar="FILE")
-def list_(file: str, run: Run) -> None:
+def list_(file: str, base: str | None, run: Run) -> None:
     """List the tensors of a .mmh: name, dtype, shape, original bytes, stored bytes, codec.
 
     FILE is a path, an http(s) URL, or - for standard input.
@@ -33,7 +34,7 @@ def list_(file: str, run: Run) -> None:
     The result of --json: path, source_bytes, stored_bytes, format, and tensors, of which each has name, dtype, shape,
     fortran, start, nbytes, stored, codecs, frames, blake3, copy_of.
     """
-    with run.working_on(file), opened(file) as archive:
+    with run.working_on(file), opened(file, base) as archive:
         header, infos = archive.header, archive.infos()
         run.result(
             file,
@@ -77,16 +78,18 @@ def list_(file: str, run: Run) -> None:
 @uses_run
 @click.option("--level", default="balanced", metavar="LEVEL", help="With --why, the level to plan a source file for.")
 @click.option("--why", is_flag=True, help="What the plan saw in each part, what each codec bid, and the choice.")
+@base_option
 @click.argument("file", metavar="FILE")
-def info(file: str, why: bool, level: str, run: Run) -> None:
+def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
     """Say what a .mmh holds: the original, sizes, hashes, codecs.
 
     FILE is a path, an http(s) URL, or - for standard input. With --why it may also be a file that is not compressed
     yet.
 
     The result of --json: path, version, name, format, source_bytes, stored_bytes, ratio, frames, tensors, blake3,
-    sha256, codecs ({name: {frames, raw, stored}}); with --why also why, a list of {name, dtype, start, bytes, stored,
-    chosen, seen, bids: [{codec, estimate, reason}]}. Of a source file there are path and why alone.
+    sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed});
+    with --why also why, a list of {name, dtype, start, bytes, stored, chosen, seen, bids: [{codec, estimate,
+    reason}]}. Of a source file there are path and why alone.
     """
     try:
         number_of_level = level_number(int(level) if level.isdecimal() else level)
@@ -94,12 +97,12 @@ def info(file: str, why: bool, level: str, run: Run) -> None:
         raise WrongUsageError(str(error)) from None
     with run.working_on(file):
         if why and is_source(file):
-            explained = _core.explain_file(file, number_of_level)
+            explained = _core.explain_file(file, number_of_level, base)
             run.result(file, why=explained)
             run.show(f"{printable(file)}, not compressed yet, planned for level {level_name(number_of_level)}\n")
             run.show(_reasons(explained))
             return
-        with opened(file) as archive:
+        with opened(file, base) as archive:
             header = archive.header
             fields = {**asdict(header), "ratio": header.ratio}
             run.show(_facts(file, archive))
@@ -125,6 +128,12 @@ def _facts(file: str, archive: Archive) -> str:
         f"  BLAKE3    {header.blake3 or 'not stored'}",
         f"  SHA-256   {header.sha256 or 'not stored'}",
     ]
+    if header.base is not None:
+        use = "" if header.base["needed"] else ", not needed: nothing is stored as a difference from it"
+        lines.append(
+            f"  base      {printable(header.base['name']) or '(no name)'}, {number(header.base['bytes'])} bytes, "
+            f"BLAKE3 {header.base['blake3']}{use}"
+        )
     if header.codecs:
         lines += ["", _codec_table(header.codecs)]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._failure import DAMAGED, Failure
-from ._opening import opened, threads_option
+from ._opening import base_option, opened, threads_option
 from ._run import Run, uses_run
 from ._terminal import number, printable, size, speed
 
@@ -25,8 +25,9 @@ _SHOWN = 20
 @click.command(short_help="Check every block and hash.")
 @uses_run
 @threads_option
+@base_option
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-def verify(files: Sequence[str], threads: int, run: Run) -> None:
+def verify(files: Sequence[str], threads: int, base: str | None, run: Run) -> None:
     """Decode every block of each .mmh and compare all checksums and hashes.
 
     FILE is a path, an http(s) URL, or - for standard input. Damage is named by tensor and byte, and the exit code is 2.
@@ -35,7 +36,7 @@ def verify(files: Sequence[str], threads: int, run: Run) -> None:
     offset, source_start, source_bytes, codec, tensor, what}.
     """
     for file in files:
-        with run.working_on(file), opened(file) as archive:
+        with run.working_on(file), opened(file, base) as archive:
             header = archive.header
             with run.bars.bar(file, header.source_bytes) as progress:
                 found = archive.verify(threads, progress)

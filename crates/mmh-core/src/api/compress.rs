@@ -3,7 +3,10 @@
 use super::pipeline::{self, Feed, Work};
 use super::target::Output;
 use super::{Progress, Report, Step, Workers, totals};
+use crate::base::Base;
 use crate::block::{self, Segment, Settings};
+use crate::codec::delta;
+use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
 use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
@@ -15,6 +18,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How to compress.
 #[derive(Clone)]
@@ -31,22 +35,57 @@ pub struct CompressOptions {
     pub force: bool,
     /// The source's name, for streams and arrays.
     pub name: Option<String>,
+    /// What to store differences from.
+    pub base: Option<Arc<Base>>,
 }
 
 impl CompressOptions {
     /// With these settings, all threads, and neither hashes nor a name.
     pub fn new(settings: Settings) -> CompressOptions {
-        CompressOptions { settings, threads: 0, blake3: false, sha256: false, force: false, name: None }
+        CompressOptions {
+            settings,
+            threads: 0,
+            blake3: false,
+            sha256: false,
+            force: false,
+            name: None,
+            base: None,
+        }
     }
 
     fn work<'a>(
-        &self,
+        &'a self,
         segments: &'a [Segment],
         copies: &'a HashMap<usize, u64>,
+        counterparts: &'a HashMap<usize, u64>,
         total: Option<u64>,
     ) -> Work<'a> {
         let &CompressOptions { settings, blake3, sha256, .. } = self;
-        Work { segments, copies, settings, blake3, sha256, total }
+        let base = self.base.as_deref();
+        Work { segments, copies, base, counterparts, settings, blake3, sha256, total }
+    }
+
+    /// Where the counterparts of segments begin, and what is said of the base if there are any.
+    fn counterparts(
+        &self,
+        layout: &Layout,
+        segments: &[Segment],
+        workers: &Workers,
+    ) -> Result<(HashMap<usize, u64>, Option<BaseRecord>)> {
+        let Some(base) = &self.base else { return Ok((HashMap::new(), None)) };
+        let counterparts = base.counterparts(layout, segments);
+        let record = if counterparts.is_empty() { None } else { Some(base.record(workers)?) };
+        Ok((counterparts, record))
+    }
+
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<()> {
+        match self.settings.codec {
+            Some(c) if c.id() == delta::ID && self.base.is_none() => {
+                Err(Error::Invalid("codec delta stores differences from a base: name one".into()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -68,6 +107,7 @@ pub fn compress_bytes(
     array: Option<(Dtype, Vec<u64>)>,
     options: &CompressOptions,
 ) -> Result<Vec<u8>> {
+    options.check()?;
     let workers = Workers::new(options.threads);
     let mut quiet = |_: Step| Ok(());
     let layout = match array {
@@ -110,8 +150,9 @@ fn compress_at<W: Target>(
     let len = source.len();
     let segments = block::segments(&layout, Some(len));
     let copies = find_copies(source, &segments)?;
-    let mut writer = Writer::new(out, !copies.is_empty())?;
-    let work = options.work(&segments, &copies, Some(len));
+    let (counterparts, record) = options.counterparts(&layout, &segments, workers)?;
+    let mut writer = Writer::new(out, !copies.is_empty(), record.as_ref())?;
+    let work = options.work(&segments, &copies, &counterparts, Some(len));
     let seen = pipeline::run(&work, Feed::At(source), &mut writer, workers, progress)?;
     finish(writer, layout, seen, options)
 }
@@ -122,6 +163,9 @@ fn finish<W: Target>(
     seen: pipeline::Seen,
     options: &CompressOptions,
 ) -> Result<(W, Report)> {
+    if let Some(base) = &options.base {
+        base.check_unchanged()?;
+    }
     let empty = *blake3::hash(&[]).as_bytes();
     let hash = |i: usize| seen.blake3.map(|_| seen.tensors.get(&i).copied().unwrap_or(empty));
     let tensors: Vec<TensorRow> = layout
@@ -207,6 +251,7 @@ pub fn compress_file(
     options: &CompressOptions,
     progress: Progress<'_>,
 ) -> Result<Report> {
+    options.check()?;
     let workers = Workers::new(options.threads);
     match source {
         Some(path) => {
@@ -383,10 +428,11 @@ fn from_stream(
     let layout = layout.within(end);
     let segments = block::segments(&layout, None);
     let copies = HashMap::new();
-    let work = options.work(&segments, &copies, None);
+    let (counterparts, record) = options.counterparts(&layout, &segments, workers)?;
+    let work = options.work(&segments, &copies, &counterparts, None);
     let mut out = output.writer()?;
     let feed = Feed::Stream(std::io::Cursor::new(head).chain(stream));
-    let mut writer = Writer::new(&mut out, false).map_err(&at_target)?;
+    let mut writer = Writer::new(&mut out, false, record.as_ref()).map_err(&at_target)?;
     let seen = pipeline::run(&work, feed, &mut writer, workers, progress).map_err(&at_target)?;
     let (_, report) = finish(writer, layout, seen, options).map_err(&at_target)?;
     drop(out);

@@ -2,8 +2,10 @@
 
 use super::target::Output;
 use super::{BATCH, BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
+use crate::base::Base;
 use crate::block;
-use crate::codec::{self, pattern251};
+use crate::codec::{self, delta, pattern251};
+use crate::container::base::{BaseRecord, RECORD};
 use crate::container::frame::{self, Head};
 use crate::container::index::{self, FrameRow, Index};
 use crate::container::reader::{Archive, with_scratch};
@@ -12,11 +14,12 @@ use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 /// How to decompress.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DecompressOptions {
     /// 0 for as many as the machine has.
     pub threads: usize,
@@ -24,13 +27,23 @@ pub struct DecompressOptions {
     pub check: bool,
     /// Write over an existing target.
     pub force: bool,
+    /// What the file was compressed against; of no account where it was not.
+    pub base: Option<PathBuf>,
+}
+
+impl DecompressOptions {
+    fn base(&self) -> Result<Option<Arc<Base>>> {
+        self.base.as_deref().map(|path| Base::open(path).map(Arc::new)).transpose()
+    }
 }
 
 /// Restores all of a blob's source.
 pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<u8>> {
     let archive = Archive::open(blob)?;
+    let workers = Workers::new(threads);
+    archive.check_base(&workers)?;
     let mut out = zeroed(archive.index().source_len)?;
-    archive.read_range(0, &mut out, &Workers::new(threads), check)?;
+    archive.read_range(0, &mut out, &workers, check)?;
     Ok(out)
 }
 
@@ -43,7 +56,9 @@ pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool)
         .ok()
         .and_then(|n| out.get_mut(..n))
         .ok_or_else(|| Error::Invalid(format!("`out` has {have} bytes, {len} are needed")))?;
-    archive.read_range(0, out, &Workers::new(threads), check)?;
+    let workers = Workers::new(threads);
+    archive.check_base(&workers)?;
+    archive.read_range(0, out, &workers, check)?;
     Ok(out.len())
 }
 
@@ -77,7 +92,7 @@ pub(super) fn windows<R: ReadAt>(archive: &Archive<R>) -> impl Iterator<Item = (
 pub fn decompress_file(
     source: Option<&Path>,
     target: Option<&Path>,
-    options: DecompressOptions,
+    options: &DecompressOptions,
     progress: Progress<'_>,
 ) -> Result<Report> {
     let workers = Workers::new(options.threads);
@@ -102,7 +117,7 @@ fn from_file(
     input: FileAt,
     path: Option<&Path>,
     target: Option<&Path>,
-    options: DecompressOptions,
+    options: &DecompressOptions,
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Report> {
@@ -110,7 +125,11 @@ fn from_file(
         (Error::Io { path: None, source }, Some(p)) => Error::io(p, source),
         (e, _) => e,
     };
-    let archive = Archive::open(&input).map_err(|e| place(path, e))?;
+    let mut archive = Archive::open(&input).map_err(|e| place(path, e))?;
+    if archive.needs_base().is_some() {
+        archive.set_base(options.base()?)?;
+        archive.check_base(workers)?;
+    }
     let mut output = Output::new(target, options.force)?;
     if let Output::File(t) = &mut output {
         // A full disk is better met before an hour of work than after it.
@@ -205,7 +224,7 @@ impl Counted<'_> {
 fn from_stream(
     stream: &mut dyn Read,
     target: Option<&Path>,
-    options: DecompressOptions,
+    options: &DecompressOptions,
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Report> {
@@ -214,10 +233,19 @@ fn from_stream(
     let n = super::pipeline::fill(input.stream, &mut header)?;
     input.at = n as u64;
     let flags = index::read_header(&header[..n])?;
+    let record = if flags & index::HAS_BASE != 0 { Some(read_record(&mut input)?) } else { None };
+    let base = match &record {
+        None => None,
+        Some(record) => Some(options.base()?.ok_or_else(|| record.missing())?),
+    };
+    if let (Some(base), Some(record)) = (&base, &record) {
+        base.check(record, workers)?;
+    }
     if flags & index::HAS_COPIES != 0 {
         // Copies need what came before: the stream goes to a nameless temporary file.
         let mut spool = tempfile::tempfile()?;
         spool.write_all(&header)?;
+        spool.write_all(&record.map(|r| r.to_bytes()).unwrap_or_default())?;
         std::io::copy(input.stream, &mut spool)?;
         return from_file(FileAt::new(spool)?, None, target, options, workers, progress);
     }
@@ -238,8 +266,14 @@ fn from_stream(
             }
             let decoded = workers.map(group.iter().collect(), |f: &Incoming| -> Result<Vec<u8>> {
                 let mut raw = zeroed(f.head.raw)?;
+                let base = base.as_deref().map(|b| b as &dyn ReadAt);
+                if f.head.codec == delta::ID && base.is_none() {
+                    let what = "a delta frame in a file whose header says that it needs no base";
+                    return Err(Error::corrupt_at(f.offset, what));
+                }
                 with_scratch(|s| {
-                    block::decode(f.head.codec, &f.payload, f.head.checksum, &mut raw, options.check, s)
+                    let Head { codec, checksum, .. } = f.head;
+                    block::decode(codec, &f.payload, checksum, base, &mut raw, options.check, s)
                 })
                 .map_err(|e| e.at(f.offset))?;
                 Ok(raw)
@@ -263,6 +297,17 @@ fn from_stream(
     check_hash(hasher, &index)?;
     output.commit(None)?;
     Ok(report(&index, input.at))
+}
+
+/// Reads what is said of the base.
+fn read_record(input: &mut Counted<'_>) -> Result<BaseRecord> {
+    let mut head = [0; RECORD];
+    input.exact(&mut head)?;
+    let at = |e: Error| e.at(HEADER as u64);
+    let mut all = head.to_vec();
+    all.resize(RECORD + BaseRecord::name_len(&head).map_err(at)?, 0);
+    input.exact(&mut all[RECORD..])?;
+    BaseRecord::from_bytes(&all).map_err(at)
 }
 
 /// Reads frames of about a batch; whether the index is next (its sync is read already).

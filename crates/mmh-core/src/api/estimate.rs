@@ -6,7 +6,7 @@
 //! levels, which tells how the levels differ on the same bytes, and that varies much less.
 
 use super::{CompressOptions, Workers, compress_bytes, decompress_into};
-use crate::block::{self, Segment, Settings};
+use crate::block::{self, Given, Segment, Settings};
 use crate::codec::{Level, Scratch, pattern251};
 use crate::container::index::{FrameRow, Index, TensorRow};
 use crate::container::reader::with_scratch;
@@ -421,12 +421,13 @@ fn measure_at(
         }
         seen.raw += block.len() as u64;
         let start = Instant::now();
-        let encoded = block::encode(block, dtype, &settings, scratch, payload)?;
+        let given = Given { data: block, declared: dtype, base: None };
+        let encoded = block::encode(&given, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();
         if timed {
             let back = &mut back[..block.len()];
             let start = Instant::now();
-            block::decode(encoded.codec, &encoded.payload, encoded.checksum, back, true, scratch)?;
+            block::decode(encoded.codec, &encoded.payload, encoded.checksum, None, back, true, scratch)?;
             seen.decode += start.elapsed().as_secs_f64();
         }
         // A run that goes on is one frame with the block before.

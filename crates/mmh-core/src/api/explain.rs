@@ -1,8 +1,9 @@
 //! What the plan sees, and why it chooses as it does.
 
 use super::Workers;
-use crate::block::{self, Settings};
-use crate::codec::{self, Level, Scratch};
+use crate::base::Base;
+use crate::block::{self, Given, Settings};
+use crate::codec::{self, Counterpart, Level, Scratch};
 use crate::container::reader::Archive;
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -10,6 +11,7 @@ use crate::io::ReadAt;
 use crate::plan;
 use crate::source::{self, Input, Layout};
 use mmh_kernels::histogram;
+use std::collections::HashMap;
 
 /// One segment, explained by its first block.
 #[derive(Clone, Debug)]
@@ -45,17 +47,18 @@ pub struct Why {
 }
 
 /// Explains a source that is not compressed yet.
-pub fn explain_source(source: &dyn ReadAt, level: Level) -> Result<Vec<Why>> {
+pub fn explain_source(source: &dyn ReadAt, base: Option<&Base>, level: Level) -> Result<Vec<Why>> {
     let layout = source::find(Input { bytes: source, complete: true });
     let segments = block::segments(&layout, Some(source.len()));
+    let against = Against::new(base, &layout, &segments);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
-    for s in &segments {
+    for (i, s) in segments.iter().enumerate() {
         buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        all.push(explain(&buf, s, name, level, &mut scratch)?);
+        all.push(explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?);
     }
     Ok(all)
 }
@@ -65,15 +68,16 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<
     let index = archive.index();
     let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
     let segments = block::segments(&layout, Some(index.source_len));
+    let against = Against::new(archive.base().map(|b| &**b), &layout, &segments);
     let workers = Workers::new(1);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
-    for s in &segments {
+    for (i, s) in segments.iter().enumerate() {
         buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
         archive.read_range(s.start, &mut buf, &workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let mut why = explain(&buf, s, name, level, &mut scratch)?;
+        let mut why = explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?;
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
         all.push(why);
@@ -81,14 +85,41 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<
     Ok(all)
 }
 
+/// A base, and where the counterparts of segments begin there.
+struct Against<'a> {
+    base: Option<&'a Base>,
+    counterparts: HashMap<usize, u64>,
+}
+
+impl<'a> Against<'a> {
+    fn new(base: Option<&'a Base>, layout: &Layout, segments: &[block::Segment]) -> Against<'a> {
+        let counterparts = base.map(|b| b.counterparts(layout, segments)).unwrap_or_default();
+        Against { base, counterparts }
+    }
+
+    /// The counterpart of the first `len` bytes of a segment.
+    fn read(&self, segment: usize, len: usize) -> Result<Option<(u64, Vec<u8>)>> {
+        let Some((base, &offset)) = self.base.zip(self.counterparts.get(&segment)) else { return Ok(None) };
+        if offset.checked_add(len as u64).is_none_or(|end| end > base.len()) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len];
+        base.read_exact_at(offset, &mut bytes)?;
+        Ok(Some((offset, bytes)))
+    }
+}
+
 fn explain(
     block: &[u8],
+    base: &Option<(u64, Vec<u8>)>,
     s: &block::Segment,
     name: Option<String>,
     level: Level,
     scratch: &mut Scratch,
 ) -> Result<Why> {
-    let choice = plan::choose(block, s.dtype, level, scratch);
+    let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
+    let given = Given { data: block, declared: s.dtype, base };
+    let choice = plan::choose_with(block, given.declared, base, level, scratch);
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
     let n = block.len() as f64;
@@ -97,7 +128,7 @@ fn explain(
     let split = choice.split.as_ref();
     // What it came to, since the choice falls back to `store` where nothing was gained.
     let settings = Settings { level, codec: None, verify: false };
-    let encoded = block::encode(block, s.dtype, &settings, scratch, Vec::new())?;
+    let encoded = block::encode(&given, &settings, scratch, Vec::new())?;
     Ok(Why {
         name,
         dtype: s.dtype.map(Dtype::name),

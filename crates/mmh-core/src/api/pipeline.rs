@@ -1,8 +1,9 @@
 //! Blocks in parallel, everything else in order.
 
 use super::{BATCH_BLOCKS, Progress, Step, Workers};
-use crate::block::{self, Encoded, Segment, Settings};
-use crate::codec::Level;
+use crate::base::Base;
+use crate::block::{self, Encoded, Given, Segment, Settings};
+use crate::codec::{Counterpart, Level, Scratch};
 use crate::container::reader::with_scratch;
 use crate::container::writer::{Target, Writer};
 use crate::dtype::Dtype;
@@ -25,8 +26,17 @@ pub enum Feed<'a> {
 
 /// Something to be done with a part of a batch.
 enum Item {
-    Encode { range: Range<usize>, dtype: Option<Dtype>, joins: bool },
+    Encode(Piece),
     Copy { from: u64, raw: u64 },
+}
+
+/// A block of a batch.
+struct Piece {
+    range: Range<usize>,
+    dtype: Option<Dtype>,
+    joins: bool,
+    /// Where its counterpart begins.
+    base: Option<u64>,
 }
 
 /// A stretch of the source in memory.
@@ -43,6 +53,8 @@ struct Cutter<'a, 's> {
     segments: &'s [Segment],
     /// Segments that equal an earlier one: source offset of that.
     copies: &'s HashMap<usize, u64>,
+    /// Segments that have a counterpart in the base: offset of that.
+    counterparts: &'s HashMap<usize, u64>,
     segment: usize,
     done_in_segment: u64,
     at: u64,
@@ -115,7 +127,11 @@ impl<'a> Cutter<'a, '_> {
             match self.copies.get(&index) {
                 Some(_) if joins => {}
                 Some(&from) => batch.items.push(Item::Copy { from, raw: s.len }),
-                None => batch.items.push(Item::Encode { range, dtype: s.dtype, joins }),
+                None => {
+                    let within = start + range.start as u64 - s.start;
+                    let base = self.counterparts.get(&index).and_then(|from| from.checked_add(within));
+                    batch.items.push(Item::Encode(Piece { range, dtype: s.dtype, joins, base }));
+                }
             }
         }
         self.at += batch.data.len() as u64;
@@ -189,6 +205,9 @@ pub struct Work<'a> {
     pub segments: &'a [Segment],
     /// Segments that equal an earlier one.
     pub copies: &'a HashMap<usize, u64>,
+    /// What to store differences from, and where the counterparts of segments begin there.
+    pub base: Option<&'a Base>,
+    pub counterparts: &'a HashMap<usize, u64>,
     /// How to encode.
     pub settings: Settings,
     /// BLAKE3 of source and tensors.
@@ -211,6 +230,7 @@ pub fn run<W: Target>(
         feed,
         segments: work.segments,
         copies: work.copies,
+        counterparts: work.counterparts,
         segment: 0,
         done_in_segment: 0,
         at: 0,
@@ -233,10 +253,10 @@ pub fn run<W: Target>(
     let in_place = !workers.are_many() && writer.is_memory();
     while let Some(now) = batch {
         if in_place {
-            encode_in_place(&now, work.settings, writer)?;
+            encode_in_place(&now, work, writer)?;
         }
         let items = if in_place { &[][..] } else { now.items.as_slice() };
-        let encode = || encode_all(&now, items, work.settings, workers, &spare);
+        let encode = || encode_all(&now, items, work, workers, &spare);
         let other = || -> Result<Option<Batch<'_>>> {
             for frame in encoded.drain(..) {
                 write(frame, writer, &spare)?;
@@ -271,25 +291,48 @@ enum Frame {
 }
 
 /// One block after the other, each made where it is to stay.
-fn encode_in_place<W: Target>(batch: &Batch<'_>, settings: Settings, writer: &mut Writer<W>) -> Result<()> {
+fn encode_in_place<W: Target>(batch: &Batch<'_>, work: &Work<'_>, writer: &mut Writer<W>) -> Result<()> {
     for item in &batch.items {
         match item {
             Item::Copy { from, raw } => writer.push_copy(*from, *raw)?,
-            Item::Encode { range, dtype, joins } => {
-                let data = &batch.data[range.clone()];
-                writer.push_made(*joins, |out| {
-                    with_scratch(|s| block::encode_into(data, *dtype, &settings, s, out))
-                })?;
-            }
+            Item::Encode(piece) => writer.push_made(piece.joins, |out| {
+                with_given(batch, piece, work, |given, s| block::encode_into(given, &work.settings, s, out))
+            })?,
         }
     }
     Ok(())
 }
 
+/// Lends a block with its counterpart, where it has one, and memory for codecs.
+fn with_given<R>(
+    batch: &Batch<'_>,
+    piece: &Piece,
+    work: &Work<'_>,
+    encode: impl FnOnce(&Given<'_>, &mut Scratch) -> Result<R>,
+) -> Result<R> {
+    with_scratch(|s| {
+        let data = &batch.data[piece.range.clone()];
+        let given = Given { data, declared: piece.dtype, base: None };
+        let reaches = |b: &Base, at: u64| at.checked_add(data.len() as u64).is_some_and(|end| end <= b.len());
+        let Some((base, offset)) = work.base.zip(piece.base).filter(|(b, at)| reaches(b, *at)) else {
+            return encode(&given, s);
+        };
+        let mut held = std::mem::take(&mut s.counterpart);
+        held.resize(held.len().max(data.len()), 0);
+        let bytes = &mut held[..data.len()];
+        let done = base
+            .read_exact_at(offset, bytes)
+            .map_err(Error::from)
+            .and_then(|()| encode(&Given { base: Some(Counterpart { offset, bytes }), ..given }, s));
+        s.counterpart = held;
+        done
+    })
+}
+
 fn encode_all(
     batch: &Batch<'_>,
     items: &[Item],
-    settings: Settings,
+    work: &Work<'_>,
     workers: &Workers,
     spare: &Mutex<Vec<Vec<u8>>>,
 ) -> Result<Vec<Frame>> {
@@ -297,11 +340,11 @@ fn encode_all(
     workers
         .map(items, |item| match item {
             Item::Copy { from, raw } => Ok(Frame::Copy { from: *from, raw: *raw }),
-            Item::Encode { range, dtype, joins } => {
+            Item::Encode(piece) => {
                 let memory = spare.lock().ok().and_then(|mut s| s.pop()).unwrap_or_default();
-                let data = &batch.data[range.clone()];
-                let block = with_scratch(|s| block::encode(data, *dtype, &settings, s, memory))?;
-                Ok(Frame::Block(block, *joins))
+                let encode =
+                    |given: &Given<'_>, s: &mut Scratch| block::encode(given, &work.settings, s, memory);
+                Ok(Frame::Block(with_given(batch, piece, work, encode)?, piece.joins))
             }
         })
         .into_iter()

@@ -41,6 +41,7 @@ pub fn verify<R: ReadAt>(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Verification> {
+    archive.check_base(workers)?;
     let index = archive.index();
     let mut damaged = Vec::new();
     let mut whole = Some(Content::new(index.blake3.is_some(), index.sha256.is_some()));

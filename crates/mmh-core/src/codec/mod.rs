@@ -5,9 +5,11 @@
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+use crate::io::ReadAt;
 use crate::plan::{Bid, Sample};
 
 mod cursor;
+pub mod delta;
 pub mod hierarchical;
 pub mod lz4;
 pub mod pattern251;
@@ -29,6 +31,17 @@ pub struct Block<'a> {
     pub level: Level,
     /// What the plan has found out about the elements already.
     pub split: Option<&'a tensor::analyze::Found>,
+    /// The same stretch of a base, where there is one.
+    pub base: Option<Counterpart<'a>>,
+}
+
+/// Bytes of a base that a block may be stored against.
+#[derive(Clone, Copy, Debug)]
+pub struct Counterpart<'a> {
+    /// Where they begin among the base's source bytes.
+    pub offset: u64,
+    /// As many as the block has.
+    pub bytes: &'a [u8],
 }
 
 /// A level from 1 to 9.
@@ -74,16 +87,28 @@ pub trait Codec: Sync {
 
     /// Restores `out.len()` bytes from the payload; an error of kind `Corrupt` for every payload that the codec's page does not allow.
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()>;
+
+    /// The same where the bytes of a base are at hand, which `delta` alone has a use for.
+    fn decode_with(
+        &self,
+        payload: &[u8],
+        _base: Option<&dyn ReadAt>,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.decode(payload, out, scratch)
+    }
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 6] = [
+pub static CODECS: [&dyn Codec; 7] = [
     &store::Store,
     &pattern251::Pattern251,
     &lz4::Lz4,
     &zstd::Zstd,
     &hierarchical::Hierarchical,
     &tensor::Tensor,
+    &delta::Delta,
 ];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
@@ -118,6 +143,10 @@ pub struct Scratch {
     pub tensor: tensor::Scratch,
     /// Of the `zstd` codec.
     pub zstd: zstd::Scratch,
+    /// Of the `delta` codec.
+    pub delta: delta::Scratch,
+    /// The counterpart of the block that is encoded.
+    pub counterpart: Vec<u8>,
     /// What the self-check decodes into.
     pub check: Vec<u8>,
 }

@@ -14,6 +14,11 @@ fn bf16_weights(n: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What a block may be stored against: itself, but for a byte here and there.
+fn edited(data: &[u8]) -> Vec<u8> {
+    data.iter().enumerate().map(|(i, b)| if i % 37 == 5 { b ^ 3 } else { *b }).collect()
+}
+
 fn samples() -> Vec<(&'static str, Vec<u8>, Option<Dtype>)> {
     vec![
         ("one byte", vec![7], None),
@@ -45,28 +50,37 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
         for (what, data, dtype) in samples() {
             for level in [1, 5, 9] {
                 let level = Level::new(level).unwrap();
-                let choice = plan::choose(&data, dtype, level, &mut scratch);
-                let block =
-                    Block { data: &data, declared: dtype, element: choice.element, level, split: None };
+                let base = edited(&data);
+                let base = Counterpart { offset: 3, bytes: &base };
+                let choice = plan::choose_with(&data, dtype, Some(base), level, &mut scratch);
+                let block = Block {
+                    data: &data,
+                    declared: dtype,
+                    element: choice.element,
+                    level,
+                    split: None,
+                    base: Some(base),
+                };
                 let mut payload = Vec::new();
                 if !codec.encode(&block, &mut scratch, &mut payload).unwrap() {
                     continue;
                 }
                 used += 1;
                 let mut back = vec![0xaa; data.len()];
-                codec.decode(&payload, &mut back, &mut scratch).unwrap();
+                codec.decode_with(&payload, Some(&base), &mut back, &mut scratch).unwrap();
                 assert!(back == data, "{} {what} {level:?}", codec.name());
                 // Damage gives an error or bytes, whatever they are; the frame's checksum tells.
                 for cut in 0..payload.len().min(200) {
-                    let _ = codec.decode(&payload[..cut], &mut back, &mut scratch);
+                    let _ = codec.decode_with(&payload[..cut], Some(&base), &mut back, &mut scratch);
                 }
                 for bit in 0..(payload.len() * 8).min(1600) {
                     payload[bit / 8] ^= 1 << (bit % 8);
-                    let _ = codec.decode(&payload, &mut back, &mut scratch);
+                    let _ = codec.decode_with(&payload, Some(&base), &mut back, &mut scratch);
                     payload[bit / 8] ^= 1 << (bit % 8);
                 }
                 // So does a payload for another size.
-                let _ = codec.decode(&payload, &mut vec![0; data.len() + 1], &mut scratch);
+                let mut longer = vec![0; data.len() + 1];
+                let _ = codec.decode_with(&payload, Some(&base), &mut longer, &mut scratch);
             }
         }
         assert!(used > 0, "{} encoded nothing", codec.name());
@@ -79,7 +93,9 @@ proptest! {
         let mut scratch = Scratch::default();
         let mut out = vec![0; n];
         for codec in CODECS {
-            let _ = codec.decode(&payload, &mut out, &mut scratch);
+            let base: &[u8] = &payload;
+            let _ = codec.decode_with(&payload, Some(&base), &mut out, &mut scratch);
+            let _ = codec.decode_with(&payload, Some(&vec![7; 5000]), &mut out, &mut scratch);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::frame;
 use super::{END_MAGIC, FOOTER, HEADER, MAGIC, varint};
-use crate::codec;
+use crate::codec::{self, delta};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::source::{Format, Tensor};
@@ -13,6 +13,8 @@ use twox_hash::XxHash3_64;
 pub const SYNC: [u8; 2] = *b"IX";
 /// Flag of the header: the file has `copy` frames.
 pub const HAS_COPIES: u16 = 1;
+/// Flag of the header: the record of a base follows, and the file may have `delta` frames.
+pub const HAS_BASE: u16 = 2;
 /// The longest source name, in bytes.
 pub const MAX_NAME: usize = 1024;
 
@@ -84,7 +86,7 @@ pub fn read_header(h: &[u8]) -> Result<u16> {
             crate::FORMAT_VERSION
         )));
     }
-    if flags & !HAS_COPIES != 0 {
+    if flags & !(HAS_COPIES | HAS_BASE) != 0 {
         return Err(Error::corrupt_at(10, format!("reserved flags {flags:#x} are set")));
     }
     Ok(flags)
@@ -295,6 +297,9 @@ impl<'a> Reader<'a> {
         let copies = frames.iter().any(|f| f.codec == codec::COPY);
         if copies != (flags & HAS_COPIES != 0) {
             return Err(self.bad("copy frames and the header's flag do not agree".into()));
+        }
+        if flags & HAS_BASE == 0 && frames.iter().any(|f| f.codec == delta::ID) {
+            return Err(self.bad("delta frames in a file whose header says that it needs no base".into()));
         }
         Ok(frames)
     }

@@ -1,11 +1,13 @@
 //! The `.mmh` file. `spec/FORMAT.md` is the definition.
 //!
+//! * [`base`]: which base a file needs
 //! * `varint`: variable-length numbers
 //! * `frame`: the head of a frame
 //! * `index`: the table of frames and tensors; footer and header
 //! * [`writer`]: frames in order, then the index
 //! * [`reader`]: any range of the source, from the frames that cover it
 
+pub mod base;
 pub mod frame;
 pub mod index;
 pub mod reader;

@@ -1,15 +1,18 @@
 //! Any range of the source, from the frames that cover it.
 
+use super::base::{BaseRecord, RECORD};
 use super::frame::{self, Head};
 use super::index::{self, Index};
 use super::{FOOTER, HEADER};
 use crate::api::Workers;
+use crate::base::Base;
 use crate::block;
-use crate::codec::{self, Scratch, pattern251};
+use crate::codec::{self, Scratch, delta, pattern251};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 thread_local! {
@@ -52,6 +55,8 @@ pub struct Archive<R: ReadAt> {
     input: R,
     index: Index,
     frames: Vec<Frame>,
+    record: Option<BaseRecord>,
+    base: Option<Arc<Base>>,
 }
 
 /// A piece of work: part of a frame into part of the output.
@@ -88,13 +93,15 @@ impl<R: ReadAt> Archive<R> {
             return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
         }
         let index = Index::from_bytes(&bytes, offset, flags)?;
-        if index.frames_size() != Some(offset - HEADER as u64) {
+        let record = if flags & index::HAS_BASE != 0 { Some(read_record(&input)?) } else { None };
+        let first = HEADER as u64 + record.as_ref().map_or(0, |r| (RECORD + r.name.len()) as u64);
+        if index.frames_size().is_none_or(|n| n.checked_add(first) != Some(offset)) {
             return Err(Error::corrupt_at(
                 offset,
                 "the sizes of the frames do not add up to the index's place",
             ));
         }
-        let (mut start, mut offset) = (0, HEADER as u64);
+        let (mut start, mut offset) = (0, first);
         let frames = index
             .frames
             .iter()
@@ -105,7 +112,46 @@ impl<R: ReadAt> Archive<R> {
                 frame
             })
             .collect();
-        Ok(Archive { input, index, frames })
+        Ok(Archive { input, index, frames, record, base: None })
+    }
+
+    /// Lends the base that the file was compressed against; of no account where it needs none. Its length is compared, and its hash where it is
+    /// known; [`Archive::check_base`] compares the hash in any case.
+    pub fn set_base(&mut self, base: Option<Arc<Base>>) -> Result<()> {
+        if let (Some(base), Some(record)) = (&base, self.needs_base()) {
+            base.check_quickly(record)?;
+        }
+        self.base = base;
+        Ok(())
+    }
+
+    /// The base that was lent.
+    pub fn base(&self) -> Option<&Arc<Base>> {
+        self.base.as_ref()
+    }
+
+    /// The base that the file was compressed against, whether or not it turned out to be of use.
+    pub fn record(&self) -> Option<&BaseRecord> {
+        self.record.as_ref()
+    }
+
+    /// The base without which some of the source cannot be restored.
+    pub fn needs_base(&self) -> Option<&BaseRecord> {
+        self.record.as_ref().filter(|_| self.frames.iter().any(|f| f.codec == delta::ID))
+    }
+
+    /// Refuses a base that is missing or another one than the file was compressed against.
+    pub fn check_base(&self, workers: &Workers) -> Result<()> {
+        match (self.needs_base(), &self.base) {
+            (None, _) => Ok(()),
+            (Some(record), None) => Err(record.missing()),
+            (Some(record), Some(base)) => base.check(record, workers),
+        }
+    }
+
+    /// What it is read from.
+    pub fn input(&self) -> &R {
+        &self.input
     }
 
     /// The index.
@@ -170,7 +216,7 @@ impl<R: ReadAt> Archive<R> {
                     block::check_run(&payload, head.checksum, f.raw).map_err(at)?;
                 }
                 let from = self.copy_source(f, &payload)?;
-                self.read_copied(from + piece.skip, piece.out, check, scratch)
+                self.read_frames(from + piece.skip, piece.out, check, scratch)
             }
             pattern251::ID => {
                 if check {
@@ -181,18 +227,42 @@ impl<R: ReadAt> Archive<R> {
                 Ok(())
             }
             _ if piece.out.len() as u64 == f.raw => {
-                block::decode(f.codec, &payload, head.checksum, piece.out, check, scratch).map_err(at)
+                self.decode(f, &head, &payload, piece.out, check, scratch).map_err(at)
             }
             _ => {
                 let mut whole = std::mem::take(&mut scratch.check);
                 let raw = f.raw as usize;
                 whole.resize(whole.len().max(raw), 0);
-                let done = block::decode(f.codec, &payload, head.checksum, &mut whole[..raw], check, scratch);
+                let done = self.decode(f, &head, &payload, &mut whole[..raw], check, scratch);
                 let skip = piece.skip as usize;
                 piece.out.copy_from_slice(&whole[skip..skip + piece.out.len()]);
                 scratch.check = whole;
                 done.map_err(at)
             }
+        }
+    }
+
+    fn decode(
+        &self,
+        f: &Frame,
+        head: &Head,
+        payload: &[u8],
+        out: &mut [u8],
+        check: bool,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let base = self.base.as_deref().map(|b| b as &dyn ReadAt);
+        match (f.codec, &self.record, &self.base) {
+            (delta::ID, Some(record), None) => Err(record.missing()),
+            (delta::ID, Some(record), Some(lent)) => {
+                block::decode(f.codec, payload, head.checksum, base, out, check, scratch).map_err(|e| match e
+                {
+                    // The block may be as good as the base is wrong.
+                    Error::Corrupt { .. } => lent.check(record, &Workers::new(1)).err().unwrap_or(e),
+                    e => e,
+                })
+            }
+            _ => block::decode(f.codec, payload, head.checksum, base, out, check, scratch),
         }
     }
 
@@ -209,8 +279,14 @@ impl<R: ReadAt> Archive<R> {
         Ok(from)
     }
 
-    /// Reads frames that are no copies themselves; `copy_source` has seen to that.
-    fn read_copied(&self, start: u64, out: &mut [u8], check: bool, scratch: &mut Scratch) -> Result<()> {
+    /// Fills `out` with source bytes from `start` on, which are there, one frame after the other.
+    pub(crate) fn read_frames(
+        &self,
+        start: u64,
+        out: &mut [u8],
+        check: bool,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let end = start + out.len() as u64;
         let mut left = out;
         for i in self.covering(start, end) {
@@ -263,6 +339,15 @@ impl<R: ReadAt> Archive<R> {
         let i = rows.partition_point(|t| t.tensor.end() <= f.start);
         rows.get(i).filter(|t| t.tensor.start < f.end()).map(|t| t.tensor.name.as_str())
     }
+}
+
+/// Reads what is said of the base.
+fn read_record<R: ReadAt>(input: &R) -> Result<BaseRecord> {
+    let at = |e: Error| e.at(HEADER as u64);
+    let head = read(input, HEADER as u64, RECORD as u64)?;
+    let name = head.first_chunk().map(BaseRecord::name_len).transpose().map_err(at)?.unwrap_or(0);
+    let all = read(input, HEADER as u64, (RECORD + name) as u64)?;
+    BaseRecord::from_bytes(&all).map_err(at)
 }
 
 /// Reads bytes that the file's own length has earned.

@@ -1,5 +1,6 @@
 //! Frames in order, then the index.
 
+use super::base::BaseRecord;
 use super::frame::{self, Head};
 use super::index::{self, FrameRow, Index, TensorRow};
 use super::{FOOTER, HEADER};
@@ -52,11 +53,21 @@ pub struct Facts {
 }
 
 impl<W: Target> Writer<W> {
-    /// Writes the header. `copies`: whether there will be copy frames.
-    pub fn new(mut out: W, copies: bool) -> Result<Writer<W>> {
-        let header = index::header(if copies { index::HAS_COPIES } else { 0 });
+    /// Writes the header. `copies`: whether there will be copy frames; `base`: what delta frames refer to, if there may be some.
+    pub fn new(mut out: W, copies: bool, base: Option<&BaseRecord>) -> Result<Writer<W>> {
+        let copies = if copies { index::HAS_COPIES } else { 0 };
+        let header = index::header(copies | if base.is_some() { index::HAS_BASE } else { 0 });
+        let record = base.map(BaseRecord::to_bytes).unwrap_or_default();
         out.write_all(&header)?;
-        Ok(Writer { out, header, written: HEADER as u64, frames: Vec::new(), source_len: 0, pending: None })
+        out.write_all(&record)?;
+        Ok(Writer {
+            out,
+            header,
+            written: (HEADER + record.len()) as u64,
+            frames: Vec::new(),
+            source_len: 0,
+            pending: None,
+        })
     }
 
     /// Appends a frame. `joins`: it goes on in the segment of the frame before; then two runs of the same pattern become one.

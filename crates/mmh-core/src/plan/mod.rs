@@ -5,7 +5,7 @@
 
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
-use crate::codec::{self, Codec, Level, Scratch};
+use crate::codec::{self, Codec, Counterpart, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -48,6 +48,7 @@ pub struct Sample<'a> {
     block: &'a [u8],
     declared: Option<Dtype>,
     element: Option<Element>,
+    base: Option<Counterpart<'a>>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
@@ -59,6 +60,7 @@ impl<'a> Sample<'a> {
         block: &'a [u8],
         declared: Option<Dtype>,
         element: Option<Element>,
+        base: Option<Counterpart<'a>>,
         level: Level,
         scratch: &'a mut Scratch,
     ) -> Sample<'a> {
@@ -66,6 +68,7 @@ impl<'a> Sample<'a> {
             block,
             declared,
             element,
+            base: base.filter(|b| b.bytes.len() == block.len()),
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
@@ -98,6 +101,11 @@ impl<'a> Sample<'a> {
     /// The declared or sniffed element.
     pub fn element(&self) -> Option<Element> {
         self.element
+    }
+
+    /// The same stretch of a base, of the same length.
+    pub fn base(&self) -> Option<Counterpart<'a>> {
+        self.base
     }
 
     /// The level asked for.
@@ -165,18 +173,50 @@ pub struct Choice {
     pub bids: Vec<(&'static dyn Codec, Bid)>,
 }
 
+impl Choice {
+    /// The best bid that does without a base.
+    pub fn alone(&self) -> Option<(&'static dyn Codec, f64)> {
+        let others = self.bids.iter().filter(|(c, _)| c.id() != codec::delta::ID);
+        let estimates = others.filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e)));
+        estimates.reduce(|best, other| if other.1 < best.1 { other } else { best })
+    }
+}
+
 /// Estimated savings below this are not worth decoding for.
 const WORTH: f64 = 0.995;
 
 /// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
 pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {
+    choose_with(block, declared, None, level, scratch)
+}
+
+/// The same for a block that may be stored against a base.
+pub fn choose_with(
+    block: &[u8],
+    declared: Option<Dtype>,
+    base: Option<Counterpart<'_>>,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Choice {
+    choose_among(&codec::CODECS, block, declared, base, level, scratch)
+}
+
+/// The same among some of the codecs, of which the first stores what none makes smaller.
+pub fn choose_among(
+    codecs: &[&'static dyn Codec],
+    block: &[u8],
+    declared: Option<Dtype>,
+    base: Option<Counterpart<'_>>,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Choice {
     let element = match declared {
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
     };
-    let sample = Sample::new(block, declared, element, level, scratch);
-    let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codec::CODECS.len());
-    for codec in codec::CODECS {
+    let sample = Sample::new(block, declared, element, base, level, scratch);
+    let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codecs.len());
+    for &codec in codecs {
         let bid = codec.bid(&sample);
         let certain = bid.certain;
         bids.push((codec, bid));
@@ -195,7 +235,7 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
             winner = Some((*codec, estimate));
         }
     }
-    let codec = winner.map_or(codec::CODECS[0], |w| w.0);
+    let codec = winner.map_or(codecs[0], |w| w.0);
     let split = sample.split.into_inner().flatten();
     Choice { codec, element, split, bids }
 }

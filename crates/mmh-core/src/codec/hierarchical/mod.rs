@@ -103,6 +103,7 @@ impl Codec for Hierarchical {
             element: sample.element(),
             level: sample.level(),
             split,
+            base: None,
         };
         match Found::best(&block, &mut sample.scratch()) {
             Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),

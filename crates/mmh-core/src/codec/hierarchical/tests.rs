@@ -19,7 +19,7 @@ fn drawn(bits: usize, known: usize, count: usize, head: usize) -> Vec<u8> {
 }
 
 fn block<'a>(data: &'a [u8], declared: Option<Dtype>, element: Option<Element>) -> Block<'a> {
-    Block { data, declared, element, level: Level::BALANCED, split: None }
+    Block { data, declared, element, level: Level::BALANCED, split: None, base: None }
 }
 
 /// Encodes, decodes, compares; gives the payload.

@@ -258,13 +258,13 @@ fn estimate(
         });
     }
     let pay = worth(grid, passed, seen, n as u64);
-    let kept: Vec<u32> = counter.all().map(|s| s.count).filter(|c| pay(*c)).collect();
+    let mut kept: Vec<Slot> = counter.all().filter(|s| pay(s.count)).copied().collect();
     if kept.is_empty() || kept.len() > MOST {
         return None;
     }
-    let inside: u64 = kept.iter().map(|c| *c as u64).sum();
-    let escapes = seen - inside;
-    let bits = entropy::bits(kept.iter().copied().chain([escapes as u32])) + kept.len() as u64 * 72 / 100;
+    kept.sort_by_key(|s| s.key);
+    let escapes = seen - kept.iter().map(|s| s.count as u64).sum::<u64>();
+    let bits = cost_of_numbers(&kept, escapes as u32, seen);
     let passed = match own {
         Some(element) if escapes > 0 => {
             let mut rest = Vec::with_capacity(escapes as usize * element.size());
@@ -284,6 +284,14 @@ fn estimate(
     let book = kept.len() as f64 * grid.bits as f64;
     let all = (bits + passed_bits) as f64 * n as f64 / seen as f64 + book + 1000.0;
     Some((all / 8.0 / data.len() as f64, kept.len()))
+}
+
+/// Bits that the numbers of a sample cost: of those of two bytes, the bits below the upper eight are as they are.
+fn cost_of_numbers(book: &[Slot], escapes: u32, seen: u64) -> u64 {
+    let form = Form { known: book.len(), escapes: escapes > 0 };
+    let low = form.shift().map_or(0, |shift| 8 - shift.min(8));
+    let upper = book.chunks(1 << low).map(|words| words.iter().map(|s| s.count).sum::<u32>());
+    entropy::bits(upper.chain([escapes])) + book.len() as u64 * 72 / 100 + seen * low as u64
 }
 
 /// Whether a word that came so often among `seen` of `n` is worth its place in the codebook.
@@ -404,16 +412,28 @@ fn pass_down(
         Some(element) => Element { head: 0, ..element },
         None => Element { width: 0, kind: Kind::Unsigned, head: 0 },
     };
+    let start = out.len();
+    node::encode_leaf(rest, element, block.level, scratch, out)?;
     if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
-        let start = out.len();
-        let inner =
-            Block { data: rest, declared: None, element: Some(element), level: block.level, split: None };
-        if encode(&inner, &found, scratch, out)? && out.len() - start < rest.len() {
-            return Ok(());
+        let inner = Block {
+            data: rest,
+            declared: None,
+            element: Some(element),
+            level: block.level,
+            split: None,
+            base: None,
+        };
+        // The estimate does not know what the leaf makes of the elements, so both are made.
+        let mut words = scratch.hierarchical.lend(0);
+        let done = encode(&inner, &found, scratch, &mut words);
+        if matches!(done, Ok(true)) && words.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&words);
         }
-        out.truncate(start);
+        scratch.hierarchical.give_back(words);
+        done?;
     }
-    node::encode_leaf(rest, element, block.level, scratch, out)
+    Ok(())
 }
 
 /// How numbers are written.

@@ -1,0 +1,277 @@
+//! The base: a file, plain or an `.mmh`, that others are stored against.
+
+use crate::api::Workers;
+use crate::block::Segment;
+use crate::codec::{self, Scratch};
+use crate::container::MAGIC;
+use crate::container::base::BaseRecord;
+use crate::container::index::is_file_name;
+use crate::container::reader::Archive;
+use crate::error::{Error, Result};
+use crate::io::{FileAt, ReadAt};
+use crate::source::{self, Format, Input, Layout};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
+
+/// Bytes that are hashed at a time.
+const PIECE: usize = 8 << 20;
+
+/// Bytes of restored blocks of an `.mmh` that are kept: blocks that are asked for do not begin and end where its own do.
+const KEPT: usize = 32 << 20;
+
+/// Files shorter than this are not compared by position alone.
+const SHORTEST_OPAQUE: u64 = 1 << 16;
+
+/// Names longer than this are not recorded.
+const LONGEST_NAME: usize = 255;
+
+/// An open base.
+pub struct Base {
+    path: PathBuf,
+    bytes: Bytes,
+    modified: Option<SystemTime>,
+    blake3: OnceLock<[u8; 32]>,
+}
+
+enum Bytes {
+    Plain(FileAt),
+    Restored(Box<Restored>),
+}
+
+impl Base {
+    /// Opens a file, or the source of an `.mmh`, which must not need a base itself.
+    pub fn open(path: &Path) -> Result<Base> {
+        let of = |e| Error::io(path, e);
+        let file = File::open(path).map_err(of)?;
+        let meta = file.metadata().map_err(of)?;
+        if meta.is_dir() {
+            return Err(of(io::ErrorKind::IsADirectory.into()));
+        }
+        if !meta.is_file() {
+            return Err(Error::Invalid(format!(
+                "the base {} is no regular file: it is read at any place, and more than once",
+                path.display()
+            )));
+        }
+        let file = FileAt::with_len(file, meta.len());
+        let mut magic = [0; MAGIC.len()];
+        let is_mmh = file.read_exact_at(0, &mut magic).is_ok() && magic == MAGIC;
+        let blake3 = OnceLock::new();
+        let bytes = if is_mmh {
+            let archive = Archive::open(file).map_err(|e| within(path, e))?;
+            if let Some(record) = archive.needs_base() {
+                return Err(Error::Invalid(format!(
+                    "the base {} was itself compressed against a base, {record}: decompress it first",
+                    path.display()
+                )));
+            }
+            if let Some(hash) = archive.index().blake3 {
+                let _ = blake3.set(hash);
+            }
+            Bytes::Restored(Box::new(Restored::new(archive)))
+        } else {
+            Bytes::Plain(file)
+        };
+        Ok(Base { path: path.to_path_buf(), bytes, modified: meta.modified().ok(), blake3 })
+    }
+
+    /// Where its tensors are.
+    pub fn layout(&self) -> Layout {
+        if let Bytes::Restored(r) = &self.bytes {
+            let index = r.archive.index();
+            if !index.tensors.is_empty() {
+                let tensors = index.tensors.iter().map(|t| t.tensor.clone()).collect();
+                return Layout::of(index.format, tensors);
+            }
+        }
+        source::find(Input { bytes: self, complete: true })
+    }
+
+    /// BLAKE3 of all of it: as an `.mmh` has it, or computed when it is first asked for.
+    pub fn blake3(&self, workers: &Workers) -> Result<[u8; 32]> {
+        if let Some(hash) = self.blake3.get() {
+            return Ok(*hash);
+        }
+        let mut hasher = blake3::Hasher::new();
+        let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
+        let mut at = 0;
+        while at < self.len() {
+            let n = (self.len() - at).min(PIECE as u64) as usize;
+            next.resize(n, 0);
+            let (read, ()) = workers.join(
+                || self.read_exact_at(at, &mut next),
+                || {
+                    hasher.update_rayon(&ready);
+                },
+            );
+            read?;
+            std::mem::swap(&mut ready, &mut next);
+            at += n as u64;
+        }
+        hasher.update(&ready);
+        Ok(*self.blake3.get_or_init(|| *hasher.finalize().as_bytes()))
+    }
+
+    /// What a file that is compressed against it says about it.
+    pub fn record(&self, workers: &Workers) -> Result<BaseRecord> {
+        let recorded = match &self.bytes {
+            Bytes::Restored(r) => r.archive.index().name.clone(),
+            Bytes::Plain(_) => String::new(),
+        };
+        let own = || self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = if recorded.is_empty() { own() } else { recorded };
+        let name = Some(name).filter(|n| is_file_name(n) && n.len() <= LONGEST_NAME).unwrap_or_default();
+        Ok(BaseRecord { len: self.len(), blake3: self.blake3(workers)?, name })
+    }
+
+    /// Refuses another file than the one that was recorded, as far as that is known without reading all of it.
+    pub fn check_quickly(&self, expected: &BaseRecord) -> Result<()> {
+        let other = self.blake3.get().is_some_and(|found| *found != expected.blake3);
+        if self.len() == expected.len && !other { Ok(()) } else { Err(self.is_not(expected)) }
+    }
+
+    /// Refuses another file than the one that was recorded.
+    pub fn check(&self, expected: &BaseRecord, workers: &Workers) -> Result<()> {
+        self.check_quickly(expected)?;
+        self.blake3(workers)?;
+        self.check_quickly(expected)
+    }
+
+    fn is_not(&self, expected: &BaseRecord) -> Error {
+        let hash =
+            self.blake3.get().map(|h| format!(", BLAKE3 {}", blake3::Hash::from(*h))).unwrap_or_default();
+        Error::WrongBase(format!(
+            "the base {} ({} bytes{hash}) is not the one that was compressed against: expected {expected}",
+            self.path.display(),
+            self.len()
+        ))
+    }
+
+    /// Refuses a base that was written to since it was opened.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let file = match &self.bytes {
+            Bytes::Plain(f) => f,
+            Bytes::Restored(r) => r.archive.input(),
+        };
+        let meta = file.file().metadata().map_err(|e| Error::io(&self.path, e))?;
+        if meta.len() == file.len() && meta.modified().ok() == self.modified {
+            return Ok(());
+        }
+        Err(Error::WrongBase(format!("the base {} was changed while it was read", self.path.display())))
+    }
+
+    /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape; files of which no tensor is
+    /// known by position.
+    pub fn counterparts(&self, layout: &Layout, segments: &[Segment]) -> HashMap<usize, u64> {
+        let own = self.layout();
+        if layout.tensors.is_empty() {
+            let opaque = layout.format == Format::Unknown && own.format == Format::Unknown;
+            let long = |s: &&Segment| s.len >= SHORTEST_OPAQUE;
+            return segments.iter().filter(|_| opaque).take(1).filter(long).map(|s| (0, s.start)).collect();
+        }
+        let by_name: HashMap<&str, _> = own.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
+        let of = |s: &Segment| {
+            let t = layout.tensors.get(s.tensor?)?;
+            let b = by_name.get(t.name.as_str())?;
+            let alike = (t.dtype, &t.shape, t.fortran) == (b.dtype, &b.shape, b.fortran);
+            alike.then_some(b.start)
+        };
+        segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
+    }
+}
+
+/// Names the base in an error of its own.
+fn within(path: &Path, e: Error) -> Error {
+    match e {
+        Error::Io { path: None, source } => Error::io(path, source),
+        e => Error::WrongBase(format!("the base {}: {e}", path.display())),
+    }
+}
+
+impl ReadAt for Base {
+    fn len(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Plain(f) => f.len(),
+            Bytes::Restored(r) => r.archive.index().source_len,
+        }
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let base = self.path.display();
+        match &self.bytes {
+            Bytes::Plain(f) => f.read_exact_at(offset, buf).map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::other(format!("the base {base} became shorter while it was read"))
+                }
+                _ => io::Error::other(format!("the base {base}: {e}")),
+            }),
+            Bytes::Restored(r) => {
+                r.read(offset, buf).map_err(|e| io::Error::other(format!("the base {base}: {e}")))
+            }
+        }
+    }
+}
+
+/// The source of an `.mmh`, restored where it is read.
+struct Restored {
+    archive: Archive<FileAt>,
+    /// Memory for codecs: what reads a base may be in the middle of decoding itself.
+    scratch: Mutex<Vec<Scratch>>,
+    kept: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+}
+
+impl Restored {
+    fn new(archive: Archive<FileAt>) -> Restored {
+        Restored { archive, scratch: Mutex::default(), kept: Mutex::default() }
+    }
+
+    fn read(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        let end = start.checked_add(out.len() as u64).filter(|end| *end <= self.archive.index().source_len);
+        let end =
+            end.ok_or_else(|| Error::Invalid(format!("no {} bytes from byte {start} on", out.len())))?;
+        let mut scratch = self.scratch.lock().ok().and_then(|mut s| s.pop()).unwrap_or_default();
+        let done = self.read_with(start, end, out, &mut scratch);
+        if let Ok(mut s) = self.scratch.lock() {
+            s.push(scratch);
+        }
+        done
+    }
+
+    fn read_with(&self, start: u64, end: u64, out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+        for i in self.archive.covering(start, end) {
+            let f = self.archive.frames()[i];
+            let (from, to) = (f.start.max(start), f.end().min(end));
+            let out = &mut out[(from - start) as usize..(to - start) as usize];
+            if codec::is_run(f.codec) || to - from == f.raw {
+                self.archive.read_frames(from, out, true, scratch)?;
+            } else {
+                let skip = (from - f.start) as usize;
+                out.copy_from_slice(&self.frame(i, scratch)?[skip..skip + out.len()]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole block, perhaps one that was restored a moment ago.
+    fn frame(&self, i: usize, scratch: &mut Scratch) -> Result<Arc<Vec<u8>>> {
+        let kept = || self.kept.lock().ok();
+        if let Some(found) = kept().and_then(|k| k.iter().find(|f| f.0 == i).map(|f| f.1.clone())) {
+            return Ok(found);
+        }
+        let f = self.archive.frames()[i];
+        let mut whole = vec![0; f.raw as usize];
+        self.archive.read_frames(f.start, &mut whole, true, scratch)?;
+        let whole = Arc::new(whole);
+        if let Some(mut kept) = kept() {
+            kept.push_back((i, whole.clone()));
+            while kept.len() > 1 && kept.iter().map(|f| f.1.len()).sum::<usize>() > KEPT {
+                kept.pop_front();
+            }
+        }
+        Ok(whole)
+    }
+}

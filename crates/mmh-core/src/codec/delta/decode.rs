@@ -1,0 +1,169 @@
+//! A payload to a block.
+
+use super::form::{Form, WRITTEN, load, starts};
+use super::{bad, mode, parts};
+use crate::codec::Scratch;
+use crate::container::varint;
+use crate::error::Result;
+
+/// Restores `out`, given its counterpart and the payload from the mode on.
+pub fn decode(payload: &[u8], base: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let (&mode, rest) = payload.split_first().ok_or_else(|| bad("no mode".into()))?;
+    match mode {
+        mode::COPY if rest.is_empty() => out.copy_from_slice(base),
+        mode::COPY => return Err(bad(format!("{} bytes left over", rest.len()))),
+        mode::XOR => {
+            parts::get(rest, out, scratch)?;
+            out.iter_mut().zip(base).for_each(|(y, x)| *y ^= x);
+        }
+        mode::DIFFERENCE | mode::SPARSE => return elements(mode == mode::SPARSE, rest, base, out, scratch),
+        _ => return Err(bad(format!("unknown mode {mode}"))),
+    }
+    Ok(())
+}
+
+fn take<'a>(from: &mut &'a [u8], n: usize, what: &str) -> Result<&'a [u8]> {
+    let (now, later) = from.split_at_checked(n).ok_or_else(|| bad(format!("cut off in {what}")))?;
+    *from = later;
+    Ok(now)
+}
+
+fn number(from: &mut &[u8], most: usize, what: &str) -> Result<usize> {
+    let n = varint::read(from).ok_or_else(|| bad(format!("malformed {what}")))?;
+    match usize::try_from(n) {
+        Ok(n) if n <= most => Ok(n),
+        _ => Err(bad(format!("{what} is {n}, at most {most} is allowed"))),
+    }
+}
+
+fn part_log(from: &mut &[u8]) -> Result<u8> {
+    match take(from, 1, "the size of parts")?[0] {
+        log @ 12..=24 => Ok(log),
+        log => Err(bad(format!("parts of 2^{log}"))),
+    }
+}
+
+fn elements(sparse: bool, mut from: &[u8], base: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let form = take(&mut from, WRITTEN, "the form")?;
+    let form = Form::read(form.first_chunk().ok_or_else(|| bad("no form".into()))?, out.len())?;
+    let (head, size) = (form.head as usize, form.size());
+    let n = form.count(out.len());
+    let end = head + n * size;
+    let tail = out.len() - end;
+    out[..head].copy_from_slice(take(&mut from, head, "the head")?);
+    out[end..].copy_from_slice(take(&mut from, tail, "the tail")?);
+    let (out, base) = (&mut out[head..end], &base[head..end]);
+    if !sparse {
+        return differences(&form, from, base, out, scratch);
+    }
+    let m = number(&mut from, n, "number of changed elements")?;
+    let count = number(&mut from, m + n / 255, "number of gaps")?;
+    let log = part_log(&mut from)?;
+    let mut gaps = vec![0; count];
+    parts::get_all(&mut from, log, &mut gaps, scratch)?;
+    let changed = positions(&gaps, m, n)?;
+    let mut gathered = std::mem::take(&mut scratch.delta.gathered);
+    gathered.clear();
+    changed
+        .iter()
+        .for_each(|&i| gathered.extend_from_slice(&base[i as usize * size..(i as usize + 1) * size]));
+    let mut values = std::mem::take(&mut scratch.delta.changed);
+    values.resize(values.len().max(m * size), 0);
+    let done = differences(&form, from, &gathered, &mut values[..m * size], scratch);
+    out.copy_from_slice(base);
+    for (&i, value) in changed.iter().zip(values.chunks_exact(size)) {
+        out[i as usize * size..(i as usize + 1) * size].copy_from_slice(value);
+    }
+    (scratch.delta.gathered, scratch.delta.changed) = (gathered, values);
+    done
+}
+
+/// The positions of `m` elements among `n`.
+fn positions(gaps: &[u8], m: usize, n: usize) -> Result<Vec<u32>> {
+    let mut all = Vec::with_capacity(m);
+    let mut at = 0usize;
+    for &gap in gaps {
+        at += gap as usize;
+        if gap < 255 {
+            all.push(at as u32);
+            at += 1;
+        }
+    }
+    if all.len() != m || gaps.last() == Some(&255) || at > n {
+        return Err(bad(format!("gaps for {} elements up to {at}, expected {m} of {n}", all.len())));
+    }
+    Ok(all)
+}
+
+/// Restores elements from symbols and extra bits.
+fn differences(
+    form: &Form,
+    mut from: &[u8],
+    base: &[u8],
+    out: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let n = out.len() / form.size();
+    let log = part_log(&mut from)?;
+    let mut symbols = std::mem::take(&mut scratch.delta.symbols);
+    symbols.resize(symbols.len().max(n), 0);
+    let read = parts::get_all(&mut from, log, &mut symbols[..n], scratch);
+    let Scratch { delta: memory, .. } = scratch;
+    memory.symbols = symbols;
+    read?;
+    let symbols = &memory.symbols[..n];
+    let last = form.last_symbol();
+    if symbols.iter().fold(0, |most, s| most.max(*s)) > last {
+        return Err(bad(format!("a symbol above {last}")));
+    }
+    form.classes(base, &mut memory.classes);
+    // A reader takes eight or sixteen bytes at a time.
+    memory.extra.clear();
+    memory.extra.extend_from_slice(from);
+    memory.extra.extend([0; 16]);
+    let (classes, extra) = (&memory.classes, &memory.extra);
+    let used = match form.width {
+        0 => join::<1>(form, base, classes, symbols, extra, out),
+        1 => join::<2>(form, base, classes, symbols, extra, out),
+        2 => join::<4>(form, base, classes, symbols, extra, out),
+        _ => join::<8>(form, base, classes, symbols, extra, out),
+    };
+    let unused_bits = (from.len() * 8).checked_sub(used).filter(|n| *n < 8);
+    match unused_bits {
+        Some(0) => Ok(()),
+        Some(n) if from.last().is_some_and(|b| b >> (8 - n) == 0) => Ok(()),
+        _ => Err(bad(format!("{} bytes of extra bits, {used} bits are used", from.len()))),
+    }
+}
+
+/// Gives the number of extra bits used, which may be more than there are.
+fn join<const SIZE: usize>(
+    form: &Form,
+    base: &[u8],
+    classes: &[u8],
+    symbols: &[u8],
+    extra: &[u8],
+    out: &mut [u8],
+) -> usize {
+    let table = form.table();
+    let mut next = starts(classes);
+    let mut at = 0usize;
+    let pairs = out.as_chunks_mut::<SIZE>().0.iter_mut().zip(base.as_chunks::<SIZE>().0);
+    for ((y, x), class) in pairs.zip(classes) {
+        let place = &mut next[*class as usize];
+        let (lowest, bits) = table[symbols[*place as usize] as usize];
+        *place += 1;
+        let byte = at >> 3;
+        let word = match extra.get(byte..byte + if SIZE == 8 { 16 } else { 8 }) {
+            Some(b) if SIZE == 8 => {
+                (b.first_chunk().map_or(0, |b| u128::from_le_bytes(*b)) >> (at & 7)) as u64
+            }
+            Some(b) => b.first_chunk().map_or(0, |b| u64::from_le_bytes(*b)) >> (at & 7),
+            None => 0,
+        };
+        at += bits as usize;
+        let difference = lowest + (word & ((1 << bits) - 1));
+        y.copy_from_slice(&form.undo(difference, load(x)).to_le_bytes()[..SIZE]);
+    }
+    at
+}

@@ -1,0 +1,70 @@
+//! Bytes that another codec stores.
+
+use super::{ID, bad};
+use crate::codec::{self, Block, Codec, Level, Scratch, pattern251, store, tensor, zstd};
+use crate::container::varint;
+use crate::dtype::Dtype;
+use crate::error::Result;
+use crate::plan;
+
+/// What is tried: symbols and bitwise differences are no quantized values, for which there are codebooks.
+static CODECS: [&dyn Codec; 4] = [&store::Store, &pattern251::Pattern251, &zstd::Zstd, &tensor::Tensor];
+
+/// Appends codec and payload of `data`, as the plan chooses: of bytes, or of elements of a dtype.
+pub fn put(
+    data: &[u8],
+    declared: Option<Dtype>,
+    level: Level,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let choice = plan::choose_among(&CODECS, data, declared, None, level, scratch);
+    let block =
+        Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base: None };
+    // What zstd spends on a short block is meant for headers; these are parts of a long one.
+    let quick = choice.codec.id() == zstd::ID && level < Level::MAX;
+    let block = Block { level: if quick { Level::FAST } else { level }, ..block };
+    let start = out.len();
+    out.push(choice.codec.id());
+    if choice.codec.encode(&block, scratch, out)? && out.len() - start <= data.len() {
+        return Ok(());
+    }
+    out.truncate(start);
+    out.push(store::ID);
+    out.extend_from_slice(data);
+    Ok(())
+}
+
+/// Restores `out.len()` bytes from codec and payload.
+pub fn get(from: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let (&id, payload) = from.split_first().ok_or_else(|| bad("no codec".into()))?;
+    match codec::by_id(id) {
+        Some(codec) if id != ID => codec.decode(payload, out, scratch),
+        _ => Err(bad(format!("codec {id} within"))),
+    }
+}
+
+/// Appends `data` in parts of 2^`log` bytes, each with its size.
+pub fn put_all(data: &[u8], log: u8, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
+    let mut part = Vec::new();
+    for piece in data.chunks(1 << log) {
+        part.clear();
+        put(piece, Some(Dtype::U8), level, scratch, &mut part)?;
+        varint::write(part.len() as u64, out);
+        out.extend_from_slice(&part);
+    }
+    Ok(())
+}
+
+/// Restores all of `out` from parts at the front of `from`, and moves that on.
+pub fn get_all(from: &mut &[u8], log: u8, out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    for piece in out.chunks_mut(1 << log) {
+        let size = varint::read(from).ok_or_else(|| bad("malformed size of a part".into()))?;
+        let cut = usize::try_from(size).ok().and_then(|n| from.split_at_checked(n));
+        let (part, later) =
+            cut.ok_or_else(|| bad(format!("a part of {size} bytes, there are {}", from.len())))?;
+        get(part, piece, scratch)?;
+        *from = later;
+    }
+    Ok(())
+}
