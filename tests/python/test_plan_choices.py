@@ -33,6 +33,7 @@ WORSE = {
     (SIZE, "rows of a few"): 0.3,
     (SIZE, "position ids"): 0.3,
     (SIZE, "position ids in rows"): 5.0,
+    (SIZE, "clipped activations"): 0.05,
     (SIZE, "sorted ints"): 0.05,
 }
 

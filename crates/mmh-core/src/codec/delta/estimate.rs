@@ -1,7 +1,7 @@
 //! What the differences of a sample cost.
 
 use super::form::Form;
-use crate::codec::symbols::{entropy, pieces as sampled};
+use crate::codec::symbols::{self, entropy};
 use crate::codec::tensor::Element;
 
 /// What was found.
@@ -51,7 +51,7 @@ pub fn estimate(data: &[u8], base: &[u8], element: Element) -> Option<Found> {
     let size = form.size();
     let head = form.head as usize;
     let (data_of, base_of) = (&data[head..head + n * size], &base[head..head + n * size]);
-    let pieces = || sampled(n, (n / PIECES).max(PIECE), PIECE);
+    let pieces = || symbols::pieces(n, (n / PIECES).max(PIECE), PIECE);
     let pairs = || {
         let both = pieces()
             .map(|p| (&data_of[p.start * size..p.end * size], &base_of[p.start * size..p.end * size]));
