@@ -38,7 +38,7 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
 }
 
 /// Blocks up to this size are encoded with every codec: a sample would be no smaller.
-const TINY: usize = 4096;
+const TINY: usize = 16_384;
 
 /// A stretch of the source: a tensor, bytes between tensors whose elements are known, or opaque bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
