@@ -130,9 +130,11 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
         archive = self._open()
         if not isinstance(name, str):
             raise TypeError(f"name must be str, not {type(name).__name__}")
-        if name not in archive:
-            raise MmhError(f"File does not contain tensor {name}")
-        return TensorSlice(archive._engine(), archive.info(name), self._framework)
+        try:
+            info = archive.info(name)
+        except KeyError:
+            raise MmhError(f"File does not contain tensor {name}") from None
+        return TensorSlice(archive._engine(), info, self._framework)
 
     def _open(self) -> Archive:
         if self._archive is None:

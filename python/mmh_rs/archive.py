@@ -179,6 +179,8 @@ class Archive:
         return name in self._infos()
 
     def __len__(self) -> int:
+        if self._tensors is None and self._is_listed():
+            return int(self._engine().header()["tensors"])
         return len(self._infos())
 
     def __iter__(self) -> Iterator[str]:
@@ -203,6 +205,9 @@ class Archive:
         Raises:
             KeyError: there is no such tensor.
         """
+        if self._tensors is None and self._is_listed():
+            # The others are not described for the sake of one.
+            return _info(self._engine().tensor(name))
         return self._infos()[name]
 
     def get(self, name: str) -> npt.NDArray[Any]:
@@ -292,15 +297,19 @@ class Archive:
             raise ValueError("the archive is closed")
         return self._core
 
+    def _is_listed(self) -> bool:
+        """Whether the index has the tensors; of small files it may leave them to the header of the source."""
+        header = self._engine().header()
+        return bool(header["tensors"]) or header["format"] != "safetensors"
+
     def _infos(self) -> dict[str, TensorInfo]:
         engine = self._engine()
         if self._tensors is None:
             # Two threads may both come here; they build the same table.
-            header = engine.header()
-            if header["tensors"] or header["format"] != "safetensors":
+            if self._is_listed():
                 infos = [_info(tensor) for tensor in engine.tensors()]
             else:
-                infos = _from_source(engine, header["source_bytes"])
+                infos = _from_source(engine, engine.header()["source_bytes"])
             self._tensors = {info.name: info for info in infos}
         return self._tensors
 

@@ -16,6 +16,7 @@ use pyo3::types::PyDict;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A Python buffer that is read at offsets.
@@ -40,6 +41,8 @@ pub struct Archive {
     inner: reader::Archive<Input>,
     /// Position of each tensor, by name; made when it is first asked for.
     names: OnceLock<HashMap<String, usize>>,
+    /// A tensor has been asked for by name.
+    asked: AtomicBool,
 }
 
 impl Archive {
@@ -54,15 +57,20 @@ impl Archive {
             Ok(archive)
         };
         let inner = py.detach(open).map_err(|e| raise(py, e))?;
-        Ok(Archive { inner, names: OnceLock::new() })
+        Ok(Archive { inner, names: OnceLock::new(), asked: AtomicBool::new(false) })
     }
 
     fn position(&self, name: &str) -> PyResult<usize> {
         let rows = &self.inner.index().tensors;
+        let unknown = || PyKeyError::new_err(name.to_owned());
+        // One look through all names is quicker than a table of them, which pays from the second tensor on.
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            return rows.iter().position(|t| t.tensor.name == name).ok_or_else(unknown);
+        }
         let names = self
             .names
             .get_or_init(|| rows.iter().enumerate().map(|(i, t)| (t.tensor.name.clone(), i)).collect());
-        names.get(name).copied().ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+        names.get(name).copied().ok_or_else(unknown)
     }
 
     fn describe<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyDict>> {
