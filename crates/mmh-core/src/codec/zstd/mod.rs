@@ -1,6 +1,7 @@
 //! Zstandard frames, through the reference library.
 
 use super::{Block, Codec, Level};
+use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 use zstd_safe::{CCtx, DCtx};
@@ -61,7 +62,10 @@ impl Codec for Zstd {
     }
 
     fn bid(&self, sample: &Sample<'_>) -> Bid {
-        if !sample.repeats() {
+        // Numbers that count up never come again, but all of their upper bytes do.
+        let wide =
+            |d: Dtype| matches!(d.kind(), Kind::Signed | Kind::Unsigned) && matches!(d.unit(), (1, 4..));
+        if !sample.repeats() && !sample.declared().is_some_and(wide) {
             return Bid::none("no repeated words");
         }
         match quick_ratio(sample.piece(), &mut sample.scratch().zstd) {
