@@ -68,7 +68,19 @@ impl Encoder {
 /// Memory to reuse from group to group.
 #[derive(Default)]
 pub struct Work {
-    pub(crate) streams: [Vec<u8>; 2],
+    streams: [Vec<u8>; 2],
+}
+
+impl Work {
+    /// Memory for two streams of at most so many bytes.
+    pub(crate) fn streams(&mut self, rooms: [usize; 2]) -> &mut [Vec<u8>; 2] {
+        for (stream, room) in self.streams.iter_mut().zip(rooms) {
+            if stream.len() < room {
+                stream.resize(room, 0);
+            }
+        }
+        &mut self.streams
+    }
 }
 
 /// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Symbols without a code are
@@ -92,13 +104,7 @@ pub fn encode_on<'w>(
     misses: &mut Vec<u32>,
     work: &'w mut Work,
 ) -> [&'w [u8]; 2] {
-    for (stream, symbols) in work.streams.iter_mut().zip(groups) {
-        let room = super::room(symbols.len());
-        if stream.len() < room {
-            stream.resize(room, 0);
-        }
-    }
-    let [one, other] = &mut work.streams;
+    let [one, other] = work.streams(groups.map(|symbols| super::room(symbols.len())));
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.

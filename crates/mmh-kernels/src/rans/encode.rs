@@ -77,13 +77,7 @@ pub fn encode_on<'w>(
     misses: &mut Vec<u32>,
     work: &'w mut Work,
 ) -> [&'w [u8]; 2] {
-    for (stream, symbols) in work.streams.iter_mut().zip(groups) {
-        let room = super::room(symbols.len());
-        if stream.len() < room {
-            stream.resize(room, 0);
-        }
-    }
-    let [one, other] = &mut work.streams;
+    let [one, other] = work.streams(groups.map(|symbols| super::room(symbols.len())));
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
