@@ -1,5 +1,6 @@
 //! Loops that the compiler does not find by itself.
 
+mod bytes_avx512;
 pub mod encode;
 pub mod lanes_avx2;
 pub mod lanes_avx512;

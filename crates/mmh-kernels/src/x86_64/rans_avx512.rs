@@ -1,5 +1,6 @@
 //! The 16 states of a stream in one register of 512 bits. The bytes are those of `generic::rans`.
 
+use super::bytes_avx512;
 use crate::generic::rans::{Reader, Writer, find_missing};
 use crate::rans::{Encoder, Group, LANES, LOWEST, MISSING, PROBABILITY_BITS, TOTAL, Table, coded};
 use std::arch::x86_64::*;
@@ -125,26 +126,6 @@ side_by_side!(four, 0 x0 p0 t0 o0, 1 x1 p1 t1 o1, 2 x2 p2 t2 o2, 3 x3 p3 t3 o3);
 side_by_side!(two, 0 x0 p0 t0 o0, 1 x1 p1 t1 o1);
 side_by_side!(one, 0 x0 p0 t0 o0);
 
-/// A table of 256 bytes in four registers.
-type Bytes = [__m512i; 4];
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn registers(bytes: &[u8; 256]) -> Bytes {
-    let quarters = bytes.as_chunks::<64>().0;
-    // SAFETY: each quarter has 64 readable bytes; the load asks for no alignment.
-    std::array::from_fn(|i| unsafe { _mm512_loadu_si512(quarters[i].as_ptr().cast()) })
-}
-
-/// `table[index]` for 64 indices; `high` tells which of them are 128 or more.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up_bytes(table: &Bytes, index: __m512i, high: __mmask64) -> __m512i {
-    let lower = _mm512_permutex2var_epi8(table[0], index, table[1]);
-    let upper = _mm512_permutex2var_epi8(table[2], index, table[3]);
-    _mm512_mask_blend_epi8(high, lower, upper)
-}
-
 /// Rows that are looked up at once.
 const ROWS: usize = 4;
 
@@ -152,7 +133,7 @@ const ROWS: usize = 4;
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn look_up_rows(
-    tables: &[Bytes; 4],
+    tables: &[bytes_avx512::Table; 4],
     order: __m512i,
     rows: &[u8; ROWS * LANES],
 ) -> ([__m512i; ROWS], __mmask64) {
@@ -162,10 +143,10 @@ fn look_up_rows(
     let symbols = _mm512_permutexvar_epi8(order, symbols);
     let high = _mm512_movepi8_mask(symbols);
     let [low_f, high_f, low_s, high_s] = [
-        look_up_bytes(&tables[0], symbols, high),
-        look_up_bytes(&tables[1], symbols, high),
-        look_up_bytes(&tables[2], symbols, high),
-        look_up_bytes(&tables[3], symbols, high),
+        bytes_avx512::look_up(&tables[0], symbols, high),
+        bytes_avx512::look_up(&tables[1], symbols, high),
+        bytes_avx512::look_up(&tables[2], symbols, high),
+        bytes_avx512::look_up(&tables[3], symbols, high),
     ];
     let missing = _mm512_movepi8_mask(high_f);
     let high_f = _mm512_and_si512(high_f, _mm512_set1_epi8(!MISSING as i8));
@@ -225,7 +206,7 @@ pub fn encode(
     misses: &mut Vec<u32>,
     out: [&mut [u8]; 2],
 ) -> [usize; 2] {
-    let tables = table.bytes.each_ref().map(|bytes| registers(bytes));
+    let tables = table.bytes.each_ref().map(|bytes| bytes_avx512::registers(bytes));
     let order = order();
     // SAFETY: the array has 64 readable bytes.
     let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
