@@ -19,10 +19,21 @@ if TYPE_CHECKING:
     StrPath: TypeAlias = str | os.PathLike[str]
     Progress: TypeAlias = Callable[[int, int | None, int], None]
 
-__all__ = ["LEVELS", "SUFFIX", "compress", "compress_file", "decompress", "decompress_file", "level_number"]
+__all__ = [
+    "LEVELS",
+    "NOT_WORTH",
+    "SUFFIX",
+    "compress",
+    "compress_file",
+    "decompress",
+    "decompress_file",
+    "level_number",
+]
 
 SUFFIX = ".mmh"
 LEVELS = {"fast": 2, "balanced": 5, "max": 8}
+NOT_WORTH = 0.99
+"""Stored over original size from which on compressing is in vain."""
 
 
 def compress(

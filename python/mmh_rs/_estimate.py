@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._api import _path, _threads, level_number
+from ._api import NOT_WORTH, _path, _threads, level_number
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     StrPath: TypeAlias = str | os.PathLike[str]
 
-__all__ = ["NOT_WORTH", "Estimate", "LevelEstimate", "estimate"]
-
-NOT_WORTH = 0.99
-"""Stored over original size from which on compressing is in vain."""
+__all__ = ["Estimate", "LevelEstimate", "estimate"]
 
 _BUDGET = 24 << 20
 """Bytes that are compressed at each level to find out; eight times as many are at the fastest one."""

@@ -20,7 +20,7 @@ from ._run import document, print_failure
 
 __all__ = ["main"]
 
-# Each command with its module and its name there, in the order of use. A command's module is imported when it is needed.
+# Each command with its module and its name there, in the order of use; the module is imported when it is needed.
 _COMMANDS = {
     "compress": ("compress", "compress"),
     "decompress": ("compress", "decompress"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from ..archive import Archive
-from ..archive import open as open_archive
 from ._targets import STREAM
 from ._terminal import binary_stdin
+
+if TYPE_CHECKING:
+    from ..archive import Archive
 
 __all__ = ["base_option", "is_source", "opened", "threads_option"]
 
@@ -22,6 +25,8 @@ base_option = click.option("--base", metavar="FILE", help="What it was compresse
 
 def opened(path: str, base: str | None = None) -> Archive:
     """A path, a URL, or standard input, which has to be held in memory since it cannot seek."""
+    from ..archive import open as open_archive
+
     return open_archive(binary_stdin().read() if path == STREAM else path, base=base)
 
 

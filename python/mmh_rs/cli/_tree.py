@@ -16,16 +16,10 @@ from ._terminal import duration, number, percent, printable, size, speed
 if TYPE_CHECKING:
     Take = Callable[..., TreeReport]
 
-__all__ = ["split", "trees"]
+__all__ = ["trees"]
 
 _WORTH_A_LINE = 100_000_000
 """Bytes from which on a file of a tree gets a line of its own; the report counts all."""
-
-
-def split(paths: Sequence[str], recursive: bool) -> tuple[list[str], list[str]]:
-    """Directories to be taken as a whole, and everything else."""
-    directories = [path for path in paths if recursive and path != STREAM and os.path.isdir(path)]
-    return directories, [path for path in paths if path not in directories]
 
 
 def trees(

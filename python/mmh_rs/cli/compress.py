@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import _core
-from .._api import LEVELS, SUFFIX, level_number
-from .._estimate import NOT_WORTH
-from .._trees import TreeFile, compress_dir, decompress_dir, sync
-from ..archive import open as open_archive
+from .._api import LEVELS, NOT_WORTH, SUFFIX, level_number
 from ._failure import WrongUsageError
 from ._opening import base_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
-from ._tree import split, trees
 
 if TYPE_CHECKING:
     from .._core import Report
+    from .._trees import TreeFile
 
 __all__ = ["compress", "decompress"]
 
@@ -125,7 +122,7 @@ def compress(
     if follow and remove:
         raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
-    directories, named = split(files, recursive)
+    directories, named = _split(files, recursive)
     _refuse_base(base, directories)
     work = _planned(named, suffix_added, len(files), output, to_stdout, remove, force, run)
     if len(work) > 1 and any(job.target is None for job in work):
@@ -166,19 +163,26 @@ def compress(
             "codec": codec,
         }
 
-    take = partial(
-        compress_dir,
-        codec=codec,
-        level=level,
-        threads=threads or None,
-        verify=not no_verify,
-        sha256=sha256,
-        force=force,
-        remove=remove,
-        follow=follow,
-    )
-    alone = len(files) == 1
-    trees(directories, suffix_added, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
+    if directories:
+        # What directories need is imported for them alone.
+        from .._trees import compress_dir
+        from ._tree import trees
+
+        take = partial(
+            compress_dir,
+            codec=codec,
+            level=level,
+            threads=threads or None,
+            verify=not no_verify,
+            sha256=sha256,
+            force=force,
+            remove=remove,
+            follow=follow,
+        )
+        alone = len(files) == 1
+        trees(
+            directories, suffix_added, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
+        )
     _each(work, one, force, remove, run)
 
 
@@ -209,7 +213,7 @@ def decompress(
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, seconds, format,
     tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them.
     """
-    directories, named = split(files, recursive)
+    directories, named = _split(files, recursive)
     _refuse_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
 
@@ -231,10 +235,22 @@ def decompress(
     def describe(file: TreeFile) -> dict[str, Any]:
         return {} if file.report is None else {**_fields(asdict(file.report)), "ratio": file.report.ratio}
 
-    take = partial(decompress_dir, threads=threads or None, force=force, remove=remove)
-    alone = len(files) == 1
-    trees(directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
+    if directories:
+        from .._trees import decompress_dir
+        from ._tree import trees
+
+        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove)
+        alone = len(files) == 1
+        trees(
+            directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
+        )
     _each(work, one, force, remove, run)
+
+
+def _split(paths: Sequence[str], recursive: bool) -> tuple[list[str], list[str]]:
+    """Directories to be taken as a whole, and everything else."""
+    directories = [path for path in paths if recursive and path != STREAM and os.path.isdir(path)]
+    return directories, [path for path in paths if path not in directories]
 
 
 def _refuse_base(base: str | None, directories: Sequence[object]) -> None:
@@ -278,6 +294,8 @@ def _planned(
 def _told(error: Exception, path: str, rename: Callable[[str], str]) -> Exception:
     """That a file is no `.mmh` says more than that its name does not tell what to call the result."""
     if rename is suffix_taken and isinstance(error, WrongUsageError) and os.path.isfile(path):
+        from ..archive import open as open_archive
+
         try:
             open_archive(path).close()
         except (OSError, _core.MmhError) as better:
@@ -295,6 +313,8 @@ def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: 
                 binary_stdin()
             one(job)
             if remove and job.source is not None and job.target is not None:
+                from .._trees import sync
+
                 sync(job.target)
                 os.unlink(job.source)
 

@@ -133,7 +133,7 @@ fn from_file(
     let mut output = Output::new(target, options.force)?;
     if let Output::File(t) = &mut output {
         // A full disk is better met before an hour of work than after it.
-        reserve(t.file(), archive.index()).map_err(|e| place(target, e.into()))?;
+        t.reserve(archive.index().source_len).map_err(|e| place(target, e.into()))?;
     }
     let has = archive.index();
     let mut hasher =
@@ -141,7 +141,7 @@ fn from_file(
     let mut out = output.writer()?;
     let (mut ready, mut spare): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     let total = archive.index().source_len;
-    for (start, end) in windows(&archive, workers.batch() as u64) {
+    for (start, end) in windows(&archive, workers.short_batch() as u64) {
         let len = (end - start) as usize;
         let mut now = std::mem::take(&mut spare);
         if now.capacity() < len {
@@ -150,14 +150,15 @@ fn from_file(
         now.resize(len, 0);
         let (decoded, (written, ())) = workers.join(
             || archive.read_range(start, &mut now, workers, options.check),
-            || workers.join(|| out.write_all(&ready), || hasher.update(&ready)),
+            || workers.join(|| write_in_pieces(&mut *out, &ready), || hasher.update(&ready)),
         );
-        written.map_err(|e| place(target, e.into()))?;
+        written.map_err(|e| place(target, e))?;
         decoded.map_err(|e| place(path, e))?;
         spare = std::mem::replace(&mut ready, now);
         progress(Step { done: end, total: Some(total), stored: archive.stored_len() })?;
     }
-    hash_and_write(&mut hasher, &mut *out, &ready).map_err(|e| place(target, e))?;
+    hasher.update(&ready);
+    write_in_pieces(&mut *out, &ready).map_err(|e| place(target, e))?;
     out.flush().map_err(|e| place(target, e.into()))?;
     drop(out);
     check_hash(hasher, archive.index())?;
@@ -166,10 +167,11 @@ fn from_file(
     Ok(report(archive.index(), archive.stored_len()))
 }
 
-/// Gives the file its length, without claiming the space: one that the file system does not allow at all is refused here, and writes within
-/// the length are cheaper than writes that extend it. It is not cut back to nothing, which would make ext4 flush it when it is closed.
-fn reserve(file: &mut File, index: &Index) -> std::io::Result<()> {
-    file.set_len(index.source_len)
+/// Bytes of a block of the target that are written at a time. Larger writes make the system look for larger pages, which are slower to be had.
+const WRITE_AT_ONCE: usize = 1 << 19;
+
+fn write_in_pieces(out: &mut dyn Write, data: &[u8]) -> Result<()> {
+    Ok(data.chunks(WRITE_AT_ONCE).try_for_each(|piece| out.write_all(piece))?)
 }
 
 fn hash_and_write(hasher: &mut Content, out: &mut dyn Write, data: &[u8]) -> Result<()> {

@@ -34,6 +34,8 @@ use std::collections::BTreeMap;
 
 /// Bytes of source that are worked on at a time, at most. Two batches, and what is made of them, are in memory at once.
 const BATCH: usize = 64 << 20;
+/// Bytes of a batch of blocks to be decoded, for each thread: what is decoded is still in a cache when it is hashed and written.
+const SHORT_BATCH_PER_THREAD: usize = 2 << 20;
 /// Bytes of a batch for each thread: enough to keep it busy, few enough to stay in its cache.
 const BATCH_PER_THREAD: usize = 4 << 20;
 /// The same where the work takes so long that the cache does not matter, or where nothing is held for it: all threads end their last blocks
@@ -117,6 +119,11 @@ impl Workers {
             n => n,
         };
         Workers { threads, pool: std::sync::OnceLock::new() }
+    }
+
+    /// Bytes of a batch for this many threads where the work is over in no time.
+    pub(crate) fn short_batch(&self) -> usize {
+        (self.threads * SHORT_BATCH_PER_THREAD).min(BATCH)
     }
 
     /// Bytes of a batch for this many threads.
