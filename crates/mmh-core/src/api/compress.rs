@@ -327,13 +327,13 @@ fn from_file(
         return Ok(report);
     }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
-    let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file.file()));
+    let out = TargetWriter(file.writer());
     let (_, mut report) = compress_at(&input, layout, out, options, workers, progress)
         .map_err(|e| of_target(e, &at_source, &at_target))?;
     if report.stored_bytes > allowed && report.tensors > 0 {
-        let file = file.file();
-        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| at_target(e.into()))?;
-        let out = TargetWriter(std::io::BufWriter::with_capacity(1 << 16, file));
+        let again = file.file();
+        again.set_len(0).and_then(|()| again.rewind()).map_err(|e| at_target(e.into()))?;
+        let out = TargetWriter(file.writer());
         (_, report) = compress_at(&input, bare(&input), out, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
     }

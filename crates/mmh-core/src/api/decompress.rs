@@ -150,28 +150,21 @@ fn from_file(
         now.resize(len, 0);
         let (decoded, (written, ())) = workers.join(
             || archive.read_range(start, &mut now, workers, options.check),
-            || workers.join(|| write_in_pieces(&mut *out, &ready), || hasher.update(&ready)),
+            || workers.join(|| out.write_all(&ready), || hasher.update(&ready)),
         );
-        written.map_err(|e| place(target, e))?;
+        written.map_err(|e| place(target, e.into()))?;
         decoded.map_err(|e| place(path, e))?;
         spare = std::mem::replace(&mut ready, now);
         progress(Step { done: end, total: Some(total), stored: archive.stored_len() })?;
     }
     hasher.update(&ready);
-    write_in_pieces(&mut *out, &ready).map_err(|e| place(target, e))?;
+    out.write_all(&ready).map_err(|e| place(target, e.into()))?;
     out.flush().map_err(|e| place(target, e.into()))?;
     drop(out);
     check_hash(hasher, archive.index())?;
     // A pipe has neither mode nor time to take over, and the file that it was spooled to is private.
     output.commit(path.is_some().then_some(input.file()))?;
     Ok(report(archive.index(), archive.stored_len()))
-}
-
-/// Bytes of a block of the target that are written at a time. Larger writes make the system look for larger pages, which are slower to be had.
-const WRITE_AT_ONCE: usize = 1 << 19;
-
-fn write_in_pieces(out: &mut dyn Write, data: &[u8]) -> Result<()> {
-    Ok(data.chunks(WRITE_AT_ONCE).try_for_each(|piece| out.write_all(piece))?)
 }
 
 fn hash_and_write(hasher: &mut Content, out: &mut dyn Write, data: &[u8]) -> Result<()> {

@@ -6,6 +6,22 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// Bytes that are written to a file at a time. Larger writes make the system look for larger pages, which are slower to be had.
+const WRITE_AT_ONCE: usize = 1 << 19;
+
+/// A file that is written to in pieces.
+pub struct InPieces<'a>(&'a mut File);
+
+impl Write for InPieces<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(&buf[..buf.len().min(WRITE_AT_ONCE)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A temporary file beside its target. Dropped without [`Target::commit`], it is removed.
 pub struct Target {
     temp: NamedTempFile,
@@ -34,9 +50,14 @@ impl Target {
         Ok(Target { temp, path: path.to_path_buf(), force })
     }
 
-    /// The file to write to.
+    /// The file.
     pub fn file(&mut self) -> &mut File {
         self.temp.as_file_mut()
+    }
+
+    /// What to write to it with; small writes are gathered.
+    pub fn writer(&mut self) -> BufWriter<InPieces<'_>> {
+        BufWriter::with_capacity(1 << 16, InPieces(self.file()))
     }
 
     /// Claims the space for a file of `len` bytes: a full disk is better met before an hour of work than after it, and writes into space that
@@ -120,7 +141,7 @@ impl Output {
     /// What to write to; small writes are gathered.
     pub fn writer(&mut self) -> Result<Box<dyn Write + Send + '_>> {
         Ok(match self {
-            Output::File(t) => Box::new(BufWriter::with_capacity(1 << 16, t.file())),
+            Output::File(t) => Box::new(t.writer()),
             Output::Stdout => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
         })
     }
