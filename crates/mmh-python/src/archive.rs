@@ -1,7 +1,7 @@
 //! One open `.mmh`.
 
 use crate::buffer::{Bytes, BytesMut};
-use crate::convert::{self, Watch};
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::{Input, open_base};
@@ -49,10 +49,11 @@ impl Archive {
     fn new(
         py: Python<'_>,
         base: Option<PathBuf>,
+        limits: GivenLimits,
         open: impl FnOnce() -> Result<Input> + Send,
     ) -> PyResult<Archive> {
         let open = || {
-            let mut archive = reader::Archive::open(open()?)?;
+            let mut archive = reader::Archive::open_within(open()?, &convert::limits(limits))?;
             archive.set_base(open_base(base)?)?;
             Ok(archive)
         };
@@ -118,9 +119,14 @@ impl Archive {
 #[pymethods]
 impl Archive {
     #[staticmethod]
-    #[pyo3(signature = (path, base=None))]
-    fn open_path(py: Python<'_>, path: PathBuf, base: Option<PathBuf>) -> PyResult<Archive> {
-        Archive::new(py, base, || {
+    #[pyo3(signature = (path, base=None, limits=None))]
+    fn open_path(
+        py: Python<'_>,
+        path: PathBuf,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
+        Archive::new(py, base, limits, || {
             let io = |e| Error::io(&path, e);
             let file = std::fs::File::open(&path).map_err(io)?;
             if file.metadata().map_err(io)?.is_dir() {
@@ -131,17 +137,27 @@ impl Archive {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (data, base=None))]
-    fn open_buffer(py: Python<'_>, data: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
+    #[pyo3(signature = (data, base=None, limits=None))]
+    fn open_buffer(
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
         let held = Held(Bytes::new(data)?);
-        Archive::new(py, base, move || Ok(Box::new(held)))
+        Archive::new(py, base, limits, move || Ok(Box::new(held)))
     }
 
     #[staticmethod]
-    #[pyo3(signature = (file, base=None))]
-    fn open_object(py: Python<'_>, file: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
+    #[pyo3(signature = (file, base=None, limits=None))]
+    fn open_object(
+        py: Python<'_>,
+        file: &Bound<'_, PyAny>,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
         let object = FileObject::new(file)?;
-        Archive::new(py, base, move || Ok(Box::new(object)))
+        Archive::new(py, base, limits, move || Ok(Box::new(object)))
     }
 
     fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -1,6 +1,6 @@
 //! `estimate` and `diff`.
 
-use crate::convert::Watch;
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::Input;
@@ -76,17 +76,19 @@ fn input(source: &Bound<'_, PyAny>) -> PyResult<Input> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (first, second, threads=0, progress=None))]
+#[pyo3(signature = (first, second, threads=0, progress=None, limits=None))]
 pub fn diff<'py>(
     py: Python<'py>,
     first: &Bound<'py, PyAny>,
     second: &Bound<'py, PyAny>,
     threads: usize,
     progress: Option<Py<PyAny>>,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let limits = convert::limits(limits);
     let side = |source, name: &str| -> PyResult<Side> {
         let input = input(source)?;
-        let opened = py.detach(|| Side::open(input)).map_err(|e| match e {
+        let opened = py.detach(|| Side::open(input, &limits)).map_err(|e| match e {
             Error::Corrupt { what, at } => Error::Corrupt { what: format!("{name}{what}"), at },
             e => e,
         });

@@ -3,7 +3,7 @@
 use mmh_core::api::{CodecTotal, CompressOptions, Report, Step, Why};
 use mmh_core::block::Settings;
 use mmh_core::codec::{self, Level};
-use mmh_core::{Dtype, Error};
+use mmh_core::{Dtype, Error, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -35,6 +35,13 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
         name: None,
         base: None,
     })
+}
+
+/// Bytes restored, bytes of the index, tensors; as `mmh_rs.Limits` has them.
+pub type GivenLimits = Option<(Option<u64>, u64, u64)>;
+
+pub fn limits(given: GivenLimits) -> Limits {
+    given.map_or(Limits::default(), |(restored, index, tensors)| Limits { restored, index, tensors })
 }
 
 pub fn codecs<'py>(

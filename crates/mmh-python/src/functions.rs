@@ -1,14 +1,14 @@
 //! The module's functions.
 
 use crate::buffer::{Bytes, BytesMut, bytes_of, new_bytes};
-use crate::convert::{self, Watch};
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
-use mmh_core::Error;
 use mmh_core::api::{self, DecompressOptions};
 use mmh_core::base::Base;
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
+use mmh_core::{Error, Limits};
 use mmh_kernels::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -52,20 +52,22 @@ pub fn compress<'py>(
 #[pyfunction]
 pub fn decompressed_size(py: Python<'_>, blob: &Bound<'_, PyAny>) -> PyResult<u64> {
     let blob = Bytes::new(blob)?;
-    let archive = Archive::open(blob.as_slice()).map_err(|e| raise(py, e))?;
+    let archive = Archive::open_within(blob.as_slice(), &Limits::NONE).map_err(|e| raise(py, e))?;
     Ok(archive.index().source_len)
 }
 
 #[pyfunction]
+#[pyo3(signature = (blob, threads, check, limits=None))]
 pub fn decompress<'py>(
     py: Python<'py>,
     blob: &Bound<'py, PyAny>,
     threads: usize,
     check: bool,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let blob = Bytes::new(blob)?;
     let slice = blob.as_slice();
-    let archive = Archive::open(slice).map_err(|e| raise(py, e))?;
+    let archive = Archive::open_within(slice, &convert::limits(limits)).map_err(|e| raise(py, e))?;
     let len = usize::try_from(archive.index().source_len)
         .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
     new_bytes(py, len, |out| {
@@ -125,7 +127,7 @@ pub fn compress_file<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, target, threads, check, force, progress=None, base=None))]
+#[pyo3(signature = (source, target, threads, check, force, progress=None, base=None, limits=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn decompress_file<'py>(
     py: Python<'py>,
@@ -136,8 +138,9 @@ pub fn decompress_file<'py>(
     force: bool,
     progress: Option<Py<PyAny>>,
     base: Option<PathBuf>,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let options = DecompressOptions { threads, check, force, base };
+    let options = DecompressOptions { threads, check, force, base, limits: convert::limits(limits) };
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     let done = py.detach(|| {

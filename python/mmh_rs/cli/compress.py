@@ -14,10 +14,11 @@ import click
 from .. import _core
 from .._api import LEVELS, SUFFIX, level_number
 from .._estimate import NOT_WORTH
+from .._limits import NONE, Limits, engine_limits
 from .._trees import TreeFile, compress_dir, decompress_dir, sync
 from ..archive import open as open_archive
 from ._failure import WrongUsageError
-from ._opening import base_option
+from ._opening import base_option, limits_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
@@ -185,6 +186,7 @@ def compress(
 @click.command(short_help="Restore files, byte for byte.")
 @uses_run
 @base_option
+@limits_option
 @_common
 def decompress(
     files: Sequence[str],
@@ -195,6 +197,7 @@ def decompress(
     remove: bool,
     force: bool,
     base: str | None,
+    limits: Limits | None,
     run: Run,
 ) -> None:
     """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
@@ -215,7 +218,9 @@ def decompress(
 
     def one(job: Job) -> None:
         with run.bars.bar(_name(job.source), None) as progress:
-            report = _core.decompress_file(job.source, job.target, threads, True, force, progress, base)
+            report = _core.decompress_file(
+                job.source, job.target, threads, True, force, progress, base, engine_limits(limits)
+            )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         _record(run, job, report, ratio=ratio)
         run.summary(
@@ -231,7 +236,7 @@ def decompress(
     def describe(file: TreeFile) -> dict[str, Any]:
         return {} if file.report is None else {**_fields(asdict(file.report)), "ratio": file.report.ratio}
 
-    take = partial(decompress_dir, threads=threads or None, force=force, remove=remove)
+    take = partial(decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits)
     alone = len(files) == 1
     trees(directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run)
     _each(work, one, force, remove, run)
@@ -279,7 +284,7 @@ def _told(error: Exception, path: str, rename: Callable[[str], str]) -> Exceptio
     """That a file is no `.mmh` says more than that its name does not tell what to call the result."""
     if rename is suffix_taken and isinstance(error, WrongUsageError) and os.path.isfile(path):
         try:
-            open_archive(path).close()
+            open_archive(path, limits=NONE).close()
         except (OSError, _core.MmhError) as better:
             return better
     return error

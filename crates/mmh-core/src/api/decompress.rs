@@ -12,6 +12,7 @@ use crate::container::reader::{Archive, with_scratch};
 use crate::container::{FOOTER, HEADER};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
+use crate::limits::Limits;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub struct DecompressOptions {
     pub force: bool,
     /// What the file was compressed against; of no account where it was not.
     pub base: Option<PathBuf>,
+    /// What is accepted.
+    pub limits: Limits,
 }
 
 impl DecompressOptions {
@@ -49,7 +52,7 @@ pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<
 
 /// Restores all of a blob's source into the front of `out`; gives the number of bytes.
 pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool) -> Result<usize> {
-    let archive = Archive::open(blob)?;
+    let archive = Archive::open_within(blob, &Limits::default().any_size())?;
     let len = archive.index().source_len;
     let have = out.len();
     let out = usize::try_from(len)
@@ -125,7 +128,7 @@ fn from_file(
         (Error::Io { path: None, source }, Some(p)) => Error::io(p, source),
         (e, _) => e,
     };
-    let mut archive = Archive::open(&input).map_err(|e| place(path, e))?;
+    let mut archive = Archive::open_within(&input, &options.limits).map_err(|e| place(path, e))?;
     if archive.needs_base().is_some() {
         archive.set_base(options.base()?)?;
         archive.check_base(workers)?;
@@ -257,6 +260,9 @@ fn from_stream(
     let mut done = 0u64;
     loop {
         let (batch, ended) = read_batch(&mut input)?;
+        // What comes later is not known: a stream is held to what has come.
+        let raw = batch.iter().fold(done, |n: u64, f| n.saturating_add(f.head.raw));
+        options.limits.check_restored(raw, input.at)?;
         for group in batch.chunk_by(|a, b| codec::is_run(a.head.codec) == codec::is_run(b.head.codec)) {
             if codec::is_run(group[0].head.codec) {
                 for run in group {
@@ -291,7 +297,7 @@ fn from_stream(
             break;
         }
     }
-    let index = read_end(&mut input, &header, flags, &seen)?;
+    let index = read_end(&mut input, &header, flags, &seen, &options.limits)?;
     out.flush()?;
     drop(out);
     check_hash(hasher, &index)?;
@@ -356,10 +362,19 @@ fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Wr
 }
 
 /// Reads index and footer and compares them with the frames that came.
-fn read_end(input: &mut Counted<'_>, header: &[u8; HEADER], flags: u16, seen: &[FrameRow]) -> Result<Index> {
+fn read_end(
+    input: &mut Counted<'_>,
+    header: &[u8; HEADER],
+    flags: u16,
+    seen: &[FrameRow],
+    limits: &Limits,
+) -> Result<Index> {
     let at = input.at - index::SYNC.len() as u64;
     let mut end = index::SYNC.to_vec();
-    input.stream.read_to_end(&mut end)?;
+    // An endless stream must not fill the memory.
+    let most = limits.index.saturating_add(FOOTER as u64);
+    input.stream.take(most).read_to_end(&mut end)?;
+    limits.check_index((end.len() as u64).saturating_sub(FOOTER as u64))?;
     input.at = at + end.len() as u64;
     let Some(split) = end.len().checked_sub(FOOTER) else {
         return Err(Error::corrupt_at(input.at, "the stream is cut off"));
@@ -370,7 +385,7 @@ fn read_end(input: &mut Counted<'_>, header: &[u8; HEADER], flags: u16, seen: &[
     if len != bytes.len() as u64 || XxHash3_64::oneshot(bytes) != hash {
         return Err(Error::corrupt_at(at, "the index does not agree with its size or checksum"));
     }
-    let index = Index::from_bytes(bytes, at, flags)?;
+    let index = Index::from_bytes(bytes, at, flags, limits)?;
     if index.frames != seen {
         return Err(Error::corrupt_at(at, "the index does not agree with the frames"));
     }

@@ -8,6 +8,7 @@ use crate::container::reader::Archive;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use crate::limits::Limits;
 use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 
@@ -53,7 +54,7 @@ impl ReadAt for Restored<'_> {
 
 impl Side {
     /// Takes what begins as a `.mmh` for one, and anything else for a source.
-    pub fn open(input: Box<dyn ReadAt>) -> Result<Side> {
+    pub fn open(input: Box<dyn ReadAt>, limits: &Limits) -> Result<Side> {
         let mut magic = [0; MAGIC.len()];
         let packed = input.len() >= magic.len() as u64
             && input.read_exact_at(0, &mut magic).map(|()| magic == MAGIC)?;
@@ -69,7 +70,7 @@ impl Side {
                 name: String::new(),
             });
         }
-        let archive = Archive::open(input)?;
+        let archive = Archive::open_within(input, limits)?;
         let index = archive.index();
         let (hash, len) = (index.blake3, index.source_len);
         let (layout, hashes) = if index.tensors.is_empty() {
