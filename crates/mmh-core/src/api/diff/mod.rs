@@ -13,9 +13,11 @@ use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 
 mod numbers;
+mod restored;
 
 pub use numbers::Numbers;
 use numbers::{Decoder, element_size};
+use restored::Restored;
 
 /// Blocks of each side that are in memory at a time.
 const BLOCKS: usize = 8;
@@ -39,18 +41,6 @@ enum Content {
     Packed(Box<Archive<Box<dyn ReadAt>>>),
 }
 
-/// The restored bytes of an archive, for a reader of headers.
-struct Restored<'a>(&'a Archive<Box<dyn ReadAt>>);
-
-impl ReadAt for Restored<'_> {
-    fn len(&self) -> u64 {
-        self.0.index().source_len
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_range(offset, buf, &Workers::new(1), true).map_err(std::io::Error::other)
-    }
-}
 
 impl Side {
     /// Takes what begins as a `.mmh` for one, and anything else for a source.
@@ -75,7 +65,7 @@ impl Side {
         let (hash, len) = (index.blake3, index.source_len);
         let (layout, hashes) = if index.tensors.is_empty() {
             // Of a small file the index leaves the tensors out.
-            let layout = source::find(Input { bytes: &Restored(&archive), complete: true });
+            let layout = source::find(Input { bytes: &Restored::new(&archive), complete: true });
             let hashes = vec![None; layout.tensors.len()];
             (layout, hashes)
         } else {
