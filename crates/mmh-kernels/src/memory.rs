@@ -35,31 +35,44 @@ pub fn with_capacity(n: usize) -> Option<Vec<u8>> {
 }
 
 /// Memory that was given back, to be taken again: the first touch of its pages is behind it.
-static KEPT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// The most bytes that are kept.
 pub const MOST_KEPT: usize = 64 << 20;
 
-/// An empty vector with room for `n` bytes, that of [`give_back`] if it is large enough; `None` if there is no memory for it.
+/// An empty vector with room for `n` bytes, one of those of [`give_back`] if there is one that is large enough; `None` if there is no memory
+/// for it.
 pub fn take(n: usize) -> Option<Vec<u8>> {
-    if (LARGE..=MOST_KEPT).contains(&n)
+    if n >= LARGE
         && let Ok(mut kept) = KEPT.lock()
-        && kept.capacity() >= n
+        && let Some(i) = kept.iter().position(|v| v.capacity() >= n)
     {
-        return Some(std::mem::take(&mut kept));
+        return Some(kept.swap_remove(i));
     }
     with_capacity(n)
 }
 
-/// Keeps the memory of a vector that is no longer needed, unless it is small, or larger than [`MOST_KEPT`].
-pub fn give_back(mut v: Vec<u8>) {
-    if (LARGE..=MOST_KEPT).contains(&v.capacity())
-        && let Ok(mut kept) = KEPT.lock()
-        && kept.capacity() < v.capacity()
-    {
-        v.clear();
-        *kept = v;
+/// Keeps the memory of vectors that are no longer needed, unless they are small, as long as [`MOST_KEPT`] bytes are enough for all of them.
+pub fn give_back(vectors: impl IntoIterator<Item = Vec<u8>>) {
+    let Ok(mut kept) = KEPT.lock() else { return };
+    let mut bytes: usize = kept.iter().map(Vec::capacity).sum();
+    for mut v in vectors {
+        if v.capacity() >= LARGE && bytes + v.capacity() <= MOST_KEPT {
+            bytes += v.capacity();
+            v.clear();
+            kept.push(v);
+        }
     }
+}
+
+/// Copies `from` to `to`, which is as long.
+///
+/// # Panics
+/// If it is not.
+pub fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
+    assert_eq!(from.len(), to.len());
+    // SAFETY: both are of that length, and a shared and an exclusive borrow do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) }
 }
 
 /// Asks for data that will be needed soon to be brought near. Advice only.

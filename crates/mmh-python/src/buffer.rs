@@ -55,20 +55,22 @@ impl BytesMut {
     }
 }
 
-/// A copy of `data` as a `bytes` object, on huge pages where that pays.
-pub fn bytes_of<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    if data.len() < memory::LARGE {
-        return Ok(PyBytes::new(py, data));
-    }
-    let size = isize::try_from(data.len()).map_err(|_| PyMemoryError::new_err(()))?;
-    // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, or gives null with an
-    // exception set; all of its bytes are written before anybody sees them.
+/// A new `bytes` object of `len` bytes that `write` gives a value to, every one of them; on huge pages where that pays.
+pub fn written_bytes<'py>(
+    py: Python<'py>,
+    len: usize,
+    write: impl FnOnce(&mut [MaybeUninit<u8>]),
+) -> PyResult<Bound<'py, PyBytes>> {
+    let size = isize::try_from(len).map_err(|_| PyMemoryError::new_err(()))?;
+    // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
+    // until somebody does; it gives null with an exception set when there is no memory.
     unsafe {
         let object =
             Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
         let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
-        memory::prefer_huge_pages(std::slice::from_raw_parts_mut(start, data.len()));
-        std::ptr::copy_nonoverlapping(data.as_ptr().cast(), start, data.len());
+        let room = std::slice::from_raw_parts_mut(start, len);
+        memory::prefer_huge_pages(room);
+        write(room);
         Ok(object.cast_into_unchecked())
     }
 }

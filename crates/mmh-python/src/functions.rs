@@ -1,6 +1,6 @@
 //! The module's functions.
 
-use crate::buffer::{Bytes, BytesMut, bytes_of, new_bytes};
+use crate::buffer::{Bytes, BytesMut, new_bytes, written_bytes};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use mmh_core::api::{self, DecompressOptions};
@@ -43,9 +43,11 @@ pub fn compress<'py>(
         }
     };
     let slice = data.as_slice();
-    let blob = py.detach(|| api::compress_bytes(slice, array, &options)).map_err(|e| raise(py, e))?;
-    let bytes = bytes_of(py, &blob);
-    memory::give_back(blob);
+    let workers = api::Workers::new(options.threads);
+    let blob =
+        py.detach(|| api::compress_pieces(slice, array, &options, &workers)).map_err(|e| raise(py, e))?;
+    let bytes = written_bytes(py, blob.len(), |room| py.detach(|| blob.copy_to(room, &workers)));
+    memory::give_back(blob.into_chunks());
     bytes
 }
 

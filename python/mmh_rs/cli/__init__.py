@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -16,16 +17,22 @@ import click
 from .. import _core
 from ._failure import FAILED, INTERRUPTED, USAGE, Failure, failure_of
 from ._run import document, print_failure
-from .bench import bench
-from .cat import cat
-from .compress import compress, decompress
-from .diff import diff
-from .doctor import doctor
-from .estimate import estimate
-from .show import info, list_
-from .verify import verify
 
 __all__ = ["main"]
+
+# Each command with its module and its name there, in the order of use. A command's module is imported when it is needed.
+_COMMANDS = {
+    "compress": ("compress", "compress"),
+    "decompress": ("compress", "decompress"),
+    "list": ("show", "list_"),
+    "info": ("show", "info"),
+    "verify": ("verify", "verify"),
+    "cat": ("cat", "cat"),
+    "diff": ("diff", "diff"),
+    "estimate": ("estimate", "estimate"),
+    "bench": ("bench", "bench"),
+    "doctor": ("doctor", "doctor"),
+}
 
 _EPILOG = """\b
 Exit codes:
@@ -50,7 +57,14 @@ class _Group(click.Group):
     """Errors as one line and an exit code; click by itself answers closed pipes and Ctrl-C with codes of its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of use, not of the alphabet
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f".{module}", __name__), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -80,10 +94,6 @@ def mmh(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(USAGE)
-
-
-for _command in (compress, decompress, list_, info, verify, cat, diff, estimate, bench, doctor):
-    mmh.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

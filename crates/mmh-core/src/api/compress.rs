@@ -2,18 +2,18 @@
 
 use super::pipeline::{self, Feed, Work};
 use super::target::Output;
-use super::{Progress, Report, Step, Workers, totals};
+use super::{Progress, Report, Step, Workers, allowance, totals};
 use crate::base::Base;
 use crate::block::{self, Segment, Settings};
 use crate::codec::delta;
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
+use crate::container::pieces::Pieces;
 use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout, Tensor};
-use mmh_kernels::memory;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -95,25 +95,29 @@ const HEAD: usize = 8 << 20;
 /// Tensors shorter than this are not worth a copy frame.
 const SHORTEST_COPY: u64 = 64;
 
-/// What the format promises for any source: 0.1 % and 1 KiB.
-fn allowance(len: u64) -> u64 {
-    len + len / 1000 + 1024
-}
-
-/// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape. A caller that copies the
-/// result elsewhere may hand its memory to [`mmh_kernels::memory::give_back`].
+/// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
 pub fn compress_bytes(
     data: &[u8],
     array: Option<(Dtype, Vec<u64>)>,
     options: &CompressOptions,
 ) -> Result<Vec<u8>> {
+    Ok(compress_pieces(data, array, options, &Workers::new(options.threads))?.to_vec())
+}
+
+/// The same, in the pieces that the threads made, for callers that have a place of their own for the result. Memory that they have no use for
+/// goes to [`mmh_kernels::memory::give_back`].
+pub fn compress_pieces(
+    data: &[u8],
+    array: Option<(Dtype, Vec<u64>)>,
+    options: &CompressOptions,
+    workers: &Workers,
+) -> Result<Pieces> {
     options.check()?;
-    let workers = Workers::new(options.threads);
     let mut quiet = |_: Step| Ok(());
     let layout = match array {
         None => {
             let layout = source::find(Input { bytes: &data, complete: true });
-            return Ok(smallest(&data, layout, options, &workers, &mut quiet)?.0);
+            return Ok(smallest(&data, layout, options, workers, &mut quiet)?.0);
         }
         Some((dtype, shape)) => {
             let len = data.len() as u64;
@@ -127,15 +131,7 @@ pub fn compress_bytes(
             Layout::of(Format::Array, vec![tensor])
         }
     };
-    // Pages that are not written to cost nothing; growing would copy.
-    let capacity = allowance(data.len() as u64) as usize;
-    let (out, _) = compress_at(&data, layout, room(capacity), options, &workers, &mut quiet)?;
-    Ok(out)
-}
-
-/// A vector for so many bytes, or one that grows if there is no memory for all of them at once.
-fn room(n: usize) -> Vec<u8> {
-    memory::take(n).unwrap_or_default()
+    Ok(compress_at(&data, layout, Pieces::default(), options, workers, &mut quiet)?.0)
 }
 
 /// Compresses what can be read at any offset.
@@ -319,7 +315,7 @@ fn from_file(
         // whose index would weigh too much have no names.
         if input.len() <= HEAD as u64 {
             let (blob, report) = smallest(&input, layout, options, workers, progress)?;
-            output.writer()?.write_all(&blob).map_err(|e| at_target(e.into()))?;
+            write_pieces(&blob, &mut output).map_err(&at_target)?;
             output.commit(None)?;
             return Ok(report);
         }
@@ -358,13 +354,18 @@ fn smallest(
     options: &CompressOptions,
     workers: &Workers,
     progress: Progress<'_>,
-) -> Result<(Vec<u8>, Report)> {
-    let (blob, report) =
-        compress_at(input, layout, room(allowance(input.len()) as usize), options, workers, progress)?;
+) -> Result<(Pieces, Report)> {
+    let (blob, report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }
-    compress_at(input, bare(input), Vec::new(), options, workers, progress)
+    compress_at(input, bare(input), Pieces::default(), options, workers, progress)
+}
+
+fn write_pieces(blob: &Pieces, output: &mut Output) -> Result<()> {
+    let mut out = output.writer()?;
+    blob.iter().try_for_each(|piece| out.write_all(piece))?;
+    Ok(out.flush()?)
 }
 
 /// Marks errors of writing, so that the message names the target and not the source.
@@ -419,7 +420,7 @@ fn from_stream(
         // All of it is here.
         let layout = source::find(Input { bytes: &head, complete: true });
         let (blob, report) = smallest(&head, layout, options, workers, progress)?;
-        output.writer()?.write_all(&blob).map_err(|e| at_target(e.into()))?;
+        write_pieces(&blob, &mut output).map_err(at_target)?;
         output.commit(None)?;
         return Ok(report);
     }

@@ -1,7 +1,7 @@
 //! From `.mmh`.
 
 use super::target::Output;
-use super::{BATCH, BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
+use super::{BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
 use crate::base::Base;
 use crate::block;
 use crate::codec::{self, delta, pattern251};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -65,8 +65,8 @@ pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool)
     Ok(out.len())
 }
 
-/// Source ranges of about a batch that end where frames end, so that no block is decoded twice.
-pub(super) fn windows<R: ReadAt>(archive: &Archive<R>) -> impl Iterator<Item = (u64, u64)> {
+/// Source ranges of about `batch` bytes that end where frames end, so that no block is decoded twice.
+pub(super) fn windows<R: ReadAt>(archive: &Archive<R>, batch: u64) -> impl Iterator<Item = (u64, u64)> {
     let frames = archive.frames();
     let len = archive.index().source_len;
     let (mut at, mut i) = (0u64, 0usize);
@@ -77,14 +77,14 @@ pub(super) fn windows<R: ReadAt>(archive: &Archive<R>) -> impl Iterator<Item = (
         let start = at;
         let mut blocks = 0;
         while let Some(f) = frames.get(i) {
-            if f.end() - start > BATCH as u64 || blocks == BATCH_BLOCKS {
+            if f.end() - start > batch || blocks == BATCH_BLOCKS {
                 break;
             }
             (at, i, blocks) = (f.end(), i + 1, blocks + 1);
         }
         if at == start {
             // A run longer than a batch can be cut anywhere, a block (up to 16 MiB) never is.
-            at = frames.get(i).map_or(len, |f| f.end().min(start + BATCH as u64));
+            at = frames.get(i).map_or(len, |f| f.end().min(start + batch));
             i += frames.get(i).is_some_and(|f| f.end() == at) as usize;
         }
         Some((start, at))
@@ -144,18 +144,18 @@ fn from_file(
     let mut out = output.writer()?;
     let (mut ready, mut spare): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     let total = archive.index().source_len;
-    for (start, end) in windows(&archive) {
+    for (start, end) in windows(&archive, workers.batch() as u64) {
         let len = (end - start) as usize;
         let mut now = std::mem::take(&mut spare);
         if now.capacity() < len {
             now = zeroed(len as u64)?;
         }
         now.resize(len, 0);
-        let (decoded, written) = workers.join(
+        let (decoded, (written, ())) = workers.join(
             || archive.read_range(start, &mut now, workers, options.check),
-            || hash_and_write(&mut hasher, &mut *out, &ready),
+            || workers.join(|| out.write_all(&ready), || hasher.update(&ready)),
         );
-        written.map_err(|e| place(target, e))?;
+        written.map_err(|e| place(target, e.into()))?;
         decoded.map_err(|e| place(path, e))?;
         spare = std::mem::replace(&mut ready, now);
         progress(Step { done: end, total: Some(total), stored: archive.stored_len() })?;
@@ -169,12 +169,10 @@ fn from_file(
     Ok(report(archive.index(), archive.stored_len()))
 }
 
-/// Refuses a source that cannot fit, without claiming the space.
+/// Gives the file its length, without claiming the space: one that the file system does not allow at all is refused here, and writes within
+/// the length are cheaper than writes that extend it. It is not cut back to nothing, which would make ext4 flush it when it is closed.
 fn reserve(file: &mut File, index: &Index) -> std::io::Result<()> {
-    // A sparse length that the file system does not allow at all is refused here; free space is the writer's to find.
-    file.set_len(index.source_len)?;
-    file.set_len(0)?;
-    file.rewind()
+    file.set_len(index.source_len)
 }
 
 fn hash_and_write(hasher: &mut Content, out: &mut dyn Write, data: &[u8]) -> Result<()> {
@@ -259,7 +257,7 @@ fn from_stream(
     let mut seen: Vec<FrameRow> = Vec::new();
     let mut done = 0u64;
     loop {
-        let (batch, ended) = read_batch(&mut input)?;
+        let (batch, ended) = read_batch(&mut input, workers.batch() as u64)?;
         // What comes later is not known: a stream is held to what has come.
         let raw = batch.iter().fold(done, |n: u64, f| n.saturating_add(f.head.raw));
         options.limits.check_restored(raw, input.at)?;
@@ -317,10 +315,10 @@ fn read_record(input: &mut Counted<'_>) -> Result<BaseRecord> {
 }
 
 /// Reads frames of about a batch; whether the index is next (its sync is read already).
-fn read_batch(input: &mut Counted<'_>) -> Result<(Vec<Incoming>, bool)> {
+fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, bool)> {
     let mut batch = Vec::new();
     let mut size = 0;
-    while size < BATCH as u64 && batch.len() < BATCH_BLOCKS {
+    while size < most && batch.len() < BATCH_BLOCKS {
         let offset = input.at;
         let mut head = [0; frame::HEAD];
         input.exact(&mut head[..2])?;

@@ -1,6 +1,7 @@
 //! Files, streams and arrays: in parallel, in bounded memory, always in order.
 //!
 //! * `pipeline`: while one batch of blocks is encoded, the next is read and the one before is written
+//! * `chunks`: memory in which frames are made
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `verify`: every frame and every hash
 //! * `explain`: what the plan sees
@@ -8,6 +9,7 @@
 //! * `diff`: what two files do not have in common
 //! * `target`: a temporary file that takes its name only when it is whole
 
+mod chunks;
 mod compress;
 mod decompress;
 mod diff;
@@ -17,7 +19,7 @@ mod pipeline;
 mod target;
 mod verify;
 
-pub use compress::{CompressOptions, compress_bytes, compress_file};
+pub use compress::{CompressOptions, compress_bytes, compress_file, compress_pieces};
 pub use decompress::{DecompressOptions, decompress_bytes, decompress_file, decompress_into};
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
@@ -30,12 +32,20 @@ use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Bytes of source that are worked on at a time, at most. Two or three batches are in memory at once.
-pub(crate) const BATCH: usize = 16 << 20;
+/// Bytes of source that are worked on at a time, at most. Two batches, and what is made of them, are in memory at once.
+const BATCH: usize = 64 << 20;
 /// Bytes of a batch for each thread: enough to keep it busy, few enough to stay in its cache.
 const BATCH_PER_THREAD: usize = 4 << 20;
+/// The same where the work takes so long that the cache does not matter, or where nothing is held for it: all threads end their last blocks
+/// at about the same time.
+const LONG_BATCH_PER_THREAD: usize = 16 << 20;
 /// Blocks of a batch: small tensors must not pile up.
 pub(crate) const BATCH_BLOCKS: usize = 1024;
+
+/// What the format promises for any source: 0.1 % and 1 KiB.
+fn allowance(len: u64) -> u64 {
+    len.saturating_add(len / 1000 + 1024)
+}
 
 /// Called between batches, on the thread that called.
 pub type Progress<'a> = &'a mut dyn FnMut(Step) -> Result<()>;
@@ -109,14 +119,14 @@ impl Workers {
         Workers { threads, pool: std::sync::OnceLock::new() }
     }
 
-    /// Whether there is more than one.
-    pub(crate) fn are_many(&self) -> bool {
-        self.threads > 1
-    }
-
     /// Bytes of a batch for this many threads.
     pub(crate) fn batch(&self) -> usize {
         (self.threads * BATCH_PER_THREAD).min(BATCH)
+    }
+
+    /// The same for slow work.
+    pub(crate) fn long_batch(&self) -> usize {
+        (self.threads * LONG_BATCH_PER_THREAD).min(BATCH)
     }
 
     fn pool(&self) -> Option<&rayon::ThreadPool> {

@@ -1,9 +1,11 @@
 //! Blocks in parallel, everything else in order.
 
+use super::chunks::Chunks;
 use super::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::base::Base;
-use crate::block::{self, Encoded, Given, Segment, Settings};
-use crate::codec::{Counterpart, Level, Scratch};
+use crate::block::{self, Coded, Encoded, Given, Segment, Settings};
+use crate::codec::{self, Counterpart, Level, Scratch};
+use crate::container::frame::{self, Head};
 use crate::container::reader::with_scratch;
 use crate::container::writer::{Target, Writer};
 use crate::dtype::Dtype;
@@ -14,7 +16,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::Mutex;
+
+/// From this level on a block takes long.
+const SLOW: u8 = 7;
 
 /// Where source bytes come from, in order.
 pub enum Feed<'a> {
@@ -163,27 +167,37 @@ struct Hashes {
 }
 
 impl Hashes {
-    fn update(&mut self, batch: &Batch<'_>) {
-        if let Some(h) = &mut self.sha256 {
-            h.update(&batch.data);
-        }
-        let Some(all) = &mut self.blake3 else { return };
-        all.update(&batch.data);
-        for (range, tensor) in &batch.parts {
-            if self.tensor.as_ref().is_none_or(|(t, _)| t != tensor) {
-                self.end_tensor();
-                self.tensor = Some((*tensor, blake3::Hasher::new()));
+    fn update(&mut self, batch: &Batch<'_>, workers: &Workers) {
+        let Hashes { blake3, sha256, tensor, tensors } = self;
+        let Some(blake3) = blake3 else {
+            sha256.iter_mut().for_each(|h| h.update(&batch.data));
+            return;
+        };
+        let whole = || {
+            let sha256 = || sha256.iter_mut().for_each(|h| h.update(&batch.data));
+            workers.join(|| blake3.update(&batch.data).count(), sha256);
+        };
+        workers.join(whole, || {
+            for (range, index) in &batch.parts {
+                if tensor.as_ref().is_none_or(|(t, _)| t != index) {
+                    end_tensor(tensor, tensors);
+                    *tensor = Some((*index, blake3::Hasher::new()));
+                }
+                if let Some((_, h)) = tensor {
+                    h.update(&batch.data[range.clone()]);
+                }
             }
-            if let Some((_, h)) = &mut self.tensor {
-                h.update(&batch.data[range.clone()]);
-            }
-        }
+        });
     }
 
-    fn end_tensor(&mut self) {
-        if let Some((t, h)) = self.tensor.take() {
-            self.tensors.insert(t, *h.finalize().as_bytes());
-        }
+    fn end(&mut self) {
+        end_tensor(&mut self.tensor, &mut self.tensors);
+    }
+}
+
+fn end_tensor(tensor: &mut Option<(usize, blake3::Hasher)>, tensors: &mut HashMap<usize, [u8; 32]>) {
+    if let Some((t, h)) = tensor.take() {
+        tensors.insert(t, *h.finalize().as_bytes());
     }
 }
 
@@ -226,6 +240,9 @@ pub fn run<W: Target>(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Seen> {
+    let in_memory = matches!(&feed, Feed::At(source) if source.slice(0, 0).is_some());
+    let is_slow = work.settings.level.get() >= SLOW;
+    let batch_len = if in_memory || is_slow { workers.long_batch() } else { workers.batch() };
     let mut cutter = Cutter {
         feed,
         segments: work.segments,
@@ -235,7 +252,7 @@ pub fn run<W: Target>(
         done_in_segment: 0,
         at: 0,
         ended: false,
-        batch: workers.batch(),
+        batch: batch_len,
         level: work.settings.level,
     };
     let mut hashes = Hashes {
@@ -244,39 +261,41 @@ pub fn run<W: Target>(
         tensor: None,
         tensors: HashMap::new(),
     };
-    // Payloads go back here when they are written, to be filled again.
-    let spare: Mutex<Vec<Vec<u8>>> = Mutex::default();
-    let mut encoded: Vec<Frame> = Vec::new();
+    let keeps = writer.target().keeps();
+    // While frames are made in one, those of the other are written; or all stay in the first.
+    let expected = super::allowance(if keeps { work.total.unwrap_or(u64::MAX) } else { batch_len as u64 });
+    let mut chunks = [Chunks::new(expected), Chunks::new(expected)];
+    let mut made: Vec<Frame> = Vec::new();
     let mut memory = Vec::new();
     let mut done = 0;
     let mut batch = cutter.next(Vec::new())?;
-    let in_place = !workers.are_many() && writer.is_memory();
     while let Some(now) = batch {
-        if in_place {
-            encode_in_place(&now, work, writer)?;
-        }
-        let items = if in_place { &[][..] } else { now.items.as_slice() };
-        let encode = || encode_all(&now, items, work, workers, &spare);
-        let other = || -> Result<Option<Batch<'_>>> {
-            for frame in encoded.drain(..) {
-                write(frame, writer, &spare)?;
-            }
-            hashes.update(&now);
+        let [filled, before] = &mut chunks;
+        let frames = std::mem::take(&mut made);
+        let encode = || encode_all(&now, work, workers, filled);
+        let write_and_read = || -> Result<Option<Batch<'_>>> {
+            write(frames, before, writer)?;
             cutter.next(std::mem::take(&mut memory))
         };
-        let (frames, next) = workers.join(encode, other);
-        encoded = frames?;
+        let (frames, (next, ())) =
+            workers.join(encode, || workers.join(write_and_read, || hashes.update(&now, workers)));
+        made = frames?;
         batch = next?;
         done += now.data.len() as u64;
         if let Cow::Owned(m) = now.data {
             memory = m;
         }
+        if !keeps {
+            chunks.swap(0, 1);
+        }
         progress(Step { done, total: work.total, stored: writer.written() })?;
     }
-    for frame in encoded {
-        write(frame, writer, &spare)?;
+    let [kept, last] = &mut chunks;
+    write(made, last, writer)?;
+    if keeps {
+        writer.target().take_over(kept.take());
     }
-    hashes.end_tensor();
+    hashes.end();
     Ok(Seen {
         len: done,
         blake3: hashes.blake3.map(|h| *h.finalize().as_bytes()),
@@ -286,21 +305,21 @@ pub fn run<W: Target>(
 }
 
 enum Frame {
-    Block(Encoded, bool),
-    Copy { from: u64, raw: u64 },
-}
-
-/// One block after the other, each made where it is to stay.
-fn encode_in_place<W: Target>(batch: &Batch<'_>, work: &Work<'_>, writer: &mut Writer<W>) -> Result<()> {
-    for item in &batch.items {
-        match item {
-            Item::Copy { from, raw } => writer.push_copy(*from, *raw)?,
-            Item::Encode(piece) => writer.push_made(piece.joins, |out| {
-                with_given(batch, piece, work, |given, s| block::encode_into(given, &work.settings, s, out))
-            })?,
-        }
-    }
-    Ok(())
+    /// A block that stands in a chunk as a whole frame.
+    Made {
+        coded: Coded,
+        chunk: usize,
+        bytes: Range<usize>,
+    },
+    /// A run, which may become one with its neighbours.
+    Run {
+        run: Encoded,
+        joins: bool,
+    },
+    Copy {
+        from: u64,
+        raw: u64,
+    },
 }
 
 /// Lends a block with its counterpart, where it has one, and memory for codecs.
@@ -329,37 +348,57 @@ fn with_given<R>(
     })
 }
 
-fn encode_all(
-    batch: &Batch<'_>,
-    items: &[Item],
-    work: &Work<'_>,
-    workers: &Workers,
-    spare: &Mutex<Vec<Vec<u8>>>,
-) -> Result<Vec<Frame>> {
-    let items: Vec<&Item> = items.iter().collect();
+fn encode_all(batch: &Batch<'_>, work: &Work<'_>, workers: &Workers, chunks: &Chunks) -> Result<Vec<Frame>> {
     workers
-        .map(items, |item| match item {
+        .map(batch.items.iter().collect(), |item| match item {
             Item::Copy { from, raw } => Ok(Frame::Copy { from: *from, raw: *raw }),
-            Item::Encode(piece) => {
-                let memory = spare.lock().ok().and_then(|mut s| s.pop()).unwrap_or_default();
-                let encode =
-                    |given: &Given<'_>, s: &mut Scratch| block::encode(given, &work.settings, s, memory);
-                Ok(Frame::Block(with_given(batch, piece, work, encode)?, piece.joins))
-            }
+            Item::Encode(piece) => make(batch, piece, work, chunks),
         })
         .into_iter()
         .collect()
 }
 
-fn write<W: Target>(frame: Frame, writer: &mut Writer<W>, spare: &Mutex<Vec<Vec<u8>>>) -> Result<()> {
-    match frame {
-        Frame::Copy { from, raw } => writer.push_copy(from, raw),
-        Frame::Block(block, joins) => {
-            writer.push(&block, joins)?;
-            if let Ok(mut s) = spare.lock() {
-                s.push(block.payload);
+/// A frame, at the end of a chunk.
+fn make(batch: &Batch<'_>, piece: &Piece, work: &Work<'_>, chunks: &Chunks) -> Result<Frame> {
+    // Encoders may write somewhat more than they keep.
+    let room = frame::HEAD + piece.range.len() + piece.range.len() / 16 + 4096;
+    chunks.lend(room, |chunk, out| {
+        let at = out.len();
+        out.extend([0; frame::HEAD]);
+        let encode = |given: &Given<'_>, s: &mut Scratch| block::encode_into(given, &work.settings, s, out);
+        let coded = match with_given(batch, piece, work, encode) {
+            Ok(coded) => coded,
+            Err(e) => {
+                out.truncate(at);
+                return Err(e);
             }
-            Ok(())
+        };
+        let Coded { codec, raw, checksum } = coded;
+        let stored = (out.len() - at - frame::HEAD) as u64;
+        if codec::is_run(codec) {
+            let payload = out.split_off(at + frame::HEAD);
+            out.truncate(at);
+            return Ok(Frame::Run { run: Encoded { codec, raw, checksum, payload }, joins: piece.joins });
+        }
+        frame::check(codec, stored, raw)?;
+        let head = Head { codec, stored: stored as u32, raw, checksum };
+        out[at..at + frame::HEAD].copy_from_slice(&head.to_bytes());
+        Ok(Frame::Made { coded, chunk, bytes: at..out.len() })
+    })
+}
+
+/// Writes what was made in `chunks`, which then are empty; where the target keeps chunks there are none.
+fn write<W: Target>(frames: Vec<Frame>, chunks: &mut Chunks, writer: &mut Writer<W>) -> Result<()> {
+    let full = chunks.take();
+    for frame in frames {
+        match frame {
+            Frame::Copy { from, raw } => writer.push_copy(from, raw)?,
+            Frame::Run { run, joins } => writer.push(&run, joins)?,
+            Frame::Made { coded, chunk, bytes } => {
+                writer.push_made(&coded, chunk, bytes, full.get(chunk).map_or(&[], Vec::as_slice))?
+            }
         }
     }
+    chunks.put_back(full);
+    Ok(())
 }

@@ -49,7 +49,7 @@ pub fn verify<R: ReadAt>(
     let mut tensor = blake3::Hasher::new();
     let mut tensor_hurt = false;
     let mut buf = Vec::new();
-    for (start, end) in windows(archive) {
+    for (start, end) in windows(archive, workers.batch() as u64) {
         buf.resize((end - start) as usize, 0);
         let hurt = match archive.read_range(start, &mut buf, workers, true) {
             Ok(()) => false,

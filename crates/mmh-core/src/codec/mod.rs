@@ -149,6 +149,8 @@ pub struct Scratch {
     pub counterpart: Vec<u8>,
     /// What the self-check decodes into.
     pub check: Vec<u8>,
+    /// The frame that is decoded, as it is stored.
+    pub stored: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 //! * `frame`: the head of a frame
 //! * `index`: the table of frames and tensors; footer and header
 //! * [`writer`]: frames in order, then the index
+//! * [`pieces`]: a file in memory, in the pieces that several threads made
 //! * [`reader`]: any range of the source, from the frames that cover it
 
 pub mod base;
 pub mod frame;
 pub mod index;
+pub mod pieces;
 pub mod reader;
 pub mod varint;
 pub mod writer;

@@ -11,7 +11,6 @@ use crate::codec::{self, Scratch, delta, pattern251};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::limits::Limits;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -95,11 +94,12 @@ impl<R: ReadAt> Archive<R> {
             Error::corrupt_at(at, format!("an index of {index_len} bytes does not fit the file"))
         })?;
         limits.check_index(index_len)?;
-        let bytes = read(&input, offset, index_len)?;
-        if XxHash3_64::oneshot(&bytes) != hash {
+        let mut held = Vec::new();
+        let bytes = read(&input, offset, index_len, &mut held)?;
+        if XxHash3_64::oneshot(bytes) != hash {
             return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
         }
-        let index = Index::from_bytes(&bytes, offset, flags, limits)?;
+        let index = Index::from_bytes(bytes, offset, flags, limits)?;
         let record = if flags & index::HAS_BASE != 0 { Some(read_record(&input)?) } else { None };
         let first = HEADER as u64 + record.as_ref().map_or(0, |r| (RECORD + r.name.len()) as u64);
         if index.frames_size().is_none_or(|n| n.checked_add(first) != Some(offset)) {
@@ -226,30 +226,46 @@ impl<R: ReadAt> Archive<R> {
     }
 
     fn read_piece(&self, piece: Piece<'_>, check: bool, scratch: &mut Scratch) -> Result<()> {
-        let f = &self.frames[piece.frame];
-        let at = |e: Error| e.at(f.offset);
-        if f.codec == codec::COPY {
+        if self.frames[piece.frame].codec == codec::COPY {
             let from = self.copied(piece.frame, check)?;
             return self.read_frames(from + piece.skip, piece.out, check, scratch);
         }
-        let (head, payload) = self.frame(piece.frame)?;
+        let mut held = std::mem::take(&mut scratch.stored);
+        let done = self
+            .frame(piece.frame, &mut held)
+            .and_then(|(head, payload)| self.restore(piece, &head, payload, check, scratch));
+        scratch.stored = held;
+        done
+    }
+
+    /// Restores a part of a frame that has been read, and is no copy.
+    fn restore(
+        &self,
+        piece: Piece<'_>,
+        head: &Head,
+        payload: &[u8],
+        check: bool,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let f = &self.frames[piece.frame];
+        let at = |e: Error| e.at(f.offset);
         match f.codec {
             pattern251::ID => {
                 if check {
-                    block::check_run(&payload, head.checksum, f.raw).map_err(at)?;
+                    block::check_run(payload, head.checksum, f.raw).map_err(at)?;
                 }
-                pattern251::check(&payload, f.raw).map_err(at)?;
-                pattern251::fill(&payload, piece.skip, piece.out);
+                pattern251::check(payload, f.raw).map_err(at)?;
+                pattern251::fill(payload, piece.skip, piece.out);
                 Ok(())
             }
             _ if piece.out.len() as u64 == f.raw => {
-                self.decode(f, &head, &payload, piece.out, check, scratch).map_err(at)
+                self.decode(f, head, payload, piece.out, check, scratch).map_err(at)
             }
             _ => {
                 let mut whole = std::mem::take(&mut scratch.check);
                 let raw = f.raw as usize;
                 whole.resize(whole.len().max(raw), 0);
-                let done = self.decode(f, &head, &payload, &mut whole[..raw], check, scratch);
+                let done = self.decode(f, head, payload, &mut whole[..raw], check, scratch);
                 let skip = piece.skip as usize;
                 piece.out.copy_from_slice(&whole[skip..skip + piece.out.len()]);
                 scratch.check = whole;
@@ -285,11 +301,12 @@ impl<R: ReadAt> Archive<R> {
     /// Where a copy frame copies from; compares its checksum if `check`.
     fn copied(&self, i: usize, check: bool) -> Result<u64> {
         let f = &self.frames[i];
-        let (head, payload) = self.frame(i)?;
+        let mut held = Vec::new();
+        let (head, payload) = self.frame(i, &mut held)?;
         if check {
-            block::check_run(&payload, head.checksum, f.raw).map_err(|e| e.at(f.offset))?;
+            block::check_run(payload, head.checksum, f.raw).map_err(|e| e.at(f.offset))?;
         }
-        self.copy_source(f, &payload)
+        self.copy_source(f, payload)
     }
 
     /// Where a copy frame with this payload copies from: whole frames, so that no block is decoded for the sake of a few bytes.
@@ -330,10 +347,10 @@ impl<R: ReadAt> Archive<R> {
         Ok(())
     }
 
-    /// A frame's head, compared with the index, and its payload.
-    pub fn frame(&self, i: usize) -> Result<(Head, Cow<'_, [u8]>)> {
+    /// A frame's head, compared with the index, and its payload; `held` lends memory for what is not in memory already.
+    pub fn frame<'a>(&'a self, i: usize, held: &'a mut Vec<u8>) -> Result<(Head, &'a [u8])> {
         let f = &self.frames[i];
-        let all = read(&self.input, f.offset, frame::HEAD as u64 + f.stored)?;
+        let all = read(&self.input, f.offset, frame::HEAD as u64 + f.stored, held)?;
         let head = match all.first_chunk() {
             Some(head) => Head::from_bytes(head).map_err(|e| match e {
                 // An unknown codec that the index does not name is damage, not a newer format.
@@ -345,14 +362,7 @@ impl<R: ReadAt> Archive<R> {
         if (head.codec, head.stored as u64, head.raw) != (f.codec, f.stored, f.raw) {
             return Err(Error::corrupt_at(f.offset, "a frame does not agree with the index"));
         }
-        let payload = match all {
-            Cow::Borrowed(b) => Cow::Borrowed(&b[frame::HEAD..]),
-            Cow::Owned(mut v) => {
-                v.drain(..frame::HEAD);
-                Cow::Owned(v)
-            }
-        };
-        Ok((head, payload))
+        Ok((head, &all[frame::HEAD..]))
     }
 
     /// For a copy frame: the source offset that it copies from.
@@ -360,8 +370,9 @@ impl<R: ReadAt> Archive<R> {
         if self.frames[i].codec != codec::COPY {
             return Ok(None);
         }
-        let (_, payload) = self.frame(i)?;
-        self.copy_source(&self.frames[i], &payload).map(Some)
+        let mut held = Vec::new();
+        let (_, payload) = self.frame(i, &mut held)?;
+        self.copy_source(&self.frames[i], payload).map(Some)
     }
 
     /// The tensor whose bytes a frame restores.
@@ -375,25 +386,29 @@ impl<R: ReadAt> Archive<R> {
 /// Reads what is said of the base.
 fn read_record<R: ReadAt>(input: &R) -> Result<BaseRecord> {
     let at = |e: Error| e.at(HEADER as u64);
-    let head = read(input, HEADER as u64, RECORD as u64)?;
+    let mut held = Vec::new();
+    let head = read(input, HEADER as u64, RECORD as u64, &mut held)?;
     let name = head.first_chunk().map(BaseRecord::name_len).transpose().map_err(at)?.unwrap_or(0);
-    let all = read(input, HEADER as u64, (RECORD + name) as u64)?;
-    BaseRecord::from_bytes(&all).map_err(at)
+    let all = read(input, HEADER as u64, (RECORD + name) as u64, &mut held)?;
+    BaseRecord::from_bytes(all).map_err(at)
 }
 
-/// Reads bytes that the file's own length has earned.
-fn read<R: ReadAt>(input: &R, offset: u64, len: u64) -> Result<Cow<'_, [u8]>> {
+/// Bytes that the file's own length has earned, in `held` unless they are in memory already. What is in `held` stays there to be overwritten:
+/// clearing it each time costs as much as reading.
+fn read<'a, R: ReadAt>(input: &'a R, offset: u64, len: u64, held: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     if offset.checked_add(len).is_none_or(|end| end > input.len()) {
         return Err(Error::corrupt_at(input.len(), "the file is cut off"));
     }
     let len = usize::try_from(len)
         .map_err(|_| Error::Limit(format!("{len} bytes do not fit the address space")))?;
-    if let Some(s) = input.slice(offset, len) {
-        return Ok(Cow::Borrowed(s));
+    if let Some(there) = input.slice(offset, len) {
+        return Ok(there);
     }
-    let mut buf = Vec::new();
-    buf.try_reserve_exact(len).map_err(|_| Error::Limit(format!("no memory for {len} bytes")))?;
-    buf.resize(len, 0);
-    input.read_exact_at(offset, &mut buf)?;
-    Ok(Cow::Owned(buf))
+    if held.len() < len {
+        held.try_reserve_exact(len - held.len())
+            .map_err(|_| Error::Limit(format!("no memory for {len} bytes")))?;
+        held.resize(len, 0);
+    }
+    input.read_exact_at(offset, &mut held[..len])?;
+    Ok(&held[..len])
 }

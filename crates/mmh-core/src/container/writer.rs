@@ -9,20 +9,23 @@ use crate::codec::{self, pattern251};
 use crate::error::Result;
 use crate::source::Format;
 use std::io::Write;
+use std::ops::Range;
 
 /// What a `.mmh` is written to.
 pub trait Target: Write + Send {
-    /// Where it is memory, that memory: payloads are made in their place there, and not copied.
-    fn memory(&mut self) -> Option<&mut Vec<u8>> {
-        None
+    /// Whether frames stay in the chunks that they were made in, rather than being written.
+    fn keeps(&self) -> bool {
+        false
     }
+
+    /// If it does: the next bytes of the file are these bytes of a chunk.
+    fn keep(&mut self, _chunk: usize, _range: Range<usize>) {}
+
+    /// If it does: the chunks.
+    fn take_over(&mut self, _chunks: Vec<Vec<u8>>) {}
 }
 
-impl Target for Vec<u8> {
-    fn memory(&mut self) -> Option<&mut Vec<u8>> {
-        Some(self)
-    }
-}
+impl Target for Vec<u8> {}
 
 impl Target for &mut Box<dyn Write + Send + '_> {}
 
@@ -70,7 +73,7 @@ impl<W: Target> Writer<W> {
         })
     }
 
-    /// Appends a frame. `joins`: it goes on in the segment of the frame before; then two runs of the same pattern become one.
+    /// Appends a block of its own. `joins`: it goes on in the segment of the frame before; then two runs of the same pattern become one.
     pub fn push(&mut self, block: &Encoded, joins: bool) -> Result<()> {
         if block.codec == pattern251::ID {
             if let Some((pattern, raw)) = &mut self.pending {
@@ -92,33 +95,22 @@ impl<W: Target> Writer<W> {
         self.put(block.codec, block.raw, block.checksum, &block.payload)
     }
 
-    /// Whether [`Writer::push_made`] will do.
-    pub fn is_memory(&mut self) -> bool {
-        self.out.memory().is_some()
+    /// Appends a frame that is no run and that is complete, head included, in `bytes` of the chunk `chunk`, all of which is `all` unless the
+    /// target keeps it where it is.
+    pub fn push_made(&mut self, coded: &Coded, chunk: usize, bytes: Range<usize>, all: &[u8]) -> Result<()> {
+        self.flush_run()?;
+        let stored = (bytes.len() - frame::HEAD) as u64;
+        match self.out.keeps() {
+            true => self.out.keep(chunk, bytes),
+            false => self.out.write_all(&all[bytes])?,
+        }
+        self.count(coded.codec, coded.raw, stored);
+        Ok(())
     }
 
-    /// Appends a frame whose payload `make` appends to the memory that is written to. `joins` as in [`Writer::push`].
-    pub fn push_made(&mut self, joins: bool, make: impl FnOnce(&mut Vec<u8>) -> Result<Coded>) -> Result<()> {
-        let Some(out) = self.out.memory() else {
-            let mut payload = Vec::new();
-            let Coded { codec, raw, checksum } = make(&mut payload)?;
-            return self.push(&Encoded { codec, raw, checksum, payload }, joins);
-        };
-        let at = out.len();
-        out.extend([0; frame::HEAD]);
-        let Coded { codec, raw, checksum } = make(out)?;
-        if codec == pattern251::ID || self.pending.is_some() {
-            // A run may go on, and one that waits comes first: both are rare, and short.
-            let payload = out.split_off(at + frame::HEAD);
-            out.truncate(at);
-            return self.push(&Encoded { codec, raw, checksum, payload }, joins);
-        }
-        let stored = (out.len() - at - frame::HEAD) as u64;
-        frame::check(codec, stored, raw)?;
-        let head = Head { codec, stored: stored as u32, raw, checksum };
-        out[at..at + frame::HEAD].copy_from_slice(&head.to_bytes());
-        self.count(codec, raw, stored);
-        Ok(())
+    /// What is written to.
+    pub fn target(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Appends a frame that repeats `raw` earlier source bytes from `from` on.
