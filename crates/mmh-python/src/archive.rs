@@ -5,7 +5,7 @@ use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::{Input, open_base};
-use mmh_core::api::{self, Workers};
+use mmh_core::api;
 use mmh_core::codec::{self, Level};
 use mmh_core::container::{frame, reader};
 use mmh_core::io::{FileAt, ReadAt};
@@ -208,8 +208,9 @@ impl Archive {
     ) -> PyResult<()> {
         let mut out = BytesMut::new(out)?;
         let out = out.as_mut_slice();
-        py.detach(|| self.inner.read_range(start, out, &Workers::new(threads), check))
-            .map_err(|e| raise(py, e))
+        let watch = Watch::new(None);
+        let workers = watch.workers(threads);
+        py.detach(|| self.inner.read_range(start, out, &workers, check)).map_err(|e| watch.error(py, e))
     }
 
     #[pyo3(signature = (threads=0, progress=None))]
@@ -221,7 +222,8 @@ impl Archive {
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = Instant::now();
         let mut watch = Watch::new(progress);
-        let done = py.detach(|| api::verify(&self.inner, &Workers::new(threads), &mut |s| watch.step(s)));
+        let workers = watch.workers(threads);
+        let done = py.detach(|| api::verify(&self.inner, &workers, &mut |s| watch.step(s)));
         let found = done.map_err(|e| watch.error(py, e))?;
         let d = PyDict::new(py);
         d.set_item("ok", found.damaged.is_empty())?;

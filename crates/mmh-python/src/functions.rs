@@ -43,9 +43,10 @@ pub fn compress<'py>(
         }
     };
     let slice = data.as_slice();
-    let workers = api::Workers::new(options.threads);
-    let blob =
-        py.detach(|| api::compress_pieces(slice, array, &options, &workers)).map_err(|e| raise(py, e))?;
+    let watch = Watch::new(None);
+    let workers = watch.workers(options.threads);
+    let done = py.detach(|| api::compress_pieces(slice, array, &options, &workers));
+    let blob = done.map_err(|e| watch.error(py, e))?;
     let bytes = written_bytes(py, blob.len(), |room| py.detach(|| blob.copy_to(room, &workers)));
     memory::give_back(blob.into_chunks());
     bytes
@@ -73,7 +74,9 @@ pub fn decompress<'py>(
     let len = usize::try_from(archive.index().source_len)
         .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
     new_bytes(py, len, |out| {
-        py.detach(|| archive.read_range(0, out, &api::Workers::new(threads), check)).map_err(|e| raise(py, e))
+        let watch = Watch::new(None);
+        let workers = watch.workers(threads);
+        py.detach(|| archive.read_range(0, out, &workers, check)).map_err(|e| watch.error(py, e))
     })
 }
 
@@ -88,7 +91,9 @@ pub fn decompress_into(
     let blob = Bytes::new(blob)?;
     let mut out = BytesMut::new(out)?;
     let (slice, out) = (blob.as_slice(), out.as_mut_slice());
-    py.detach(|| api::decompress_into(slice, out, threads, check)).map_err(|e| raise(py, e))
+    let watch = Watch::new(None);
+    let workers = watch.workers(threads);
+    py.detach(|| api::decompress_into_by(slice, out, &workers, check)).map_err(|e| watch.error(py, e))
 }
 
 fn text(path: &Option<PathBuf>) -> Option<String> {
@@ -120,6 +125,7 @@ pub fn compress_file<'py>(
     options.name = name;
     let start = Instant::now();
     let mut watch = Watch::new(progress);
+    options.ask = Some(watch.ask());
     let done = py.detach(|| {
         options.base = open_base(base)?;
         api::compress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
@@ -142,9 +148,10 @@ pub fn decompress_file<'py>(
     base: Option<PathBuf>,
     limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let options = DecompressOptions { threads, check, force, base, limits: convert::limits(limits) };
     let start = Instant::now();
     let mut watch = Watch::new(progress);
+    let (limits, ask) = (convert::limits(limits), Some(watch.ask()));
+    let options = DecompressOptions { threads, check, force, base, limits, ask };
     let done = py.detach(|| {
         api::decompress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
     });

@@ -1,7 +1,8 @@
 //! From `.mmh`.
 
+use super::attended::Attended;
 use super::target::Output;
-use super::{BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
+use super::{Ask, BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
 use crate::base::Base;
 use crate::block;
 use crate::codec::{self, delta, pattern251};
@@ -32,6 +33,8 @@ pub struct DecompressOptions {
     pub base: Option<PathBuf>,
     /// What is accepted.
     pub limits: Limits,
+    /// Asked now and then whether to go on.
+    pub ask: Option<Ask>,
 }
 
 impl DecompressOptions {
@@ -52,6 +55,11 @@ pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<
 
 /// Restores all of a blob's source into the front of `out`; gives the number of bytes.
 pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool) -> Result<usize> {
+    decompress_into_by(blob, out, &Workers::new(threads), check)
+}
+
+/// The same by these threads.
+pub fn decompress_into_by(blob: &[u8], out: &mut [u8], workers: &Workers, check: bool) -> Result<usize> {
     let archive = Archive::open_within(blob, &Limits::default().any_size())?;
     let len = archive.index().source_len;
     let have = out.len();
@@ -59,9 +67,8 @@ pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool)
         .ok()
         .and_then(|n| out.get_mut(..n))
         .ok_or_else(|| Error::Invalid(format!("`out` has {have} bytes, {len} are needed")))?;
-    let workers = Workers::new(threads);
-    archive.check_base(&workers)?;
-    archive.read_range(0, out, &workers, check)?;
+    archive.check_base(workers)?;
+    archive.read_range(0, out, workers, check)?;
     Ok(out.len())
 }
 
@@ -98,7 +105,7 @@ pub fn decompress_file(
     options: &DecompressOptions,
     progress: Progress<'_>,
 ) -> Result<Report> {
-    let workers = Workers::new(options.threads);
+    let workers = Workers::watched(options.threads, options.ask.clone());
     match source {
         Some(path) => {
             let file = File::open(path).map_err(|e| Error::io(path, e))?;
@@ -110,9 +117,12 @@ pub fn decompress_file(
                 let input = FileAt::with_len(file, meta.len());
                 return from_file(input, Some(path), target, options, &workers, progress);
             }
-            from_stream(&mut { file }, target, options, &workers, progress)
+            from_stream(&mut Attended::new(file, &workers)?, target, options, &workers, progress)
         }
-        None => from_stream(&mut std::io::stdin().lock(), target, options, &workers, progress),
+        None => {
+            let mut stdin = Attended::new(std::io::stdin(), &workers)?;
+            from_stream(&mut stdin, target, options, &workers, progress)
+        }
     }
 }
 
@@ -264,11 +274,12 @@ fn from_stream(
         for group in batch.chunk_by(|a, b| codec::is_run(a.head.codec) == codec::is_run(b.head.codec)) {
             if codec::is_run(group[0].head.codec) {
                 for run in group {
-                    write_run(run, options.check, &mut hasher, &mut *out)?;
+                    write_run(run, options.check, workers, &mut hasher, &mut *out)?;
                 }
                 continue;
             }
             let decoded = workers.map(group.iter().collect(), |f: &Incoming| -> Result<Vec<u8>> {
+                workers.check()?;
                 let mut raw = zeroed(f.head.raw)?;
                 let base = base.as_deref().map(|b| b as &dyn ReadAt);
                 if f.head.codec == delta::ID && base.is_none() {
@@ -340,7 +351,13 @@ fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, bool
     Ok((batch, false))
 }
 
-fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Write) -> Result<()> {
+fn write_run(
+    run: &Incoming,
+    check: bool,
+    workers: &Workers,
+    hasher: &mut Content,
+    out: &mut dyn Write,
+) -> Result<()> {
     if run.head.codec == codec::COPY {
         return Err(Error::corrupt_at(run.offset, "a copy frame in a file whose header says there is none"));
     }
@@ -351,6 +368,7 @@ fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Wr
     let mut piece = vec![0; run.head.raw.min(1 << 20) as usize];
     let mut at = 0;
     while at < run.head.raw {
+        workers.check()?;
         let n = (run.head.raw - at).min(piece.len() as u64) as usize;
         pattern251::fill(&run.payload, at, &mut piece[..n]);
         hash_and_write(hasher, out, &piece[..n])?;

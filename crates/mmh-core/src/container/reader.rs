@@ -222,7 +222,8 @@ impl<R: ReadAt> Archive<R> {
             let n = f.end().min(end) - f.start.max(start);
             self.covering(at, at + n).for_each(|j| cut(j, at, at + n));
         }
-        workers.map(pieces, |p| with_scratch(|s| self.read_piece(p, check, s))).into_iter().collect()
+        let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
+        workers.map(pieces, read).into_iter().collect()
     }
 
     fn read_piece(&self, piece: Piece<'_>, check: bool, scratch: &mut Scratch) -> Result<()> {

@@ -41,7 +41,6 @@ enum Content {
     Packed(Box<Archive<Box<dyn ReadAt>>>),
 }
 
-
 impl Side {
     /// Takes what begins as a `.mmh` for one, and anything else for a source.
     pub fn open(input: Box<dyn ReadAt>, limits: &Limits) -> Result<Side> {
@@ -295,6 +294,7 @@ fn compare_ranges(
     let (mut left, mut right) = (vec![0u8; room], vec![0u8; room]);
     let mut done = 0;
     while done < len {
+        workers.check()?;
         let n = (len - done).min(chunk) as usize;
         let (x, y) = (&mut left[..n], &mut right[..n]);
         let (p, q) = workers.join(|| a.read(at_a + done, x, workers), || b.read(at_b + done, y, workers));

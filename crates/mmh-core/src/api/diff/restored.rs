@@ -40,7 +40,9 @@ impl ReadAt for Restored<'_> {
         let end = offset.checked_add(buf.len() as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
         let covering = self.archive.covering(offset, end);
         let (i, mut last) = match (covering.len(), self.last.lock()) {
-            (1, Ok(last)) if !codec::is_run(self.archive.frames()[covering.start].codec) => (covering.start, last),
+            (1, Ok(last)) if !codec::is_run(self.archive.frames()[covering.start].codec) => {
+                (covering.start, last)
+            }
             _ => return self.read(offset, buf),
         };
         let f = self.archive.frames()[i];
