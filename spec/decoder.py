@@ -108,6 +108,7 @@ class Reader:
 
     def __init__(self, data: bytes, at: int, end: int, part: str) -> None:
         self.data, self.at, self.end, self.part = data, at, end, part
+        self.room = 0  # bytes that nodes below the top one may restore (hierarchical 6)
 
     @property
     def left(self) -> int:
@@ -482,6 +483,8 @@ def decode_copy(payload: Reader, frames: list[Frame], number: int, restored: byt
     expect(end <= frame.start, "end of a copy's range", f"at most {frame.start}", end, at)
     first = bisect_right(frames, start, key=lambda other: other.start) - 1
     last = bisect_left(frames, end, key=lambda other: other.start)
+    whole = frames[first].start == start and frames[last - 1].start + frames[last - 1].raw == end
+    expect(whole, "range of a copy", "whole frames", f"bytes {start} to {end}", at)
     chained = any(other.codec == "copy" for other in frames[first:last])
     expect(not chained, "range of a copy", "bytes restored by frames that are no copies", "bytes of a copy", at)
     return bytes(restored[start:end])
@@ -1182,6 +1185,7 @@ class Part:
 
 def decode_hierarchical(payload: Reader, raw: int) -> bytes:
     """hierarchical 2: the payload is one node."""
+    payload.room = 8 * raw + 64
     block = read_node(payload, raw, is_top=True)
     payload.finish()
     return block
@@ -1192,6 +1196,9 @@ def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = 
     there are none where this is 0."""
     if raw == 0:
         return b""
+    if not is_top:
+        expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
+        payload.room -= raw
     allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top)) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)

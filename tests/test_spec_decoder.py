@@ -121,7 +121,7 @@ def test_bytes_of_a_small_file() -> None:
 
 
 def test_tensors_and_frames() -> None:
-    frames = [store(b"head"), pattern(b"\x01\x02", 7), store(b"12345678"), store(b"xy"), copy(4, 6)]
+    frames = [store(b"head"), pattern(b"\x01\x02", 7), store(b"12345678"), store(b"xy"), copy(4, 7)]
     tensors = [
         Tensor("empty", "F32", [3, 0], gap=2),
         Tensor("a", "U8", [7], gap=2, layout=1),
@@ -132,7 +132,7 @@ def test_tensors_and_frames() -> None:
     ]
     data = build(frames, tensors, name="m", sha256=True)
     decoded = decode(data)
-    assert decoded.source == b"head" + b"\x01\x02\x01\x02\x01\x02\x01" + b"12345678" + b"xy" + b"\x01\x02" * 3
+    assert decoded.source == b"head" + b"\x01\x02\x01\x02\x01\x02\x01" + b"12345678" + b"xy" + b"\x01\x02\x01\x02\x01\x02\x01"
     assert [(t.name, t.dtype, t.shape, t.layout, t.start, t.length) for t in decoded.tensors] == [
         ("empty", "F32", (3, 0), "C", 2, 0),
         ("a", "U8", (7,), "F", 4, 7),
@@ -146,7 +146,7 @@ def test_tensors_and_frames() -> None:
         ("pattern251", 4, 7, 44, 2),
         ("store", 11, 8, 70, 8),
         ("store", 19, 2, 102, 2),
-        ("copy", 21, 6, 128, 8),
+        ("copy", 21, 7, 128, 8),
     ]
 
 
@@ -411,7 +411,7 @@ def test_limit() -> None:
 
 def test_copy() -> None:
     frames = [store(b"abc"), pattern(b"de", 5), store(b"fgh")]
-    assert decode(build([*frames, copy(1, 9)])).source == b"abcdededfgh" + b"bcdededfg"
+    assert decode(build([*frames, copy(3, 8)])).source == b"abcdededfgh" + b"dededfgh"
     assert decode(build([*frames, copy(0, 11)])).source == b"abcdededfgh" * 2
     assert decode(build([store(b"abc"), copy(0, 3), store(b"d"), copy(6, 1)])).source == b"abcabcdd"
     refuse(build([*frames, copy(1, 11)]), r"end of a copy's range: expected at most 11, found 12 at byte")
@@ -419,11 +419,12 @@ def test_copy() -> None:
     refuse(build([*frames, copy(2**64 - 1, 1)]), r"end of a copy's range: .* found 18446744073709551616")
     refuse(build([copy(0, 1)], source_len=1), r"end of a copy's range")
     message = r"range of a copy: expected bytes restored by frames that are no copies"
-    refuse(build([*frames, copy(0, 2), copy(11, 2)]), message)
-    refuse(build([*frames, copy(0, 2), store(b"x"), copy(10, 2)]), message)
-    refuse(build([*frames, copy(0, 2), store(b"x"), copy(12, 2)]), message)
-    refuse(build([*frames, copy(0, 2), store(b"x"), copy(9, 5)]), message)
-    assert decode(build([*frames, copy(0, 2), store(b"x"), copy(13, 1)])).source == b"abcdededfghabxx"
+    refuse(build([*frames, copy(0, 3), copy(11, 3)]), message)
+    refuse(build([*frames, copy(0, 3), store(b"x"), copy(8, 6)]), message)
+    refuse(build([*frames, copy(0, 3), store(b"x"), copy(11, 4)]), message)
+    assert decode(build([*frames, copy(0, 3), store(b"x"), copy(14, 1)])).source == b"abcdededfghabcxx"
+    for offset, raw in ((1, 2), (0, 2), (1, 10), (4, 2)):
+        refuse(build([*frames, copy(offset, raw)]), r"range of a copy: expected whole frames")
     wrong = copy(0, 3)
     wrong.checksum = 0
     refuse(build([*frames, wrong]), r"checksum")

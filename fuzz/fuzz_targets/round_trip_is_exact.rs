@@ -33,13 +33,8 @@ fuzz_target!(|case: Case| {
     // One past the table stands for `auto`, and so does `delta`, for which there is no base.
     let codec = CODECS.get(usize::from(case.codec) % (CODECS.len() + 1)).copied().filter(|c| c.name() != "delta");
     let options = CompressOptions {
-        settings: Settings { level, codec, verify: false },
         threads: 1 + usize::from(case.threads),
-        blake3: false,
-        sha256: false,
-        force: false,
-        name: None,
-        base: None,
+        ..CompressOptions::new(Settings { level, codec, verify: false })
     };
     let blob = compress_bytes(&data, array, &options).expect("everything can be compressed");
     assert!(blob.len() <= data.len() + data.len() / 1000 + 1024, "{} bytes became {}", data.len(), blob.len());

@@ -27,8 +27,7 @@ fuzz_target!(|data: &[u8]| {
 fn comes_back(data: &[u8]) {
     let settings =
         Settings { level: Level::new(1).expect("1 to 9"), codec: CODECS.first().copied(), verify: false };
-    let options =
-        CompressOptions { settings, threads: 1, blake3: false, sha256: false, force: false, name: None, base: None };
+    let options = CompressOptions { threads: 1, ..CompressOptions::new(settings) };
     let blob = compress_bytes(data, None, &options).expect("everything can be compressed");
     assert_eq!(decompress_bytes(&blob, 1, true).expect("what was just written is good"), data);
 }

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._diff import Diff, TensorDiff, diff
     from ._estimate import Estimate, LevelEstimate, estimate
+    from ._limits import Limits
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
@@ -34,6 +35,7 @@ __all__ = [
     "Estimate",
     "LevelEstimate",
     "LimitError",
+    "Limits",
     "MmhError",
     "TensorDiff",
     "TensorInfo",
@@ -64,6 +66,7 @@ _LAZY = {
     "Diff": "_diff",
     "Estimate": "_estimate",
     "LevelEstimate": "_estimate",
+    "Limits": "_limits",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ._limits import Limits
     from ._reports import CompressReport, DecompressReport
 
     StrPath: TypeAlias = str | os.PathLike[str]
@@ -73,12 +74,16 @@ def compress(
 if TYPE_CHECKING:
 
     @overload
-    def decompress(blob: Buffer, out: None = None, threads: int | None = None) -> bytes: ...
+    def decompress(
+        blob: Buffer, out: None = None, threads: int | None = None, *, limits: Limits | None = None
+    ) -> bytes: ...
     @overload
-    def decompress(blob: Buffer, out: Any, threads: int | None = None) -> int: ...
+    def decompress(blob: Buffer, out: Any, threads: int | None = None, *, limits: Limits | None = None) -> int: ...
 
 
-def decompress(blob: Buffer, out: Any = None, threads: int | None = None) -> bytes | int:
+def decompress(
+    blob: Buffer, out: Any = None, threads: int | None = None, *, limits: Limits | None = None
+) -> bytes | int:
     """Decompress what `compress` made, or the content of a `.mmh` file.
 
     Args:
@@ -87,6 +92,7 @@ def decompress(blob: Buffer, out: Any = None, threads: int | None = None) -> byt
             at least as large as the data. Decompressing into memory that is used again is faster than into fresh
             memory.
         threads: how many to use; None, as many as the machine has cores.
+        limits: what is accepted; None, what `Limits()` says. With `out`, its size is the limit.
 
     Returns:
         The bytes; with `out`, how many bytes were written to it.
@@ -94,12 +100,15 @@ def decompress(blob: Buffer, out: Any = None, threads: int | None = None) -> byt
     Raises:
         CorruptionError: the blob is damaged.
         UnsupportedFormatError: it is not an MMH blob, or one of a newer version.
+        LimitError: it stands for more than the limits or the memory allow.
         ValueError: `out` is too small, read-only or not contiguous.
     """
     count = _threads(threads)
     view = readable(blob)
     if out is None:
-        return _core.decompress(view, count, True)
+        from ._limits import engine_limits
+
+        return _core.decompress(view, count, True, engine_limits(limits))
     return _core.decompress_into(view, writable(out), count, True)
 
 
@@ -164,6 +173,7 @@ def decompress_file(
     force: bool = False,
     progress: Progress | None = None,
     base: StrPath | None = None,
+    limits: Limits | None = None,
 ) -> DecompressReport:
     """Restore a file, byte for byte. The `.mmh` is kept.
 
@@ -173,14 +183,17 @@ def decompress_file(
         threads, force, progress: as in `compress_file`.
         base: what the file was compressed against, or an `.mmh` of it. Its hash is compared before anything is written.
             Files that were compressed without one do not look at it.
+        limits: what is accepted; None, what `Limits()` says.
 
     Raises:
         CorruptionError: the file is damaged; nothing is written.
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.
+        LimitError: it stands for more than the limits allow.
         ValueError: no target is given and the source's name does not end in ".mmh"; or a base is needed and not given.
         MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
+    from ._limits import engine_limits
     from ._reports import DecompressReport
 
     path = _path(source, "source")
@@ -190,7 +203,8 @@ def decompress_file(
         goal = path[: -len(SUFFIX)]
     else:
         raise ValueError(f"{path!r} does not end in {SUFFIX}; name the target")
-    report = _core.decompress_file(path, goal, _threads(threads), True, force, progress, _base(base))
+    allowed = engine_limits(limits)
+    report = _core.decompress_file(path, goal, _threads(threads), True, force, progress, _base(base), allowed)
     report["source"], report["target"] = path, goal
     return DecompressReport(**report)
 

@@ -18,6 +18,9 @@ class LimitError(MmhError): ...
 Progress = Callable[[int, int | None, int], None]
 """progress(source bytes done, source bytes in all or None, stored bytes so far); what it raises stops the work."""
 
+Limits = tuple[int | None, int, int] | None
+"""Bytes restored (None: by what is stored), bytes of the index, tensors. None: the usual ones."""
+
 class CodecTotal(TypedDict):
     frames: int
     raw: int
@@ -155,11 +158,11 @@ class Archive:
     """One open `.mmh`. Thread-safe."""
 
     @staticmethod
-    def open_path(path: str, base: str | None = None) -> Archive: ...
+    def open_path(path: str, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
-    def open_buffer(data: Buffer, base: str | None = None) -> Archive: ...
+    def open_buffer(data: Buffer, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
-    def open_object(file: Any, base: str | None = None) -> Archive:
+    def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
         """A binary file object with `seek` and `read`; used under a lock."""
     def header(self) -> Header: ...
     def keys(self) -> list[str]:
@@ -183,7 +186,7 @@ def compress(
     hashes: bool,
 ) -> bytes: ...
 def decompressed_size(blob: Buffer) -> int: ...
-def decompress(blob: Buffer, threads: int, check: bool) -> bytes: ...
+def decompress(blob: Buffer, threads: int, check: bool, limits: Limits = None) -> bytes: ...
 def decompress_into(blob: Buffer, out: Buffer, threads: int, check: bool) -> int:
     """Raises ValueError when `out` is too small; returns the number of bytes written."""
 
@@ -208,6 +211,7 @@ def decompress_file(
     force: bool,
     progress: Progress | None = None,
     base: str | None = None,
+    limits: Limits = None,
 ) -> Report: ...
 def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
@@ -215,7 +219,9 @@ def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
     """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
 
-def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None) -> Diff:
+def diff(
+    first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None
+) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""
 
 def doctor() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
 from ._api import _path, _threads
+from ._limits import Limits, engine_limits
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -95,6 +96,7 @@ def diff(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
+    limits: Limits | None = None,
 ) -> Diff:
     """Compare two files tensor by tensor, bit by bit, in bounded memory.
 
@@ -107,16 +109,18 @@ def diff(
         threads: how many to use; None, as many as the machine has cores.
         progress: called as progress(tensor bytes done, tensor bytes of the first file, 0). An exception that it raises
             stops the work.
+        limits: what is accepted of a `.mmh`; None, what `Limits()` says.
 
     Raises:
         CorruptionError: a `.mmh` is damaged.
+        LimitError: a `.mmh` stands for more than the limits allow.
         FileNotFoundError, OSError: as the file system has it.
         ValueError, TypeError: an argument is not one of the accepted values, or a file is a pipe or device.
     """
     opened: list[Any] = []
     try:
         one, other = _opened(first, "first", opened), _opened(second, "second", opened)
-        found = _core.diff(one, other, _threads(threads), progress)
+        found = _core.diff(one, other, _threads(threads), progress, engine_limits(limits))
     finally:
         for remote in opened:
             remote.close()

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import _core
 from ._api import SUFFIX, _codec, _path, _threads, level_number
+from ._limits import NONE, Limits, engine_limits
 from ._reports import CompressReport, DecompressReport
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def decompress_dir(
     remove: bool = False,
     progress: Progress | None = None,
     on_file: Callable[[TreeFile], None] | None = None,
+    limits: Limits | None = None,
 ) -> TreeReport:
     """Restore a directory from its mirror, byte for byte, with modes, modification times, empty directories and links.
 
@@ -178,15 +180,16 @@ def decompress_dir(
             outside of it, whatever links there are.
         threads, force, remove, progress, on_file: as in `compress_dir`; what is restored already (its size and
             modification time tell) is skipped.
+        limits: what is accepted of each file; None, what `Limits()` says.
 
     Returns, raises:
         As `compress_dir`. Damaged files are in `report.failed`, and are not written.
         ValueError: no target is given and the source's name does not end in ".mmh".
     """
-    count = _threads(threads)
+    count, allowed = _threads(threads), engine_limits(limits)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> DecompressReport:
-        done = _core.decompress_file(path, goal, threads, True, overwrite, step)
+        done = _core.decompress_file(path, goal, threads, True, overwrite, step, None, allowed)
         done["source"], done["target"] = path, goal
         return DecompressReport(**done)
 
@@ -252,7 +255,7 @@ class _Compressing(NamedTuple):
     def finished(self, source: str, info: os.stat_result, target: str, there: os.stat_result) -> tuple[int, int] | None:
         """The sizes of both sides, if the target is whole and of the source as it is now."""
         try:
-            size = _core.Archive.open_path(target).header()["source_bytes"]
+            size = _core.Archive.open_path(target, None, engine_limits(NONE)).header()["source_bytes"]
         except (OSError, _core.MmhError):
             return None
         return (size, there.st_size) if size == info.st_size else None
@@ -276,7 +279,7 @@ class _Restoring(NamedTuple):
 
     def finished(self, source: str, info: os.stat_result, target: str, there: os.stat_result) -> tuple[int, int] | None:
         """The sizes of both sides, if the target is whole."""
-        size = _core.Archive.open_path(source).header()["source_bytes"]
+        size = _core.Archive.open_path(source, None, engine_limits(NONE)).header()["source_bytes"]
         return (size, info.st_size) if size == there.st_size else None
 
 

@@ -12,6 +12,7 @@ from . import _core
 from ._api import _base, _threads
 from ._buffers import readable, writable
 from ._frameworks import Framework, NumPy
+from ._limits import Limits, engine_limits
 from ._safetensors import read_header
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class Verification:
         return self.ok
 
 
-def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None) -> Archive:
+def open(
+    source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None, limits: Limits | None = None
+) -> Archive:
     """Open a `.mmh` for reading.
 
     Args:
@@ -110,32 +113,34 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None) ->
             listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
             here, and its hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and
             as soon as a block that is read does not have its checksum.
+        limits: what is accepted; None, what `Limits()` says.
 
     Raises:
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.
         CorruptionError: its header, index or footer is damaged.
+        LimitError: it stands for more than the limits allow.
         FileNotFoundError, OSError: it cannot be read.
         TypeError: `source` is none of these.
         MmhError: the base is another file than the one that was compressed against.
     """
-    lent = _base(base)
+    lent, allowed = _base(base), engine_limits(limits)
     if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
         from ._http import RangeReader
 
         remote = RangeReader(source)
         try:
-            return Archive(_core.Archive.open_object(remote, lent), source, remote)
+            return Archive(_core.Archive.open_object(remote, lent, allowed), source, remote)
         except BaseException:
             remote.close()
             raise
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
-        return Archive(_core.Archive.open_path(path, lent), path)
+        return Archive(_core.Archive.open_path(path, lent, allowed), path)
     if hasattr(source, "read") and hasattr(source, "seek"):
         if hasattr(source, "seekable") and not source.seekable():
             raise ValueError("the file object cannot seek; read it into bytes, or into a file, first")
-        return Archive(_core.Archive.open_object(source, lent), getattr(source, "name", None))
-    return Archive(_core.Archive.open_buffer(readable(source), lent), None)
+        return Archive(_core.Archive.open_object(source, lent, allowed), getattr(source, "name", None))
+    return Archive(_core.Archive.open_buffer(readable(source), lent, allowed), None)
 
 
 class Archive:

@@ -11,6 +11,7 @@ removed by hand, in the commit that changes the format. What a vector was compre
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import sys
@@ -54,7 +55,7 @@ def by_hand() -> Iterator[Vector]:
     yield file("lz4", [mb.lz4(b"\x26ab\x02\x00\x50cdefg", b"ab" * 6 + b"cdefg")])
     text = b"the quick brown fox, " * 30
     yield file("zstd", [mb.zstd(zstandard.ZstdCompressor(level=19).compress(text), text)])
-    yield file("copy", [mb.store(b"abc"), mb.pattern(b"de", 5), mb.store(b"fgh"), mb.copy(1, 9)])
+    yield file("copy-of-frames", [mb.store(b"abc"), mb.pattern(b"de", 5), mb.store(b"fgh"), mb.copy(3, 8)])
     yield file(
         "tensors",
         [mb.store(b"head"), mb.store(b"12345678"), mb.store(b"tail")],
@@ -538,7 +539,14 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         "frame-checksum": mb.build([replace(abc, checksum=0)]),
         "block-too-long": mb.build(between=bytes(28), frame_table=[(mb.LZ4, 2**24 + 1, 4)], source_len=2**24 + 1),
         "copy-of-a-copy": mb.build([abc, mb.copy(0, 2), mb.copy(4, 2)]),
+        "copy-of-a-copied-frame": mb.build([abc, mb.copy(0, 4), mb.copy(4, 4)]),
+        "copy-from-within-a-frame": mb.build([abc, mb.copy(1, 3)]),
+        "copy-to-within-a-frame": mb.build([abc, abc, mb.copy(0, 7)]),
         "copy-of-the-future": mb.build([mb.copy(0, 1), abc], source_len=5),
+        "frames-overlap": mb.build([abc, abc], frame_table=[(mb.STORE, 4, 4), (mb.STORE, 4, 3)], source_len=8),
+        "frames-of-2-to-the-64": mb.build(
+            [mb.pattern(b"x", 4)] * 2, frame_table=[(mb.PATTERN251, 2**63, 1)] * 2, source_len=2**64 - 1
+        ),
         "pattern-empty": mb.build([mb.Frame(mb.PATTERN251, b"", 5, bytes(5))]),
         "varint-too-long": mb.build(index=b"IX\x80\x00\0\0\0\0\0"),
     }
@@ -644,6 +652,11 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
     yield "word-numbers-in-decimals", words(numbers=b"\3")
     yield "word-passed-down-to-decimals", words(below=b"\3" + good.below[1:])
     yield "word-passed-down-to-records", words(below=b"\1" + good.below[1:])
+    many = bytes(4000)
+    fields = [mb.Field(1, [mb.Part(0, 1, 2, shift, 1)]) for shift in (0, 2, 4, 6)]
+    each = replace(mb.words_parts(many, 4, [0]), numbers=squeezed(bytes(8000))).to_bytes()
+    records = replace(mb.records_parts(many, 1, fields), values=[each] * 4)
+    yield "nodes-of-12-times-the-block", framed(records.to_bytes(), many)
     yield "word-passed-down-to-7-bits", words(below=mb.words_parts(passed, 7, [0]).to_bytes())
     zeros = bytes(100)
     parts = replace(mb.words_parts(zeros, 4, [*range(16), 0]), numbers=squeezed(bytes(200)))
@@ -885,7 +898,7 @@ def against_base_by_hand() -> Iterator[AgainstBase]:
     yield file("base-not-used", [mb.store(b"abc")], name="größe.bin")
     yield file("delta-copy", [mb.delta(mb.varint(4) + b"\0", BF16), mb.delta(mb.varint(len(BASE) - 3) + b"\0", b"ail")])
     flipped = bytes(byte ^ 1 for byte in BF16)
-    yield file("delta-xor", [mb.delta(mb.varint(4) + b"\1\1\1", flipped), mb.copy(0, 500)])
+    yield file("delta-xor-and-copy", [mb.delta(mb.varint(4) + b"\1\1\1", flipped), mb.copy(0, len(flipped))])
     # The example of the page: one element, and both values of its extra bit.
     one = bytes([0x80, 0x3F])
     form = bytes([1 | 4, 4, 0, 7, 8])
@@ -1015,6 +1028,18 @@ def write_new(path: Path, data: bytes) -> None:
         print(path.relative_to(HERE))
 
 
+def list_new() -> None:
+    """Lists what is new among what has to stay; tests/test_vectors_kept.py says how a vector is retired."""
+    ledger = HERE / "KEPT.json"
+    listed: dict[str, dict[str, str]] = json.loads(ledger.read_text())
+    for path in sorted(path for kind in ("valid", "invalid") for path in (HERE / kind).iterdir()):
+        if path.suffix != ".json":
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            listed["kept"].setdefault(str(path.relative_to(HERE)), digest)
+    listed["kept"] = dict(sorted(listed["kept"].items()))
+    ledger.write_text(json.dumps(listed, indent=1) + "\n")
+
+
 def main() -> None:
     for name, data, source in (*by_hand(), *by_engine()):
         target = HERE / "valid" / f"{name}.mmh"
@@ -1037,6 +1062,7 @@ def main() -> None:
         write_new(HERE / "invalid" / f"{name}.base.bin", BASE)
         kinds.setdefault(name, kind)
     expected.write_text(json.dumps(dict(sorted(kinds.items())), indent=2) + "\n")
+    list_new()
 
 
 if __name__ == "__main__":

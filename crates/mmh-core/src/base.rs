@@ -100,6 +100,7 @@ impl Base {
         let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
         let mut at = 0;
         while at < self.len() {
+            workers.check()?;
             let n = (self.len() - at).min(PIECE as u64) as usize;
             next.resize(n, 0);
             let (read, ()) = workers.join(

@@ -8,7 +8,7 @@
 //!   file.mmh ◀─ container ◀─ frames ◀──────────────────────────── codec
 //! ```
 //!
-//! * [`error`], [`dtype`], [`io`]: what the others speak of
+//! * [`error`], [`dtype`], [`io`], [`limits`]: what the others speak of
 //! * [`source`]: readers that find the tensors of a file
 //! * [`block`]: cutting segments into blocks; turning a block into a frame and back
 //! * [`plan`]: samples a block, hears the codecs' bids, picks one, can explain it
@@ -27,6 +27,7 @@ pub mod container;
 pub mod dtype;
 pub mod error;
 pub mod io;
+pub mod limits;
 pub mod plan;
 pub mod source;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod testing;
 
 pub use dtype::Dtype;
 pub use error::{Error, Result};
+pub use limits::Limits;
 
 /// Version of the container that this engine writes, and the only one that it reads.
 pub const FORMAT_VERSION: u16 = 0;

@@ -61,6 +61,10 @@ impl Simd {
 ///
 /// Decided once per process. `MMH_SIMD` takes `scalar`, `neon`, `avx2` and `avx512`.
 pub fn simd() -> Simd {
+    #[cfg(feature = "choose-simd")]
+    if let Some(chosen) = chosen::get() {
+        return chosen;
+    }
     static USED: OnceLock<Simd> = OnceLock::new();
     *USED.get_or_init(|| {
         let best = Simd::ALL.into_iter().rev().find(|s| s.is_available()).unwrap_or(Simd::Scalar);
@@ -69,4 +73,30 @@ pub fn simd() -> Simd {
             Err(_) => best,
         }
     })
+}
+
+#[cfg(feature = "choose-simd")]
+pub use chosen::on;
+
+/// One thread may use another set than the process: for fuzz targets, which compare them.
+#[cfg(feature = "choose-simd")]
+mod chosen {
+    use super::Simd;
+    use std::cell::Cell;
+
+    thread_local! {
+        static CHOSEN: Cell<Option<Simd>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn get() -> Option<Simd> {
+        CHOSEN.get()
+    }
+
+    /// Runs `f` on a set that the CPU has; on another, as if none had been chosen.
+    pub fn on<R>(simd: Simd, f: impl FnOnce() -> R) -> R {
+        CHOSEN.set(Some(simd).filter(|s| s.is_available()));
+        let result = f();
+        CHOSEN.set(None);
+        result
+    }
 }

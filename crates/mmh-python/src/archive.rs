@@ -1,11 +1,11 @@
 //! One open `.mmh`.
 
 use crate::buffer::{Bytes, BytesMut};
-use crate::convert::{self, Watch};
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::{Input, open_base};
-use mmh_core::api::{self, Workers};
+use mmh_core::api;
 use mmh_core::codec::{self, Level};
 use mmh_core::container::{frame, reader};
 use mmh_core::io::{FileAt, ReadAt};
@@ -49,10 +49,11 @@ impl Archive {
     fn new(
         py: Python<'_>,
         base: Option<PathBuf>,
+        limits: GivenLimits,
         open: impl FnOnce() -> Result<Input> + Send,
     ) -> PyResult<Archive> {
         let open = || {
-            let mut archive = reader::Archive::open(open()?)?;
+            let mut archive = reader::Archive::open_within(open()?, &convert::limits(limits))?;
             archive.set_base(open_base(base)?)?;
             Ok(archive)
         };
@@ -118,9 +119,14 @@ impl Archive {
 #[pymethods]
 impl Archive {
     #[staticmethod]
-    #[pyo3(signature = (path, base=None))]
-    fn open_path(py: Python<'_>, path: PathBuf, base: Option<PathBuf>) -> PyResult<Archive> {
-        Archive::new(py, base, || {
+    #[pyo3(signature = (path, base=None, limits=None))]
+    fn open_path(
+        py: Python<'_>,
+        path: PathBuf,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
+        Archive::new(py, base, limits, || {
             let io = |e| Error::io(&path, e);
             let file = std::fs::File::open(&path).map_err(io)?;
             if file.metadata().map_err(io)?.is_dir() {
@@ -131,17 +137,27 @@ impl Archive {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (data, base=None))]
-    fn open_buffer(py: Python<'_>, data: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
+    #[pyo3(signature = (data, base=None, limits=None))]
+    fn open_buffer(
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
         let held = Held(Bytes::new(data)?);
-        Archive::new(py, base, move || Ok(Box::new(held)))
+        Archive::new(py, base, limits, move || Ok(Box::new(held)))
     }
 
     #[staticmethod]
-    #[pyo3(signature = (file, base=None))]
-    fn open_object(py: Python<'_>, file: &Bound<'_, PyAny>, base: Option<PathBuf>) -> PyResult<Archive> {
+    #[pyo3(signature = (file, base=None, limits=None))]
+    fn open_object(
+        py: Python<'_>,
+        file: &Bound<'_, PyAny>,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
         let object = FileObject::new(file)?;
-        Archive::new(py, base, move || Ok(Box::new(object)))
+        Archive::new(py, base, limits, move || Ok(Box::new(object)))
     }
 
     fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -192,8 +208,9 @@ impl Archive {
     ) -> PyResult<()> {
         let mut out = BytesMut::new(out)?;
         let out = out.as_mut_slice();
-        py.detach(|| self.inner.read_range(start, out, &Workers::new(threads), check))
-            .map_err(|e| raise(py, e))
+        let watch = Watch::new(None);
+        let workers = watch.workers(threads);
+        py.detach(|| self.inner.read_range(start, out, &workers, check)).map_err(|e| watch.error(py, e))
     }
 
     #[pyo3(signature = (threads=0, progress=None))]
@@ -205,7 +222,8 @@ impl Archive {
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = Instant::now();
         let mut watch = Watch::new(progress);
-        let done = py.detach(|| api::verify(&self.inner, &Workers::new(threads), &mut |s| watch.step(s)));
+        let workers = watch.workers(threads);
+        let done = py.detach(|| api::verify(&self.inner, &workers, &mut |s| watch.step(s)));
         let found = done.map_err(|e| watch.error(py, e))?;
         let d = PyDict::new(py);
         d.set_item("ok", found.damaged.is_empty())?;

@@ -1,10 +1,10 @@
 //! `estimate` and `diff`.
 
-use crate::convert::Watch;
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::Input;
-use mmh_core::api::{self, Found, Numbers, Side, Workers};
+use mmh_core::api::{self, Found, Numbers, Side};
 use mmh_core::codec::Level;
 use mmh_core::io::FileAt;
 use mmh_core::source::Tensor;
@@ -43,9 +43,11 @@ pub fn estimate<'py>(
         .collect::<Result<_>>()
         .map_err(|e| PyValueError::new_err(e.to_string()))?;
     let name = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let watch = Watch::new(None);
+    let workers = watch.workers(threads);
     let found = py
-        .detach(|| api::estimate(&opened(&source)?, &name, &levels, &Workers::new(threads), budget))
-        .map_err(|e| raise(py, e))?;
+        .detach(|| api::estimate(&opened(&source)?, &name, &levels, &workers, budget))
+        .map_err(|e| watch.error(py, e))?;
     let d = PyDict::new(py);
     d.set_item("source_bytes", found.source_bytes)?;
     d.set_item("sampled_bytes", found.sampled_bytes)?;
@@ -76,17 +78,19 @@ fn input(source: &Bound<'_, PyAny>) -> PyResult<Input> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (first, second, threads=0, progress=None))]
+#[pyo3(signature = (first, second, threads=0, progress=None, limits=None))]
 pub fn diff<'py>(
     py: Python<'py>,
     first: &Bound<'py, PyAny>,
     second: &Bound<'py, PyAny>,
     threads: usize,
     progress: Option<Py<PyAny>>,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let limits = convert::limits(limits);
     let side = |source, name: &str| -> PyResult<Side> {
         let input = input(source)?;
-        let opened = py.detach(|| Side::open(input)).map_err(|e| match e {
+        let opened = py.detach(|| Side::open(input, &limits)).map_err(|e| match e {
             Error::Corrupt { what, at } => Error::Corrupt { what: format!("{name}{what}"), at },
             e => e,
         });
@@ -94,7 +98,8 @@ pub fn diff<'py>(
     };
     let (a, b) = (side(first, "in the first file, ")?, side(second, "in the second file, ")?);
     let mut watch = Watch::new(progress);
-    let done = py.detach(|| api::diff(&a, &b, &Workers::new(threads), &mut |s| watch.step(s)));
+    let workers = watch.workers(threads);
+    let done = py.detach(|| api::diff(&a, &b, &workers, &mut |s| watch.step(s)));
     let found = done.map_err(|e| watch.error(py, e))?;
     let d = PyDict::new(py);
     d.set_item("identical", found.identical)?;

@@ -1,13 +1,14 @@
 //! Results of the engine as Python dictionaries, arguments as settings.
 
-use mmh_core::api::{CodecTotal, CompressOptions, Report, Step, Why};
+use mmh_core::api::{Ask, CodecTotal, CompressOptions, Report, Step, Why, Workers};
 use mmh_core::block::Settings;
 use mmh_core::codec::{self, Level};
-use mmh_core::{Dtype, Error};
+use mmh_core::{Dtype, Error, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 /// Hexadecimal, as hash tools print.
 pub fn hex(hash: &[u8; 32]) -> String {
@@ -34,7 +35,15 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
         force: false,
         name: None,
         base: None,
+        ask: None,
     })
+}
+
+/// Bytes restored, bytes of the index, tensors; as `mmh_rs.Limits` has them.
+pub type GivenLimits = Option<(Option<u64>, u64, u64)>;
+
+pub fn limits(given: GivenLimits) -> Limits {
+    given.map_or(Limits::default(), |(restored, index, tensors)| Limits { restored, index, tensors })
 }
 
 pub fn codecs<'py>(
@@ -104,15 +113,28 @@ pub fn why<'py>(py: Python<'py>, why: &Why) -> PyResult<Bound<'py, PyDict>> {
     Ok(d)
 }
 
-/// Calls Python between batches: for signals always, for progress if it is wanted. What Python raises is kept and stops the work.
+/// Calls Python while the engine works: for signals always, for progress, between batches, if it is wanted. What Python raises is kept
+/// and stops the work.
 pub struct Watch {
     callback: Option<Py<PyAny>>,
-    raised: Option<PyErr>,
+    raised: Arc<Mutex<Option<PyErr>>>,
 }
 
 impl Watch {
     pub fn new(callback: Option<Py<PyAny>>) -> Watch {
-        Watch { callback, raised: None }
+        Watch { callback, raised: Arc::default() }
+    }
+
+    /// For the engine to ask whether to go on: not after Ctrl-C, whose exception is kept.
+    pub fn ask(&self) -> Ask {
+        let raised = self.raised.clone();
+        Ask::new(move || match Python::attach(|py| py.check_signals()) {
+            Ok(()) => true,
+            Err(e) => {
+                keep(&raised, e);
+                false
+            }
+        })
     }
 
     pub fn step(&mut self, step: Step) -> Result<(), Error> {
@@ -124,16 +146,27 @@ impl Watch {
             Ok(())
         });
         result.map_err(|e| {
-            self.raised = Some(e);
+            keep(&self.raised, e);
             Error::Stopped
         })
     }
 
+    /// Threads of a call that is stopped by Ctrl-C.
+    pub fn workers(&self, threads: usize) -> Workers {
+        Workers::watched(threads, Some(self.ask()))
+    }
+
     /// The exception for an error: what Python raised, if that was it.
     pub fn error(self, py: Python<'_>, error: Error) -> PyErr {
-        match self.raised {
+        match self.raised.lock().ok().and_then(|mut raised| raised.take()) {
             Some(e) => e,
             None => crate::error::raise(py, error),
         }
+    }
+}
+
+fn keep(raised: &Mutex<Option<PyErr>>, e: PyErr) {
+    if let Ok(mut raised) = raised.lock() {
+        *raised = Some(e);
     }
 }

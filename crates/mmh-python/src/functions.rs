@@ -1,14 +1,14 @@
 //! The module's functions.
 
 use crate::buffer::{Bytes, BytesMut, new_bytes, written_bytes};
-use crate::convert::{self, Watch};
+use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
-use mmh_core::Error;
 use mmh_core::api::{self, DecompressOptions};
 use mmh_core::base::Base;
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
+use mmh_core::{Error, Limits};
 use mmh_kernels::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -43,9 +43,10 @@ pub fn compress<'py>(
         }
     };
     let slice = data.as_slice();
-    let workers = api::Workers::new(options.threads);
-    let blob =
-        py.detach(|| api::compress_pieces(slice, array, &options, &workers)).map_err(|e| raise(py, e))?;
+    let watch = Watch::new(None);
+    let workers = watch.workers(options.threads);
+    let done = py.detach(|| api::compress_pieces(slice, array, &options, &workers));
+    let blob = done.map_err(|e| watch.error(py, e))?;
     let bytes = written_bytes(py, blob.len(), |room| py.detach(|| blob.copy_to(room, &workers)));
     memory::give_back(blob.into_chunks());
     bytes
@@ -54,24 +55,28 @@ pub fn compress<'py>(
 #[pyfunction]
 pub fn decompressed_size(py: Python<'_>, blob: &Bound<'_, PyAny>) -> PyResult<u64> {
     let blob = Bytes::new(blob)?;
-    let archive = Archive::open(blob.as_slice()).map_err(|e| raise(py, e))?;
+    let archive = Archive::open_within(blob.as_slice(), &Limits::NONE).map_err(|e| raise(py, e))?;
     Ok(archive.index().source_len)
 }
 
 #[pyfunction]
+#[pyo3(signature = (blob, threads, check, limits=None))]
 pub fn decompress<'py>(
     py: Python<'py>,
     blob: &Bound<'py, PyAny>,
     threads: usize,
     check: bool,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let blob = Bytes::new(blob)?;
     let slice = blob.as_slice();
-    let archive = Archive::open(slice).map_err(|e| raise(py, e))?;
+    let archive = Archive::open_within(slice, &convert::limits(limits)).map_err(|e| raise(py, e))?;
     let len = usize::try_from(archive.index().source_len)
         .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
     new_bytes(py, len, |out| {
-        py.detach(|| archive.read_range(0, out, &api::Workers::new(threads), check)).map_err(|e| raise(py, e))
+        let watch = Watch::new(None);
+        let workers = watch.workers(threads);
+        py.detach(|| archive.read_range(0, out, &workers, check)).map_err(|e| watch.error(py, e))
     })
 }
 
@@ -86,7 +91,9 @@ pub fn decompress_into(
     let blob = Bytes::new(blob)?;
     let mut out = BytesMut::new(out)?;
     let (slice, out) = (blob.as_slice(), out.as_mut_slice());
-    py.detach(|| api::decompress_into(slice, out, threads, check)).map_err(|e| raise(py, e))
+    let watch = Watch::new(None);
+    let workers = watch.workers(threads);
+    py.detach(|| api::decompress_into_by(slice, out, &workers, check)).map_err(|e| watch.error(py, e))
 }
 
 fn text(path: &Option<PathBuf>) -> Option<String> {
@@ -118,6 +125,7 @@ pub fn compress_file<'py>(
     options.name = name;
     let start = Instant::now();
     let mut watch = Watch::new(progress);
+    options.ask = Some(watch.ask());
     let done = py.detach(|| {
         options.base = open_base(base)?;
         api::compress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
@@ -127,7 +135,7 @@ pub fn compress_file<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, target, threads, check, force, progress=None, base=None))]
+#[pyo3(signature = (source, target, threads, check, force, progress=None, base=None, limits=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn decompress_file<'py>(
     py: Python<'py>,
@@ -138,10 +146,12 @@ pub fn decompress_file<'py>(
     force: bool,
     progress: Option<Py<PyAny>>,
     base: Option<PathBuf>,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let options = DecompressOptions { threads, check, force, base };
     let start = Instant::now();
     let mut watch = Watch::new(progress);
+    let (limits, ask) = (convert::limits(limits), Some(watch.ask()));
+    let options = DecompressOptions { threads, check, force, base, limits, ask };
     let done = py.detach(|| {
         api::decompress_file(source.as_deref(), target.as_deref(), &options, &mut |s| watch.step(s))
     });

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._limits import NONE, Limits
 from ._targets import STREAM
 from ._terminal import binary_stdin
 
 if TYPE_CHECKING:
     from ..archive import Archive
 
-__all__ = ["base_option", "is_source", "opened", "threads_option"]
+__all__ = ["base_option", "is_source", "limits_option", "listed", "opened", "threads_option"]
 
 _MAGIC = b"\x89MMH\r\n\x1a\n"
 
@@ -23,11 +24,39 @@ threads_option = click.option(
 base_option = click.option("--base", metavar="FILE", help="What it was compressed against, or an .mmh of that.")
 
 
-def opened(path: str, base: str | None = None) -> Archive:
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+
+
+def _limits(context: click.Context, parameter: click.Parameter, value: str | None) -> Limits | None:
+    if value is None:
+        return None
+    if value.lower() == "none":
+        return NONE
+    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "")
+    if not number.isdecimal() or unit not in _UNITS:
+        raise click.BadParameter("a number of bytes, or with K, M, G, T, or none", context, parameter)
+    return Limits(max_bytes=int(number) * _UNITS[unit])
+
+
+limits_option = click.option(
+    "--max-size",
+    "limits",
+    metavar="SIZE",
+    callback=_limits,
+    help="Bytes that a file may restore: 100G, 2T, none.  [default: 64G, or 1024 × its own size]",
+)
+
+
+def opened(path: str, base: str | None = None, limits: Limits | None = None) -> Archive:
     """A path, a URL, or standard input, which has to be held in memory since it cannot seek."""
     from ..archive import open as open_archive
 
-    return open_archive(binary_stdin().read() if path == STREAM else path, base=base)
+    return open_archive(binary_stdin().read() if path == STREAM else path, base=base, limits=limits)
+
+
+def listed(path: str, base: str | None = None) -> Archive:
+    """The same, whatever it says that it restores: for looking at what it says."""
+    return opened(path, base, NONE)
 
 
 def is_source(path: str) -> bool:

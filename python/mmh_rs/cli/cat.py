@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
+from .._limits import Limits
 from ._failure import WrongUsageError
-from ._opening import base_option, opened, threads_option
+from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
 from ._targets import STREAM, refuse_existing
 from ._terminal import binary_stdout
@@ -26,11 +27,21 @@ _PIECE = 128 << 20
 @uses_run
 @threads_option
 @base_option
+@limits_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite OUT; write to a terminal.")
 @click.option("-o", "--output", metavar="OUT", help="Write to a file.  [default: standard output]")
 @click.argument("file", metavar="FILE")
 @click.argument("tensor", metavar="TENSOR")
-def cat(file: str, tensor: str, output: str | None, force: bool, threads: int, base: str | None, run: Run) -> None:
+def cat(
+    file: str,
+    tensor: str,
+    output: str | None,
+    force: bool,
+    threads: int,
+    base: str | None,
+    limits: Limits | None,
+    run: Run,
+) -> None:
     """Write the bytes of one tensor, as they are in the original file.
 
     FILE is a path, an http(s) URL, or - for standard input; `mmh list FILE` names the tensors.
@@ -41,7 +52,7 @@ def cat(file: str, tensor: str, output: str | None, force: bool, threads: int, b
         output = None
     if output is None and run.as_json:
         raise WrongUsageError("--json and the data cannot both go to standard output (name a file with -o)")
-    with run.working_on(file), opened(file, base) as archive:
+    with run.working_on(file), opened(file, base, limits) as archive:
         try:
             found = archive.info(tensor)
         except KeyError:

@@ -13,8 +13,9 @@ import click
 
 from .. import _core
 from .._api import LEVELS, NOT_WORTH, SUFFIX, level_number
+from .._limits import NONE, Limits, engine_limits
 from ._failure import WrongUsageError
-from ._opening import base_option
+from ._opening import base_option, limits_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
@@ -189,6 +190,7 @@ def compress(
 @click.command(short_help="Restore files, byte for byte.")
 @uses_run
 @base_option
+@limits_option
 @_common
 def decompress(
     files: Sequence[str],
@@ -199,6 +201,7 @@ def decompress(
     remove: bool,
     force: bool,
     base: str | None,
+    limits: Limits | None,
     run: Run,
 ) -> None:
     """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
@@ -219,7 +222,9 @@ def decompress(
 
     def one(job: Job) -> None:
         with run.bars.bar(_name(job.source), None) as progress:
-            report = _core.decompress_file(job.source, job.target, threads, True, force, progress, base)
+            report = _core.decompress_file(
+                job.source, job.target, threads, True, force, progress, base, engine_limits(limits)
+            )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         _record(run, job, report, ratio=ratio)
         run.summary(
@@ -239,7 +244,7 @@ def decompress(
         from .._trees import decompress_dir
         from ._tree import trees
 
-        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove)
+        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits)
         alone = len(files) == 1
         trees(
             directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
@@ -297,7 +302,7 @@ def _told(error: Exception, path: str, rename: Callable[[str], str]) -> Exceptio
         from ..archive import open as open_archive
 
         try:
-            open_archive(path).close()
+            open_archive(path, limits=NONE).close()
         except (OSError, _core.MmhError) as better:
             return better
     return error

@@ -11,7 +11,8 @@ import click
 
 from .._diff import Diff, TensorDiff
 from .._diff import diff as compared
-from ._opening import threads_option
+from .._limits import Limits
+from ._opening import limits_option, threads_option
 from ._run import Run, uses_run
 from ._terminal import number, percent, printable, size, table
 
@@ -25,11 +26,14 @@ _STYLES = {"changed": "yellow", "reshaped": "magenta", "retyped": "magenta", "ad
 @click.command(short_help="Say which tensors of two files differ, and how much.")
 @uses_run
 @threads_option
+@limits_option
 @click.option("--exit-code", is_flag=True, help="Return 1 where the files differ, not 0.")
 @click.option("--all", "show_all", is_flag=True, help="Show equal tensors as well.")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-def diff(first: str, second: str, show_all: bool, exit_code: bool, threads: int, run: Run) -> None:
+def diff(
+    first: str, second: str, show_all: bool, exit_code: bool, threads: int, limits: Limits | None, run: Run
+) -> None:
     """Say which tensors of A and B are equal, changed, added or gone, and how much they differ.
 
     A and B are paths or http(s) URLs, of sources or of .mmh files, in any combination. Elements are compared bit by
@@ -45,7 +49,7 @@ def diff(first: str, second: str, show_all: bool, exit_code: bool, threads: int,
     """
     try:
         with run.bars.bar(f"{first} {second}", None) as progress:
-            found = compared(first, second, threads=threads or None, progress=progress)
+            found = compared(first, second, threads=threads or None, progress=progress, limits=limits)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

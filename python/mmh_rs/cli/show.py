@@ -12,7 +12,7 @@ from .. import _core
 from .._api import level_number
 from ..archive import Archive, TensorInfo
 from ._failure import WrongUsageError
-from ._opening import base_option, is_source, opened
+from ._opening import base_option, is_source, listed
 from ._run import Run, uses_run
 from ._terminal import level_name, number, percent, printable, size, table, value, words
 
@@ -34,7 +34,7 @@ def list_(file: str, base: str | None, run: Run) -> None:
     The result of --json: path, source_bytes, stored_bytes, format, and tensors, of which each has name, dtype, shape,
     fortran, start, nbytes, stored, codecs, frames, blake3, copy_of.
     """
-    with run.working_on(file), opened(file, base) as archive:
+    with run.working_on(file), listed(file, base) as archive:
         header, infos = archive.header, archive.infos()
         run.result(
             file,
@@ -102,7 +102,7 @@ def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
             run.show(f"{printable(file)}, not compressed yet, planned for level {level_name(number_of_level)}\n")
             run.show(_reasons(explained))
             return
-        with opened(file, base) as archive:
+        with listed(file, base) as archive:
             header = archive.header
             fields = {**asdict(header), "ratio": header.ratio}
             run.show(_facts(file, archive))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ._failure import DAMAGED, Failure
-from ._opening import base_option, opened, threads_option
+from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
 from ._terminal import number, printable, size, speed
 
 if TYPE_CHECKING:
     from .._core import Damage
+    from .._limits import Limits
 
 __all__ = ["verify"]
 
@@ -26,8 +27,9 @@ _SHOWN = 20
 @uses_run
 @threads_option
 @base_option
+@limits_option
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-def verify(files: Sequence[str], threads: int, base: str | None, run: Run) -> None:
+def verify(files: Sequence[str], threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
     """Decode every block of each .mmh and compare all checksums and hashes.
 
     FILE is a path, an http(s) URL, or - for standard input. Damage is named by tensor and byte, and the exit code is 2.
@@ -36,7 +38,7 @@ def verify(files: Sequence[str], threads: int, base: str | None, run: Run) -> No
     offset, source_start, source_bytes, codec, tensor, what}.
     """
     for file in files:
-        with run.working_on(file), opened(file, base) as archive:
+        with run.working_on(file), opened(file, base, limits) as archive:
             header = archive.header
             with run.bars.bar(file, header.source_bytes) as progress:
                 found = archive.verify(threads, progress)

@@ -1,8 +1,9 @@
 //! To `.mmh`.
 
+use super::attended::Attended;
 use super::pipeline::{self, Feed, Work};
 use super::target::Output;
-use super::{Progress, Report, Step, Workers, allowance, totals};
+use super::{Ask, Progress, Report, Step, Workers, allowance, totals};
 use crate::base::Base;
 use crate::block::{self, Segment, Settings};
 use crate::codec::delta;
@@ -37,6 +38,8 @@ pub struct CompressOptions {
     pub name: Option<String>,
     /// What to store differences from.
     pub base: Option<Arc<Base>>,
+    /// Asked now and then whether to go on, where a file is compressed.
+    pub ask: Option<Ask>,
 }
 
 impl CompressOptions {
@@ -50,6 +53,7 @@ impl CompressOptions {
             force: false,
             name: None,
             base: None,
+            ask: None,
         }
     }
 
@@ -145,7 +149,7 @@ fn compress_at<W: Target>(
 ) -> Result<(W, Report)> {
     let len = source.len();
     let segments = block::segments(&layout, Some(len));
-    let copies = find_copies(source, &segments)?;
+    let copies = find_copies(source, &segments, workers)?;
     let (counterparts, record) = options.counterparts(&layout, &segments, workers)?;
     let mut writer = Writer::new(out, !copies.is_empty(), record.as_ref())?;
     let work = options.work(&segments, &copies, &counterparts, Some(len));
@@ -189,7 +193,7 @@ fn finish<W: Target>(
 }
 
 /// Segments that equal an earlier one: those of the same length whose samples agree are compared in full.
-fn find_copies(source: &dyn ReadAt, segments: &[Segment]) -> Result<HashMap<usize, u64>> {
+fn find_copies(source: &dyn ReadAt, segments: &[Segment], workers: &Workers) -> Result<HashMap<usize, u64>> {
     let mut lengths: HashMap<u64, u32> = HashMap::new();
     let eligible = |s: &&Segment| s.tensor.is_some() && s.len >= SHORTEST_COPY;
     segments.iter().filter(eligible).for_each(|s| *lengths.entry(s.len).or_default() += 1);
@@ -200,10 +204,9 @@ fn find_copies(source: &dyn ReadAt, segments: &[Segment]) -> Result<HashMap<usiz
             continue;
         }
         let candidates = firsts.entry((s.len, sample(source, s)?)).or_default();
-        match candidates
-            .iter()
-            .find_map(|&from| equal(source, from, s.start, s.len).map(|e| e.then_some(from)).transpose())
-        {
+        match candidates.iter().find_map(|&from| {
+            equal(source, from, s.start, s.len, workers).map(|e| e.then_some(from)).transpose()
+        }) {
             Some(from) => {
                 copies.insert(i, from?);
             }
@@ -225,10 +228,11 @@ fn sample(source: &dyn ReadAt, s: &Segment) -> Result<[u8; 32]> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-fn equal(source: &dyn ReadAt, a: u64, b: u64, len: u64) -> Result<bool> {
+fn equal(source: &dyn ReadAt, a: u64, b: u64, len: u64, workers: &Workers) -> Result<bool> {
     let mut pieces = (vec![0; 1 << 18], vec![0; 1 << 18]);
     let mut at = 0;
     while at < len {
+        workers.check()?;
         let n = (len - at).min(1 << 18) as usize;
         source.read_exact_at(a + at, &mut pieces.0[..n])?;
         source.read_exact_at(b + at, &mut pieces.1[..n])?;
@@ -248,7 +252,7 @@ pub fn compress_file(
     progress: Progress<'_>,
 ) -> Result<Report> {
     options.check()?;
-    let workers = Workers::new(options.threads);
+    let workers = Workers::watched(options.threads, options.ask.clone());
     match source {
         Some(path) => {
             let file = File::open(path).map_err(|e| Error::io(path, e))?;
@@ -259,12 +263,17 @@ pub fn compress_file(
             let options = CompressOptions { name: name.or(options.name.clone()), ..options.clone() };
             match whole(file) {
                 Ok(input) => from_file(input, Some(path), target, &options, &workers, progress),
-                Err(mut pipe) => from_stream(&mut pipe, target, &options, &workers, progress),
+                Err(pipe) => {
+                    from_stream(&mut Attended::new(pipe, &workers)?, target, &options, &workers, progress)
+                }
             }
         }
         None => match stdin_file() {
             Some(input) => from_file(input, None, target, options, &workers, progress),
-            None => from_stream(&mut std::io::stdin(), target, options, &workers, progress),
+            None => {
+                let mut stdin = Attended::new(std::io::stdin(), &workers)?;
+                from_stream(&mut stdin, target, options, &workers, progress)
+            }
         },
     }
 }

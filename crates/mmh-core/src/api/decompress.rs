@@ -1,7 +1,8 @@
 //! From `.mmh`.
 
+use super::attended::Attended;
 use super::target::Output;
-use super::{BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
+use super::{Ask, BATCH_BLOCKS, Content, Progress, Report, Step, Workers, totals, zeroed};
 use crate::base::Base;
 use crate::block;
 use crate::codec::{self, delta, pattern251};
@@ -12,6 +13,7 @@ use crate::container::reader::{Archive, with_scratch};
 use crate::container::{FOOTER, HEADER};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
+use crate::limits::Limits;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +31,10 @@ pub struct DecompressOptions {
     pub force: bool,
     /// What the file was compressed against; of no account where it was not.
     pub base: Option<PathBuf>,
+    /// What is accepted.
+    pub limits: Limits,
+    /// Asked now and then whether to go on.
+    pub ask: Option<Ask>,
 }
 
 impl DecompressOptions {
@@ -49,16 +55,20 @@ pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<
 
 /// Restores all of a blob's source into the front of `out`; gives the number of bytes.
 pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool) -> Result<usize> {
-    let archive = Archive::open(blob)?;
+    decompress_into_by(blob, out, &Workers::new(threads), check)
+}
+
+/// The same by these threads.
+pub fn decompress_into_by(blob: &[u8], out: &mut [u8], workers: &Workers, check: bool) -> Result<usize> {
+    let archive = Archive::open_within(blob, &Limits::default().any_size())?;
     let len = archive.index().source_len;
     let have = out.len();
     let out = usize::try_from(len)
         .ok()
         .and_then(|n| out.get_mut(..n))
         .ok_or_else(|| Error::Invalid(format!("`out` has {have} bytes, {len} are needed")))?;
-    let workers = Workers::new(threads);
-    archive.check_base(&workers)?;
-    archive.read_range(0, out, &workers, check)?;
+    archive.check_base(workers)?;
+    archive.read_range(0, out, workers, check)?;
     Ok(out.len())
 }
 
@@ -95,7 +105,7 @@ pub fn decompress_file(
     options: &DecompressOptions,
     progress: Progress<'_>,
 ) -> Result<Report> {
-    let workers = Workers::new(options.threads);
+    let workers = Workers::watched(options.threads, options.ask.clone());
     match source {
         Some(path) => {
             let file = File::open(path).map_err(|e| Error::io(path, e))?;
@@ -107,9 +117,12 @@ pub fn decompress_file(
                 let input = FileAt::with_len(file, meta.len());
                 return from_file(input, Some(path), target, options, &workers, progress);
             }
-            from_stream(&mut { file }, target, options, &workers, progress)
+            from_stream(&mut Attended::new(file, &workers)?, target, options, &workers, progress)
         }
-        None => from_stream(&mut std::io::stdin().lock(), target, options, &workers, progress),
+        None => {
+            let mut stdin = Attended::new(std::io::stdin(), &workers)?;
+            from_stream(&mut stdin, target, options, &workers, progress)
+        }
     }
 }
 
@@ -125,7 +138,7 @@ fn from_file(
         (Error::Io { path: None, source }, Some(p)) => Error::io(p, source),
         (e, _) => e,
     };
-    let mut archive = Archive::open(&input).map_err(|e| place(path, e))?;
+    let mut archive = Archive::open_within(&input, &options.limits).map_err(|e| place(path, e))?;
     if archive.needs_base().is_some() {
         archive.set_base(options.base()?)?;
         archive.check_base(workers)?;
@@ -250,14 +263,18 @@ fn from_stream(
     let mut done = 0u64;
     loop {
         let (batch, ended) = read_batch(&mut input, workers.batch() as u64)?;
+        // What comes later is not known: a stream is held to what has come.
+        let raw = batch.iter().fold(done, |n: u64, f| n.saturating_add(f.head.raw));
+        options.limits.check_restored(raw, input.at)?;
         for group in batch.chunk_by(|a, b| codec::is_run(a.head.codec) == codec::is_run(b.head.codec)) {
             if codec::is_run(group[0].head.codec) {
                 for run in group {
-                    write_run(run, options.check, &mut hasher, &mut *out)?;
+                    write_run(run, options.check, workers, &mut hasher, &mut *out)?;
                 }
                 continue;
             }
             let decoded = workers.map(group.iter().collect(), |f: &Incoming| -> Result<Vec<u8>> {
+                workers.check()?;
                 let mut raw = zeroed(f.head.raw)?;
                 let base = base.as_deref().map(|b| b as &dyn ReadAt);
                 if f.head.codec == delta::ID && base.is_none() {
@@ -284,7 +301,7 @@ fn from_stream(
             break;
         }
     }
-    let index = read_end(&mut input, &header, flags, &seen)?;
+    let index = read_end(&mut input, &header, flags, &seen, &options.limits)?;
     out.flush()?;
     drop(out);
     check_hash(hasher, &index)?;
@@ -329,7 +346,13 @@ fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, bool
     Ok((batch, false))
 }
 
-fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Write) -> Result<()> {
+fn write_run(
+    run: &Incoming,
+    check: bool,
+    workers: &Workers,
+    hasher: &mut Content,
+    out: &mut dyn Write,
+) -> Result<()> {
     if run.head.codec == codec::COPY {
         return Err(Error::corrupt_at(run.offset, "a copy frame in a file whose header says there is none"));
     }
@@ -340,6 +363,7 @@ fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Wr
     let mut piece = vec![0; run.head.raw.min(1 << 20) as usize];
     let mut at = 0;
     while at < run.head.raw {
+        workers.check()?;
         let n = (run.head.raw - at).min(piece.len() as u64) as usize;
         pattern251::fill(&run.payload, at, &mut piece[..n]);
         hash_and_write(hasher, out, &piece[..n])?;
@@ -349,10 +373,19 @@ fn write_run(run: &Incoming, check: bool, hasher: &mut Content, out: &mut dyn Wr
 }
 
 /// Reads index and footer and compares them with the frames that came.
-fn read_end(input: &mut Counted<'_>, header: &[u8; HEADER], flags: u16, seen: &[FrameRow]) -> Result<Index> {
+fn read_end(
+    input: &mut Counted<'_>,
+    header: &[u8; HEADER],
+    flags: u16,
+    seen: &[FrameRow],
+    limits: &Limits,
+) -> Result<Index> {
     let at = input.at - index::SYNC.len() as u64;
     let mut end = index::SYNC.to_vec();
-    input.stream.read_to_end(&mut end)?;
+    // An endless stream must not fill the memory.
+    let most = limits.index.saturating_add(FOOTER as u64);
+    input.stream.take(most).read_to_end(&mut end)?;
+    limits.check_index((end.len() as u64).saturating_sub(FOOTER as u64))?;
     input.at = at + end.len() as u64;
     let Some(split) = end.len().checked_sub(FOOTER) else {
         return Err(Error::corrupt_at(input.at, "the stream is cut off"));
@@ -363,7 +396,7 @@ fn read_end(input: &mut Counted<'_>, header: &[u8; HEADER], flags: u16, seen: &[
     if len != bytes.len() as u64 || XxHash3_64::oneshot(bytes) != hash {
         return Err(Error::corrupt_at(at, "the index does not agree with its size or checksum"));
     }
-    let index = Index::from_bytes(bytes, at, flags)?;
+    let index = Index::from_bytes(bytes, at, flags, limits)?;
     if index.frames != seen {
         return Err(Error::corrupt_at(at, "the index does not agree with the frames"));
     }

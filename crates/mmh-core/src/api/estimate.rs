@@ -5,11 +5,11 @@
 //! tensors and always the same ones. Many are encoded at the fastest level, which tells how the parts of the source differ; fewer at all
 //! levels, which tells how the levels differ on the same bytes, and that varies much less.
 
-use super::{CompressOptions, Workers, compress_bytes, decompress_into};
+use super::{CompressOptions, Workers, compress_pieces};
 use crate::block::{self, Given, Segment, Settings};
 use crate::codec::{Level, Scratch, pattern251};
 use crate::container::index::{FrameRow, Index, TensorRow};
-use crate::container::reader::with_scratch;
+use crate::container::reader::{Archive, with_scratch};
 use crate::container::{FOOTER, HEADER, frame, varint};
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -111,10 +111,10 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
             ..CompressOptions::new(settings)
         };
         let start = Instant::now();
-        let blob = compress_bytes(&data, None, &options)?;
+        let blob = compress_pieces(&data, None, &options, workers)?.to_vec();
         let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
         let start = Instant::now();
-        decompress_into(&blob, &mut back, workers.threads, true)?;
+        Archive::open(blob.as_slice())?.read_range(0, &mut back, workers, true)?;
         let decompress_seconds = start.elapsed().as_secs_f64() + write * data.len() as f64;
         Ok(LevelEstimate { level, stored: blob.len() as u64, compress_seconds, decompress_seconds })
     };
@@ -127,7 +127,8 @@ fn likely_copies(source: &dyn ReadAt, segments: &[Segment], workers: &Workers) -
     segments.iter().filter(|s| s.tensor.is_some()).for_each(|s| *lengths.entry(s.len).or_default() += 1);
     let twins = |s: &Segment| s.tensor.is_some() && s.len >= SHORTEST && lengths[&s.len] > 1;
     let candidates: Vec<usize> = (0..segments.len()).filter(|i| twins(&segments[*i])).collect();
-    let looks = workers.map(candidates.clone(), |i| look(source, &segments[i]));
+    let looks =
+        workers.map(candidates.clone(), |i| workers.check().and_then(|()| look(source, &segments[i])));
     let mut seen = std::collections::HashSet::new();
     let mut copies = Vec::new();
     for (i, look) in candidates.into_iter().zip(looks) {
@@ -285,7 +286,8 @@ impl Sample<'_> {
         let start = Instant::now();
         let measured = self.workers.map(chosen.clone(), |(class, piece)| {
             let (segment, offset) = self.classes[class].find(piece);
-            with_scratch(|s| measure(self.source, &self.segments[segment], offset, levels, timed, s))
+            let segment = &self.segments[segment];
+            with_scratch(|s| self.workers.attended(s, |s| self.measure(segment, offset, levels, timed, s)))
         });
         let wall = start.elapsed().as_secs_f64();
         let nothing =
@@ -308,6 +310,33 @@ impl Sample<'_> {
         }
         // Threads that share caches and memory, or that others use too, are less than so many times one.
         Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads as f64)))
+    }
+
+    /// Encodes the blocks of a piece at each level; if `timed`, with the self-check, and decodes them.
+    fn measure(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        levels: &[Level],
+        timed: bool,
+        scratch: &mut Scratch,
+    ) -> Result<Measured> {
+        let raw = (segment.len - offset).min(piece_of(segment));
+        let mut data = vec![0; raw as usize];
+        let start = Instant::now();
+        self.source.read_exact_at(segment.start + offset, &mut data)?;
+        let read = start.elapsed().as_secs_f64();
+        let mut back = vec![0; if timed { raw as usize } else { 0 }];
+        let start = Instant::now();
+        if timed {
+            std::hint::black_box(blake3::hash(&data));
+        }
+        let hash = start.elapsed().as_secs_f64();
+        let one = |&level: &Level| {
+            self.workers.check()?;
+            measure_at(&data, &mut back, segment, offset, level, scratch)
+        };
+        Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
     }
 }
 
@@ -372,30 +401,6 @@ fn seconds_to_write() -> f64 {
         Ok(start.elapsed().as_secs_f64())
     });
     written.map_or(0.0, |seconds| seconds / (BYTES * TIMES) as f64)
-}
-
-/// Encodes the blocks of a piece at each level; if `timed`, with the self-check, and decodes them.
-fn measure(
-    source: &dyn ReadAt,
-    segment: &Segment,
-    offset: u64,
-    levels: &[Level],
-    timed: bool,
-    scratch: &mut Scratch,
-) -> Result<Measured> {
-    let raw = (segment.len - offset).min(piece_of(segment));
-    let mut data = vec![0; raw as usize];
-    let start = Instant::now();
-    source.read_exact_at(segment.start + offset, &mut data)?;
-    let read = start.elapsed().as_secs_f64();
-    let mut back = vec![0; if timed { raw as usize } else { 0 }];
-    let start = Instant::now();
-    if timed {
-        std::hint::black_box(blake3::hash(&data));
-    }
-    let hash = start.elapsed().as_secs_f64();
-    let one = |&level: &Level| measure_at(&data, &mut back, segment, offset, level, scratch);
-    Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
 }
 
 /// The same at one level. Blocks are decoded into `back`, unless that is empty.
@@ -498,7 +503,7 @@ mod tests {
     fn truth(source: &[u8], level: Level) -> u64 {
         let settings = Settings { level, codec: None, verify: false };
         let options = CompressOptions { blake3: true, ..CompressOptions::new(settings) };
-        compress_bytes(source, None, &options).unwrap().len() as u64
+        crate::api::compress_bytes(source, None, &options).unwrap().len() as u64
     }
 
     const LEVELS: [Level; 3] = [Level::FAST, Level::BALANCED, Level::MAX];

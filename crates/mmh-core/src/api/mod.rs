@@ -8,7 +8,9 @@
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
 //! * `target`: a temporary file that takes its name only when it is whole
+//! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
+mod attended;
 mod chunks;
 mod compress;
 mod decompress;
@@ -18,19 +20,24 @@ mod explain;
 mod pipeline;
 mod target;
 mod verify;
+mod watch;
 
 pub use compress::{CompressOptions, compress_bytes, compress_file, compress_pieces};
-pub use decompress::{DecompressOptions, decompress_bytes, decompress_file, decompress_into};
+pub use decompress::{
+    DecompressOptions, decompress_bytes, decompress_file, decompress_into, decompress_into_by,
+};
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use verify::{Damage, Verification, verify};
+pub use watch::{Ask, Watch};
 
-use crate::codec;
+use crate::codec::{self, Scratch};
 use crate::container::index::{FrameRow, Index};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Bytes of source that are worked on at a time, at most. Two batches, and what is made of them, are in memory at once.
 const BATCH: usize = 64 << 20;
@@ -109,16 +116,42 @@ pub struct Report {
 pub struct Workers {
     threads: usize,
     pool: std::sync::OnceLock<Option<rayon::ThreadPool>>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Workers {
     /// `threads` threads; 0 for as many as the machine has.
     pub fn new(threads: usize) -> Workers {
+        Workers::watched(threads, None)
+    }
+
+    /// The same for a caller on this thread that is asked now and then whether to go on.
+    pub fn watched(threads: usize, ask: Option<Ask>) -> Workers {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
-        Workers { threads, pool: std::sync::OnceLock::new() }
+        Workers { threads, pool: std::sync::OnceLock::new(), watch: ask.map(Watch::new).map(Arc::new) }
+    }
+
+    /// An error if the caller wants no more. Whatever takes long looks here between blocks.
+    pub fn check(&self) -> Result<()> {
+        self.watch.as_ref().map_or(Ok(()), |watch| watch.check())
+    }
+
+    /// Has codecs that take long look there, too.
+    pub(crate) fn attended<R>(&self, scratch: &mut Scratch, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        scratch.watch = self.watch.clone();
+        let done = work(scratch);
+        scratch.watch = None;
+        done
+    }
+
+    fn install<R: Send>(&self, pool: &rayon::ThreadPool, work: impl FnOnce() -> R + Send) -> R {
+        match &self.watch {
+            Some(watch) => watch.install(pool, work),
+            None => pool.install(work),
+        }
     }
 
     /// Bytes of a batch for this many threads where the work is over in no time.
@@ -157,7 +190,7 @@ impl Workers {
         use rayon::prelude::*;
         // One item is not worth starting threads for.
         match if items.len() > 1 { self.pool() } else { None } {
-            Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).map(f).collect()),
+            Some(pool) => self.install(pool, || items.into_par_iter().with_max_len(1).map(f).collect()),
             None => items.into_iter().map(f).collect(),
         }
     }
@@ -169,7 +202,7 @@ impl Workers {
         b: impl FnOnce() -> B + Send,
     ) -> (A, B) {
         match self.pool() {
-            Some(pool) => pool.install(|| rayon::join(a, b)),
+            Some(pool) => self.install(pool, || rayon::join(a, b)),
             None => (a(), b()),
         }
     }

@@ -352,20 +352,28 @@ fn encode_all(batch: &Batch<'_>, work: &Work<'_>, workers: &Workers, chunks: &Ch
     workers
         .map(batch.items.iter().collect(), |item| match item {
             Item::Copy { from, raw } => Ok(Frame::Copy { from: *from, raw: *raw }),
-            Item::Encode(piece) => make(batch, piece, work, chunks),
+            Item::Encode(piece) => workers.check().and_then(|()| make(batch, piece, work, workers, chunks)),
         })
         .into_iter()
         .collect()
 }
 
 /// A frame, at the end of a chunk.
-fn make(batch: &Batch<'_>, piece: &Piece, work: &Work<'_>, chunks: &Chunks) -> Result<Frame> {
+fn make(
+    batch: &Batch<'_>,
+    piece: &Piece,
+    work: &Work<'_>,
+    workers: &Workers,
+    chunks: &Chunks,
+) -> Result<Frame> {
     // Encoders may write somewhat more than they keep.
     let room = frame::HEAD + piece.range.len() + piece.range.len() / 16 + 4096;
     chunks.lend(room, |chunk, out| {
         let at = out.len();
         out.extend([0; frame::HEAD]);
-        let encode = |given: &Given<'_>, s: &mut Scratch| block::encode_into(given, &work.settings, s, out);
+        let encode = |given: &Given<'_>, s: &mut Scratch| {
+            workers.attended(s, |s| block::encode_into(given, &work.settings, s, out))
+        };
         let coded = match with_given(batch, piece, work, encode) {
             Ok(coded) => coded,
             Err(e) => {

@@ -3,10 +3,12 @@
 //! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
 //! fuzz targets and the benches find it in the table. What several of them need is in `cursor` and `symbols`.
 
+use crate::api::Watch;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::plan::{Bid, Sample};
+use std::sync::Arc;
 
 mod cursor;
 pub mod delta;
@@ -151,6 +153,8 @@ pub struct Scratch {
     pub check: Vec<u8>,
     /// The frame that is decoded, as it is stored.
     pub stored: Vec<u8>,
+    /// Whom codecs that take long ask whether to go on.
+    pub watch: Option<Arc<Watch>>,
 }
 
 #[cfg(test)]

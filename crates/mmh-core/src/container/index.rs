@@ -5,6 +5,7 @@ use super::{END_MAGIC, FOOTER, HEADER, MAGIC, varint};
 use crate::codec::{self, delta};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::source::{Format, Tensor};
 use std::collections::HashSet;
 use twox_hash::XxHash3_64;
@@ -168,8 +169,8 @@ impl Index {
     }
 
     /// From bytes that begin at `offset` of the file; every rule of the format is checked.
-    pub fn from_bytes(bytes: &[u8], offset: u64, flags: u16) -> Result<Index> {
-        let mut at = Reader { left: bytes, offset, len: bytes.len() };
+    pub fn from_bytes(bytes: &[u8], offset: u64, flags: u16, limits: &Limits) -> Result<Index> {
+        let mut at = Reader { left: bytes, offset, len: bytes.len(), limits };
         if at.take(2, "sync")? != SYNC {
             return Err(Error::corrupt_at(offset, "expected the index"));
         }
@@ -229,6 +230,7 @@ struct Reader<'a> {
     left: &'a [u8],
     offset: u64,
     len: usize,
+    limits: &'a Limits,
 }
 
 impl<'a> Reader<'a> {
@@ -280,6 +282,10 @@ impl<'a> Reader<'a> {
 
     fn frames(&mut self, source_len: u64, flags: u16) -> Result<Vec<FrameRow>> {
         let n = self.count(3, "frames")?;
+        // Each has a head before the index: what a row takes in memory is earned there, not by its three bytes here.
+        if n as u64 > self.offset / frame::HEAD as u64 {
+            return Err(self.bad(format!("{n} frames in {} bytes", self.offset)));
+        }
         let mut frames = Vec::with_capacity(n);
         let mut end = 0u64;
         for _ in 0..n {
@@ -306,8 +312,8 @@ impl<'a> Reader<'a> {
 
     fn tensors(&mut self, source_len: u64, hashed: bool) -> Result<Vec<TensorRow>> {
         let n = self.count(if hashed { 37 } else { 5 }, "tensors")?;
-        let mut tensors = Vec::with_capacity(n);
-        let mut names = HashSet::with_capacity(n);
+        self.limits.check_tensors(n as u64)?;
+        let mut tensors: Vec<TensorRow> = Vec::with_capacity(n);
         let mut end = 0u64;
         for _ in 0..n {
             let gap = self.varint("tensor")?;
@@ -331,11 +337,12 @@ impl<'a> Reader<'a> {
             };
             end = stop;
             let blake3 = if hashed { Some(self.hash("BLAKE3 of a tensor")?) } else { None };
-            if !names.insert(name.clone()) {
-                return Err(self.bad(format!("two tensors named {name:?}")));
-            }
             let tensor = Tensor { name, dtype, shape, fortran: layout == 1, start, len };
             tensors.push(TensorRow { tensor, blake3 });
+        }
+        let mut names = HashSet::with_capacity(n);
+        if let Some(twin) = tensors.iter().find(|t| !names.insert(t.tensor.name.as_str())) {
+            return Err(self.bad(format!("two tensors named {:?}", twin.tensor.name)));
         }
         Ok(tensors)
     }

@@ -10,6 +10,7 @@ use crate::block;
 use crate::codec::{self, Scratch, delta, pattern251};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use crate::limits::Limits;
 use std::cell::RefCell;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -70,8 +71,13 @@ struct Piece<'o> {
 const RUN_PIECE: usize = 1 << 20;
 
 impl<R: ReadAt> Archive<R> {
-    /// Reads header, footer and index, and checks them.
+    /// Reads header, footer and index, and checks them, within the usual limits.
     pub fn open(input: R) -> Result<Archive<R>> {
+        Archive::open_within(input, &Limits::default())
+    }
+
+    /// The same within other limits.
+    pub fn open_within(input: R, limits: &Limits) -> Result<Archive<R>> {
         let len = input.len();
         let mut header = [0; HEADER];
         let n = len.min(HEADER as u64) as usize;
@@ -87,12 +93,13 @@ impl<R: ReadAt> Archive<R> {
         let offset = at.checked_sub(index_len).filter(|o| *o >= HEADER as u64).ok_or_else(|| {
             Error::corrupt_at(at, format!("an index of {index_len} bytes does not fit the file"))
         })?;
+        limits.check_index(index_len)?;
         let mut held = Vec::new();
         let bytes = read(&input, offset, index_len, &mut held)?;
         if XxHash3_64::oneshot(bytes) != hash {
             return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
         }
-        let index = Index::from_bytes(bytes, offset, flags)?;
+        let index = Index::from_bytes(bytes, offset, flags, limits)?;
         let record = if flags & index::HAS_BASE != 0 { Some(read_record(&input)?) } else { None };
         let first = HEADER as u64 + record.as_ref().map_or(0, |r| (RECORD + r.name.len()) as u64);
         if index.frames_size().is_none_or(|n| n.checked_add(first) != Some(offset)) {
@@ -101,6 +108,7 @@ impl<R: ReadAt> Archive<R> {
                 "the sizes of the frames do not add up to the index's place",
             ));
         }
+        limits.check_restored(index.source_len, len)?;
         let (mut start, mut offset) = (0, first);
         let frames = index
             .frames
@@ -191,7 +199,7 @@ impl<R: ReadAt> Archive<R> {
             })?;
         let mut pieces = Vec::new();
         let mut left = out;
-        for i in self.covering(start, end) {
+        let mut cut = |i: usize, start: u64, end: u64| {
             let f = &self.frames[i];
             let (mut from, to) = (f.start.max(start), f.end().min(end));
             while from < to {
@@ -202,11 +210,27 @@ impl<R: ReadAt> Archive<R> {
                 left = later;
                 from += n as u64;
             }
+        };
+        for i in self.covering(start, end) {
+            let f = &self.frames[i];
+            if f.codec != codec::COPY {
+                cut(i, start, end);
+                continue;
+            }
+            // The frames that it repeats take its place: each is decoded once, on whichever thread is free.
+            let at = self.copied(i, check)? + (start.max(f.start) - f.start);
+            let n = f.end().min(end) - f.start.max(start);
+            self.covering(at, at + n).for_each(|j| cut(j, at, at + n));
         }
-        workers.map(pieces, |p| with_scratch(|s| self.read_piece(p, check, s))).into_iter().collect()
+        let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
+        workers.map(pieces, read).into_iter().collect()
     }
 
     fn read_piece(&self, piece: Piece<'_>, check: bool, scratch: &mut Scratch) -> Result<()> {
+        if self.frames[piece.frame].codec == codec::COPY {
+            let from = self.copied(piece.frame, check)?;
+            return self.read_frames(from + piece.skip, piece.out, check, scratch);
+        }
         let mut held = std::mem::take(&mut scratch.stored);
         let done = self
             .frame(piece.frame, &mut held)
@@ -215,7 +239,7 @@ impl<R: ReadAt> Archive<R> {
         done
     }
 
-    /// Restores a part of a frame that has been read.
+    /// Restores a part of a frame that has been read, and is no copy.
     fn restore(
         &self,
         piece: Piece<'_>,
@@ -227,13 +251,6 @@ impl<R: ReadAt> Archive<R> {
         let f = &self.frames[piece.frame];
         let at = |e: Error| e.at(f.offset);
         match f.codec {
-            codec::COPY => {
-                if check {
-                    block::check_run(payload, head.checksum, f.raw).map_err(at)?;
-                }
-                let from = self.copy_source(f, payload)?;
-                self.read_frames(from + piece.skip, piece.out, check, scratch)
-            }
             pattern251::ID => {
                 if check {
                     block::check_run(payload, head.checksum, f.raw).map_err(at)?;
@@ -282,11 +299,27 @@ impl<R: ReadAt> Archive<R> {
         }
     }
 
-    /// Where a copy frame copies from.
+    /// Where a copy frame copies from; compares its checksum if `check`.
+    fn copied(&self, i: usize, check: bool) -> Result<u64> {
+        let f = &self.frames[i];
+        let mut held = Vec::new();
+        let (head, payload) = self.frame(i, &mut held)?;
+        if check {
+            block::check_run(payload, head.checksum, f.raw).map_err(|e| e.at(f.offset))?;
+        }
+        self.copy_source(f, payload)
+    }
+
+    /// Where a copy frame with this payload copies from: whole frames, so that no block is decoded for the sake of a few bytes.
     fn copy_source(&self, f: &Frame, payload: &[u8]) -> Result<u64> {
         let from = payload.first_chunk().map(|b| u64::from_le_bytes(*b)).unwrap_or(u64::MAX);
-        let earlier = from.checked_add(f.raw).is_some_and(|end| end <= f.start);
-        if !earlier || self.covering(from, from + f.raw).any(|i| self.frames[i].codec == codec::COPY) {
+        let sound = from.checked_add(f.raw).filter(|end| *end <= f.start).is_some_and(|end| {
+            let frames = &self.frames[self.covering(from, end)];
+            let whole = frames.first().is_some_and(|f| f.start == from)
+                && frames.last().is_some_and(|f| f.end() == end);
+            whole && frames.iter().all(|f| f.codec != codec::COPY)
+        });
+        if !sound {
             return Err(Error::corrupt_at(
                 f.offset,
                 format!("a copy of {} bytes from source byte {from} into byte {}", f.raw, f.start),

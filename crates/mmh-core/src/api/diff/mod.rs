@@ -8,13 +8,16 @@ use crate::container::reader::Archive;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use crate::limits::Limits;
 use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 
 mod numbers;
+mod restored;
 
 pub use numbers::Numbers;
 use numbers::{Decoder, element_size};
+use restored::Restored;
 
 /// Blocks of each side that are in memory at a time.
 const BLOCKS: usize = 8;
@@ -38,22 +41,9 @@ enum Content {
     Packed(Box<Archive<Box<dyn ReadAt>>>),
 }
 
-/// The restored bytes of an archive, for a reader of headers.
-struct Restored<'a>(&'a Archive<Box<dyn ReadAt>>);
-
-impl ReadAt for Restored<'_> {
-    fn len(&self) -> u64 {
-        self.0.index().source_len
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_range(offset, buf, &Workers::new(1), true).map_err(std::io::Error::other)
-    }
-}
-
 impl Side {
     /// Takes what begins as a `.mmh` for one, and anything else for a source.
-    pub fn open(input: Box<dyn ReadAt>) -> Result<Side> {
+    pub fn open(input: Box<dyn ReadAt>, limits: &Limits) -> Result<Side> {
         let mut magic = [0; MAGIC.len()];
         let packed = input.len() >= magic.len() as u64
             && input.read_exact_at(0, &mut magic).map(|()| magic == MAGIC)?;
@@ -69,12 +59,12 @@ impl Side {
                 name: String::new(),
             });
         }
-        let archive = Archive::open(input)?;
+        let archive = Archive::open_within(input, limits)?;
         let index = archive.index();
         let (hash, len) = (index.blake3, index.source_len);
         let (layout, hashes) = if index.tensors.is_empty() {
             // Of a small file the index leaves the tensors out.
-            let layout = source::find(Input { bytes: &Restored(&archive), complete: true });
+            let layout = source::find(Input { bytes: &Restored::new(&archive), complete: true });
             let hashes = vec![None; layout.tensors.len()];
             (layout, hashes)
         } else {
@@ -304,6 +294,7 @@ fn compare_ranges(
     let (mut left, mut right) = (vec![0u8; room], vec![0u8; room]);
     let mut done = 0;
     while done < len {
+        workers.check()?;
         let n = (len - done).min(chunk) as usize;
         let (x, y) = (&mut left[..n], &mut right[..n]);
         let (p, q) = workers.join(|| a.read(at_a + done, x, workers), || b.read(at_b + done, y, workers));

@@ -26,7 +26,10 @@ fn packed(source: &[u8], blake3: bool) -> Vec<u8> {
 }
 
 fn compared(a: Vec<u8>, b: Vec<u8>) -> Diff {
-    let (a, b) = (Side::open(Box::new(a)).unwrap(), Side::open(Box::new(b)).unwrap());
+    let (a, b) = (
+        Side::open(Box::new(a), &Limits::default()).unwrap(),
+        Side::open(Box::new(b), &Limits::default()).unwrap(),
+    );
     diff(&a, &b, &Workers::new(2), &mut |_| Ok(())).unwrap()
 }
 
@@ -107,7 +110,10 @@ fn equal_hashes_are_believed_without_decoding() {
     let mut damaged = packed(&a, true);
     damaged[5000] ^= 1;
     assert!(compared(packed(&a, true), damaged.clone()).identical);
-    let (x, y) = (Side::open(Box::new(damaged)).unwrap(), Side::open(Box::new(b)).unwrap());
+    let (x, y) = (
+        Side::open(Box::new(damaged), &Limits::default()).unwrap(),
+        Side::open(Box::new(b), &Limits::default()).unwrap(),
+    );
     assert!(diff(&x, &y, &Workers::new(1), &mut |_| Ok(())).is_err());
 }
 
@@ -132,7 +138,10 @@ fn files_without_tensors_are_compared_as_bytes() {
 #[test]
 fn a_callback_can_stop_it() {
     let (a, b) = pair();
-    let (a, b) = (Side::open(Box::new(a)).unwrap(), Side::open(Box::new(b)).unwrap());
+    let (a, b) = (
+        Side::open(Box::new(a), &Limits::default()).unwrap(),
+        Side::open(Box::new(b), &Limits::default()).unwrap(),
+    );
     let stopped = diff(&a, &b, &Workers::new(1), &mut |_| Err(Error::Stopped));
     assert!(matches!(stopped, Err(Error::Stopped)));
 }
@@ -143,7 +152,7 @@ fn quantized_elements_are_counted_by_their_blocks() {
         let (dtype, len) = (Dtype::Q6_K, bytes.len() as u64);
         let shape = vec![len / 210 * 256];
         let tensor = Tensor { name: "w".into(), dtype, shape, fortran: false, start: 0, len };
-        let mut side = Side::open(Box::new(bytes)).unwrap();
+        let mut side = Side::open(Box::new(bytes), &Limits::default()).unwrap();
         (side.layout, side.hashes) = (Layout::of(side.layout.format, vec![tensor]), vec![None]);
         side
     };

@@ -175,14 +175,14 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     first.copy_from_slice(take(from, first.len())?);
     last.copy_from_slice(take(from, last.len())?);
     let n = body.len() / size;
-    let mut places = scratch.hierarchical.lend(n);
-    let mut numbers = scratch.hierarchical.lend(n * size);
-    let mut rest = scratch.hierarchical.lend(0);
+    let mut places = scratch.hierarchical.lend_node(n)?;
+    let mut numbers = scratch.hierarchical.lend_node(n * size)?;
+    let mut rest = Vec::new();
     let mut restore = || {
         node::decode(from, &mut places, Kinds::leaf(), scratch)?;
         node::decode(from, &mut numbers, Kinds::leaf(), scratch)?;
         let escapes = places.iter().filter(|p| **p == ESCAPE).count();
-        rest.resize(escapes * size, 0);
+        rest = scratch.hierarchical.lend_node(escapes * size)?;
         node::decode(from, &mut rest, Kinds::leaf(), scratch)?;
         if !merge(double, base, &places, &numbers, shift, body) {
             return Err(bad("a number or its places are out of range"));

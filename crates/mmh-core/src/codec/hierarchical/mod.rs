@@ -30,10 +30,19 @@ pub const ID: u8 = 4;
 const MIN_BITS: usize = 4;
 const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
 
+/// Bytes that the nodes below the top one may restore together, for each byte of the block, and some for the smallest blocks.
+const BELOW: usize = 8;
+const BELOW_ANY: usize = 64;
+
+/// Memory larger than this is not kept: the blocks of this writer need less.
+const KEPT: usize = 8 << 20;
+
 /// Memory kept from block to block.
 #[derive(Default)]
 pub struct Scratch {
     spare: Vec<Vec<u8>>,
+    /// Bytes that nodes below the top one may still restore.
+    room: usize,
     counter: words::Counter,
     numbers: Vec<u16>,
 }
@@ -48,7 +57,29 @@ impl Scratch {
 
     /// Keeps memory for the next one.
     fn give_back(&mut self, memory: Vec<u8>) {
-        self.spare.push(memory);
+        if memory.capacity() <= KEPT {
+            self.spare.push(memory);
+        }
+    }
+
+    /// Begins a block of `n` bytes.
+    fn begin(&mut self, n: usize) {
+        self.room = n.saturating_mul(BELOW) + BELOW_ANY;
+    }
+
+    /// Takes `n` bytes off what nodes below the top one may restore; whether there were so many.
+    fn claim(&mut self, n: usize) -> bool {
+        let left = self.room.checked_sub(n);
+        self.room = left.unwrap_or(self.room);
+        left.is_some()
+    }
+
+    /// Memory for `n` bytes that a node below the top one restores.
+    fn lend_node(&mut self, n: usize) -> Result<Vec<u8>> {
+        match self.claim(n) {
+            true => Ok(self.lend(n)),
+            false => Err(bad(format_args!("the nodes restore more than {BELOW} times the block"))),
+        }
     }
 }
 
@@ -114,6 +145,7 @@ impl Codec for Hierarchical {
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let start = out.len();
+        scratch.hierarchical.begin(block.data.len());
         let record = block.declared.and_then(formats::record_of);
         let done = if let Some(record) = record {
             out.push(node::RECORDS);
@@ -130,6 +162,7 @@ impl Codec for Hierarchical {
 
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
         let mut from = payload;
+        scratch.hierarchical.begin(out.len());
         node::decode(&mut from, out, node::Kinds::root(), scratch)?;
         match from.len() {
             0 => Ok(()),

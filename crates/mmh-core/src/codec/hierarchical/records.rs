@@ -200,7 +200,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     }
     records.fill(0);
     for field in &record.fields {
-        let mut values = scratch.hierarchical.lend(all * field.count as usize);
+        let mut values = scratch.hierarchical.lend_node(all * field.count as usize)?;
         let done = node::decode(from, &mut values, Kinds::words(super::MAX_BITS), scratch);
         if done.is_ok() {
             let mut to = 0;

@@ -321,6 +321,11 @@ pub fn encode(
     number_words(data, grid, &book, &mut scratch.hierarchical.counter, &mut numbers);
     let escapes = numbers.iter().filter(|i| **i as usize == book.len()).count();
     let form = Form { known: book.len(), escapes: escapes > 0 };
+    let passed_down = (escapes * grid.bits).div_ceil(8);
+    if !scratch.hierarchical.claim(numbers.len() * form.size() + passed_down) {
+        scratch.hierarchical.numbers = numbers;
+        return Ok(false);
+    }
     write_head(data, grid, &book, &form, out);
 
     let mut plane = scratch.hierarchical.lend(numbers.len() * form.size());
@@ -336,7 +341,7 @@ pub fn encode(
     scratch.hierarchical.give_back(plane);
 
     let mut rest = scratch.hierarchical.lend(0);
-    rest.resize((escapes * grid.bits).div_ceil(8), 0);
+    rest.resize(passed_down, 0);
     let passed = numbers.iter().enumerate().filter(|w| *w.1 as usize == book.len()).map(|w| w.0);
     for (k, i) in passed.enumerate() {
         copy(data, grid.head + i * grid.bits, &mut rest, k * grid.bits, grid.bits);
@@ -510,15 +515,15 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
     let last = take_bits(from, 8 * out.len() - end)?;
     let book = take_bits(from, known * bits)?;
 
-    let mut plane = scratch.hierarchical.lend(n * form.size());
-    let mut rest = scratch.hierarchical.lend(0);
+    let mut plane = scratch.hierarchical.lend_node(n * form.size())?;
+    let mut rest = Vec::new();
     let mut restore = || {
         node::decode(from, &mut plane, Kinds::leaf(), scratch)?;
         let escapes = prepare(&form, &mut plane)?;
         if form.escapes == (escapes == 0) {
             return Err(bad("the flags do not say whether words are passed down"));
         }
-        rest.resize((escapes * bits).div_ceil(8), 0);
+        rest = scratch.hierarchical.lend_node((escapes * bits).div_ceil(8))?;
         node::decode(from, &mut rest, Kinds::words(bits / 2), scratch)?;
         if !(escapes * bits).is_multiple_of(8) && rest.last().is_some_and(|b| b >> (escapes * bits % 8) != 0)
         {

@@ -4,7 +4,10 @@ use super::{Block, Codec, Level};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
-use zstd_safe::{CCtx, DCtx};
+use zstd_safe::{
+    CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer, ResetDirective,
+    zstd_sys::ZSTD_EndDirective as End,
+};
 
 /// `spec/codecs/zstd.md`
 pub struct Zstd;
@@ -33,6 +36,46 @@ fn level_for(level: Level, len: usize) -> i32 {
     }
 }
 
+/// From this level on a block may take a second.
+const SLOW: i32 = 13;
+
+/// Bytes that are compressed at a time there: a block of Zstandard.
+const PIECE: usize = 128 << 10;
+
+fn failed(e: ErrorCode) -> Error {
+    Error::SelfCheck(format!("zstd: {}", zstd_safe::get_error_name(e)))
+}
+
+/// Compresses a piece at a time; between them `go_on` may end it.
+fn compress_slowly(
+    data: &[u8],
+    level: i32,
+    scratch: &mut Scratch,
+    go_on: impl Fn() -> Result<()>,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
+    let start = out.len();
+    out.resize(start + zstd_safe::compress_bound(data.len()), 0);
+    let context = scratch.compress.get_or_insert_with(CCtx::create);
+    context.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
+    context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
+    context.set_pledged_src_size(Some(data.len() as u64)).map_err(failed)?;
+    let mut target = OutBuffer::around(&mut out[start..]);
+    let mut pieces = data.chunks(PIECE).peekable();
+    while let Some(piece) = pieces.next() {
+        go_on()?;
+        let (mut input, last) = (InBuffer::around(piece), pieces.peek().is_none());
+        let how = if last { End::ZSTD_e_end } else { End::ZSTD_e_continue };
+        // There is room for all of it, so each call makes some way.
+        while context.compress_stream2(&mut target, &mut input, how).map_err(failed)? > 0 && last
+            || input.pos() < piece.len()
+        {}
+    }
+    let n = target.pos();
+    out.truncate(start + n);
+    Ok(n)
+}
+
 fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize> {
     let start = out.len();
     out.resize(start + zstd_safe::compress_bound(data.len()), 0);
@@ -40,7 +83,7 @@ fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -
         .compress
         .get_or_insert_with(CCtx::create)
         .compress(&mut out[start..], data, level)
-        .map_err(|e| Error::SelfCheck(format!("zstd: {}", zstd_safe::get_error_name(e))))?;
+        .map_err(failed)?;
     out.truncate(start + n);
     Ok(n)
 }
@@ -76,7 +119,12 @@ impl Codec for Zstd {
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let level = level_for(block.level, block.data.len());
-        let n = compress(block.data, level, &mut scratch.zstd, out)?;
+        let n = if level >= SLOW && block.data.len() > PIECE {
+            let super::Scratch { zstd, watch, .. } = scratch;
+            compress_slowly(block.data, level, zstd, || watch.as_ref().map_or(Ok(()), |w| w.check()), out)?
+        } else {
+            compress(block.data, level, &mut scratch.zstd, out)?
+        };
         Ok(n < block.data.len())
     }
 

@@ -1,0 +1,7 @@
+//! What the targets share.
+
+mod counted;
+mod seal;
+
+pub use counted::{Counted, peak_of};
+pub use seal::sealed;
