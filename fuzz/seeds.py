@@ -48,7 +48,8 @@ def main() -> None:
     for path in (ROOT / "fuzz" / "found").glob("*/*"):
         (CORPUS / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, CORPUS / path.parent.name / path.name)
-    print(f"{sum(1 for path in CORPUS.rglob('*') if path.is_file())} files in {CORPUS.relative_to(ROOT)}", file=sys.stderr)
+    count = sum(1 for path in CORPUS.rglob("*") if path.is_file())
+    print(f"{count} files in {CORPUS.relative_to(ROOT)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python scripts/kills.py [--kills 200] [--seed 0] [--megabytes 48]
 
-A process that was killed with SIGKILL cannot clean up. What has to hold all the same: a target is not there, or is whole, or is
-what stood there before; a source is as it was, or, with --rm, its target is whole; what is left behind has a name of
-its own (`.mmh-….part`), and the next run works. Ends with 1 if any of it does not.
+A process that was killed with SIGKILL cannot clean up. What has to hold all the same: a target is not there, or is
+whole, or is what stood there before; a source is as it was, or, with --rm, its target is whole; what is left behind
+has a name of its own (`.mmh-….part`), and the next run works. Ends with 1 if any of it does not.
 """
 
 from __future__ import annotations
@@ -122,14 +122,12 @@ def cases(m: Material) -> list[Case]:
             after("model", "model.mmh", "decompress", "older"),
         ),
     ]
-    removing = [
-        Case(f"{case.name} --rm", [*case.words, "--rm"], case.prepare, case.check) for case in plain[:2]
-    ]
+    removing = [Case(f"{case.name} --rm", [*case.words, "--rm"], case.prepare, case.check) for case in plain[:2]]
     return plain + removing + later(m, before)
 
 
 def later(m: Material, before: Callable[..., Callable[[Path], None]]) -> list[Case]:
-    """`mmh protect` and `mmh repair`, where there are such commands: they add to a sound file, or leave it as it was."""
+    """`mmh protect` and `mmh repair`, where there are such commands: they add to a sound file, or leave it as is."""
     listed = subprocess.run([sys.executable, "-m", "mmh_rs", "--help"], capture_output=True, text=True, check=True)
     known = [name for name in ("protect", "repair") if re.search(rf"^  {name} ", listed.stdout, re.MULTILINE)]
 

@@ -132,7 +132,8 @@ def test_tensors_and_frames() -> None:
     ]
     data = build(frames, tensors, name="m", sha256=True)
     decoded = decode(data)
-    assert decoded.source == b"head" + b"\x01\x02\x01\x02\x01\x02\x01" + b"12345678" + b"xy" + b"\x01\x02\x01\x02\x01\x02\x01"
+    repeated = b"\x01\x02\x01\x02\x01\x02\x01"
+    assert decoded.source == b"head" + repeated + b"12345678" + b"xy" + repeated
     assert [(t.name, t.dtype, t.shape, t.layout, t.start, t.length) for t in decoded.tensors] == [
         ("empty", "F32", (3, 0), "C", 2, 0),
         ("a", "U8", (7,), "F", 4, 7),

@@ -219,9 +219,7 @@ def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
 def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
     """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
 
-def diff(
-    first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None
-) -> Diff:
+def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""
 
 def doctor() -> dict[str, Any]:

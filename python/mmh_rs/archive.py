@@ -101,9 +101,7 @@ class Verification:
         return self.ok
 
 
-def open(
-    source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None, limits: Limits | None = None
-) -> Archive:
+def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None, limits: Limits | None = None) -> Archive:
     """Open a `.mmh` for reading.
 
     Args:

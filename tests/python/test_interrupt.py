@@ -97,13 +97,17 @@ CALLS = {
     "compress_file, text, level 9, one thread": 'soon(); mmh.compress_file("text.txt", "o.mmh", level=9, threads=1)',
     "compress_file, weights, max": 'mmh.compress_file("weights.bin", "out.mmh", level="max", progress=begun)',
     "compress, in memory": 'data = open("text.txt", "rb").read(); soon(); mmh.compress(data, level=9)',
-    "compress, in memory, one thread": 'data = open("text.txt", "rb").read(); soon(); mmh.compress(data, level=9, threads=1)',
+    "compress, in memory, one thread": (
+        'data = open("text.txt", "rb").read(); soon(); mmh.compress(data, level=9, threads=1)'
+    ),
     "estimate": 'soon(); [mmh.estimate("text.txt", levels=[9, 8, 7]) for _ in range(20)]',
     "diff": 'soon(); [mmh.diff("weights.mmh", "weights.bin") for _ in range(99)]',
     "verify": '[mmh.open("weights.mmh").verify(progress=begun) for _ in range(99)]',
     "verify, slow, one thread": '[mmh.open("slow.mmh").verify(threads=1, progress=begun) for _ in range(99)]',
     "decompress_file": '[mmh.decompress_file("weights.mmh", "out.bin", progress=begun) for _ in range(1)]',
-    "decompress, in memory": 'data = open("weights.mmh", "rb").read(); soon(); [mmh.decompress(data) for _ in range(99)]',
+    "decompress, in memory": (
+        'data = open("weights.mmh", "rb").read(); soon(); [mmh.decompress(data) for _ in range(99)]'
+    ),
 }
 
 

@@ -195,11 +195,11 @@ def test_limits_are_adjustable(tmp_path: Path) -> None:
         lambda limits: mmh.decompress(blob, limits=limits),
         lambda limits: mmh.open(blob, limits=limits),
     ):
-        with pytest.raises(mmh.LimitError, match="stand for 5000, at most 4999 are restored.*--max-size, limits="):
+        with pytest.raises(mmh.LimitError, match=r"stand for 5000, at most 4999 are restored.*--max-size, limits="):
             call(mmh.Limits(max_bytes=4999))
-        with pytest.raises(mmh.LimitError, match="bytes of the index, at most 10 are read.*max_index"):
+        with pytest.raises(mmh.LimitError, match=r"bytes of the index, at most 10 are read.*max_index"):
             call(mmh.Limits(max_index=10))
-    with pytest.raises(mmh.LimitError, match="1 tensors, at most 0 are read.*max_tensors"):
+    with pytest.raises(mmh.LimitError, match=r"1 tensors, at most 0 are read.*max_tensors"):
         mmh.open(mmh.compress(bytes(5000), dtype="U8"), limits=mmh.Limits(max_tensors=0))
     path = tmp_path / "file.mmh"
     path.write_bytes(blob)
