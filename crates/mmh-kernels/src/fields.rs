@@ -79,6 +79,13 @@ multiversion! {
 }
 
 multiversion! {
+    /// Both at once, of splits with symbols of at most 8 bits and rests of which at most 8 bits are kept, which are written a byte each; other
+    /// splits leave both as they are.
+    pub fn split_bytes(spec: &FieldSpec, src: &[u8], symbols: &mut [u8], rests: &mut [u8]) = generic::fields::split_bytes;
+    on split_bytes_on
+}
+
+multiversion! {
     /// The converse of [`symbols`] and [`rests`], apart from the symbols that were missing: fills `out` with elements. `rest` is as `rests` leaves it.
     pub fn merge(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) = generic::fields::merge;
     on merge_on

@@ -146,14 +146,45 @@ fn rests_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, src: &[u8], out:
     let drop = spec.drop as u32;
     let out: &mut [R] = bytemuck::cast_slice_mut(out);
     for (x, o) in src.chunks_exact(size_of::<W>()).zip(out) {
+        *o = R::from_u64(rest_of::<W, MODE>(W::load(x), r, drop).to_u64());
+    }
+}
+
+/// What is kept of the rest of an element, which has `r` bits.
+#[inline(always)]
+fn rest_of<W: Word, const MODE: u8>(x: W, r: u32, drop: u32) -> W {
+    if r == 0 || drop >= W::BITS {
+        return W::default();
+    }
+    let x = if MODE == ZIGZAG { zigzag(x) } else { x };
+    let rest = if MODE == SIGN {
+        x.and(low_mask(r - 1)).or(x.shr(W::BITS - 1).shl(r - 1))
+    } else {
+        x.and(low_mask(r))
+    };
+    rest.shr(drop)
+}
+
+#[inline(always)]
+pub fn split_bytes(spec: &FieldSpec, src: &[u8], symbols: &mut [u8], rests: &mut [u8]) {
+    if spec.t <= 8 && spec.rest_width() == 0 {
+        by_spec!(spec, split_bytes_in(spec, src, symbols, rests));
+    }
+}
+
+#[inline(always)]
+fn split_bytes_in<W: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    src: &[u8],
+    symbols: &mut [u8],
+    rests: &mut [u8],
+) {
+    let t = spec.t as u32;
+    let s = shift::<W, MODE>(t);
+    for ((x, symbol), rest) in src.chunks_exact(size_of::<W>()).zip(symbols).zip(rests) {
         let x = W::load(x);
-        let x = if MODE == ZIGZAG { zigzag(x) } else { x };
-        let rest = if MODE == SIGN {
-            x.and(low_mask(r - 1)).or(x.shr(W::BITS - 1).shl(r - 1))
-        } else {
-            x.and(low_mask(r))
-        };
-        *o = R::from_u64(if drop >= W::BITS { 0 } else { rest.shr(drop).to_u64() });
+        *symbol = field::<W, MODE>(x, t, s).to_u64() as u8;
+        *rest = rest_of::<W, MODE>(x, W::BITS - t, spec.drop as u32).to_u64() as u8;
     }
 }
 

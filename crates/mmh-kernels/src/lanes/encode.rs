@@ -2,6 +2,7 @@
 
 use super::{Frequencies, STATES};
 use crate::cpu::Simd;
+use crate::fields;
 use crate::generic;
 
 /// What the encoder looks up: by value, and by the place of a state among those of its value.
@@ -69,15 +70,22 @@ impl Encoder {
 #[derive(Default)]
 pub struct Work {
     streams: [Vec<u8>; 2],
+    symbols: [Vec<u8>; 2],
+    missing: Vec<u64>,
+}
+
+fn at_least<T: Clone + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
+    if v.len() < n {
+        v.resize(n, T::default());
+    }
+    &mut v[..n]
 }
 
 impl Work {
     /// Memory for two streams of at most so many bytes.
     pub(crate) fn streams(&mut self, rooms: [usize; 2]) -> &mut [Vec<u8>; 2] {
         for (stream, room) in self.streams.iter_mut().zip(rooms) {
-            if stream.len() < room {
-                stream.resize(room, 0);
-            }
+            at_least(stream, room);
         }
         &mut self.streams
     }
@@ -104,33 +112,96 @@ pub fn encode_on<'w>(
     misses: &mut Vec<u32>,
     work: &'w mut Work,
 ) -> [&'w [u8]; 2] {
-    let [one, other] = work.streams(groups.map(|symbols| super::room(symbols.len())));
+    let Work { streams: [one, other], missing, .. } = work;
+    let (one, other) =
+        (at_least(one, super::room(groups[0].len())), at_least(other, super::room(groups[1].len())));
+    let sizes = encode_into(simd, table, groups, first, misses, [&mut *one, &mut *other], missing);
+    [&one[..sizes[0]], &other[..sizes[1]]]
+}
+
+/// The same for elements of bf16, whose exponents are the symbols; what is left of them goes to `rests`, a byte each. The lengths of `rests`
+/// tell the numbers of elements; no group may have fewer.
+pub fn encode_bf16<'w>(
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    rests: [&mut [u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    work: &'w mut Work,
+) -> [&'w [u8]; 2] {
+    encode_bf16_on(crate::cpu::simd(), table, groups, rests, first, misses, work)
+}
+
+/// The same on the given instruction set.
+pub fn encode_bf16_on<'w>(
+    simd: Simd,
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    rests: [&mut [u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    work: &'w mut Work,
+) -> [&'w [u8]; 2] {
+    let elements = [0, 1].map(|i| rests[i].len().min(groups[i].len() / 2));
+    let groups = [&groups[0][..2 * elements[0]], &groups[1][..2 * elements[1]]];
+    let Work { streams: [one, other], symbols, missing } = work;
+    let (one, other) =
+        (at_least(one, super::room(elements[0])), at_least(other, super::room(elements[1])));
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
+        let out = [&mut *one, &mut *other];
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         let sizes = unsafe {
-            crate::x86_64::lanes_avx512::encode(table, groups, first, misses, [&mut *one, &mut *other])
+            crate::x86_64::lanes_encode_avx512::encode::<true>(
+                table, groups, rests, first, misses, out, missing,
+            )
         };
         return [&one[..sizes[0]], &other[..sizes[1]]];
+    }
+    let [a, b] = symbols;
+    let symbols = [at_least(a, elements[0]), at_least(b, elements[1])];
+    for ((group, symbols), rests) in groups.into_iter().zip(symbols.into_iter()).zip(rests) {
+        fields::split_bytes_on(simd, &super::BF16, group, symbols, rests);
+    }
+    let symbols = [&a[..elements[0]], &b[..elements[1]]];
+    let sizes = encode_into(simd, table, symbols, first, misses, [&mut *one, &mut *other], missing);
+    [&one[..sizes[0]], &other[..sizes[1]]]
+}
+
+/// Both have room for their streams, whose sizes are given.
+fn encode_into(
+    simd: Simd,
+    table: &Encoder,
+    groups: [&[u8]; 2],
+    first: [u32; 2],
+    misses: &mut Vec<u32>,
+    out: [&mut [u8]; 2],
+    missing: &mut Vec<u64>,
+) -> [usize; 2] {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        let none = [&mut [][..], &mut [][..]];
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe {
+            crate::x86_64::lanes_encode_avx512::encode::<false>(
+                table, groups, none, first, misses, out, missing,
+            )
+        };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
         // SAFETY: as above.
-        let sizes = unsafe {
-            crate::x86_64::lanes_avx2::encode(table, groups, first, misses, [&mut *one, &mut *other])
-        };
-        return [&one[..sizes[0]], &other[..sizes[1]]];
+        return unsafe { crate::x86_64::lanes_avx2::encode(table, groups, first, misses, out) };
     }
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     if simd == Simd::Neon {
         // SAFETY: NEON is part of the target.
-        let sizes = unsafe {
-            crate::aarch64::lanes_neon::encode(table, groups, first, misses, [&mut *one, &mut *other])
-        };
-        return [&one[..sizes[0]], &other[..sizes[1]]];
+        return unsafe { crate::aarch64::lanes_neon::encode(table, groups, first, misses, out) };
     }
-    let _ = simd;
-    let a = generic::lanes::encode(table, groups[0], first[0], misses, one);
-    let b = generic::lanes::encode(table, groups[1], first[1], misses, other);
-    [&one[..a], &other[..b]]
+    let _ = (simd, missing);
+    let [one, other] = out;
+    [
+        generic::lanes::encode(table, groups[0], first[0], misses, one),
+        generic::lanes::encode(table, groups[1], first[1], misses, other),
+    ]
 }
