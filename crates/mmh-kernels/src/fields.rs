@@ -3,6 +3,7 @@
 use crate::cpu::Simd;
 use crate::generic;
 use crate::planes::Plane;
+use std::mem::MaybeUninit;
 
 /// How elements are split. The caller keeps: `width` ≤ 3; `1 ≤ t ≤ min(16, bits)`; `sign_moved` needs `t < bits` and excludes
 /// `zigzag`; `drop ≤ bits − t`; `base` is 0 when `t ≤ 8`, else below `2^t`. [`FieldSpec::is_valid`] checks it.
@@ -86,6 +87,36 @@ multiversion! {
 }
 
 multiversion! {
+    /// Writes `bits` (1, 2, 4 or 8) bits of the rests of all elements of `src`, from `shift` up, to all of `out`, which is a packed plane:
+    /// [`crate::planes::packed_size`] bytes. `spec.drop` is of no account.
+    fn plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut [MaybeUninit<u8>]) = generic::fields::plane;
+    on plane_on
+}
+
+/// Appends `bits` (1, 2, 4 or 8) bits of the rests of all elements of `src`, from `shift` up, as a packed plane. `spec.drop` is of no account.
+pub fn append_plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut Vec<u8>) {
+    append_plane_on(crate::cpu::simd(), spec, src, bits, shift, out);
+}
+
+/// The same on the given instruction set.
+pub fn append_plane_on(simd: Simd, spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut Vec<u8>) {
+    if !matches!(bits, 1 | 2 | 4 | 8) {
+        return;
+    }
+    let size = crate::planes::packed_size(src.len() / spec.size(), bits);
+    out.reserve(size);
+    plane_on(simd, spec, src, bits, shift, &mut out.spare_capacity_mut()[..size]);
+    // SAFETY: there is room for so many bytes more, and `plane` has written each of them.
+    unsafe { out.set_len(out.len() + size) };
+}
+
+multiversion! {
+    /// Appends the bitwise or of the rests of each segment of `segment` elements of `src` to `out`. `spec.drop` is of no account.
+    pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) = generic::fields::rest_ors;
+    on rest_ors_on
+}
+
+multiversion! {
     /// The converse of [`symbols`] and [`rests`], apart from the symbols that were missing: fills `out` with elements. `rest` is as `rests` leaves it.
     pub fn merge(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) = generic::fields::merge;
     on merge_on
@@ -154,6 +185,49 @@ pub fn patch(spec: &FieldSpec, element: &mut [u8], t_field: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn planes_of_elements_are_those_of_their_rests() {
+        let noise: Vec<u8> = (0..40_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
+        for (width, t, sign_moved, zigzag) in [
+            (0, 4, true, false),
+            (0, 3, false, true),
+            (1, 8, true, false),
+            (1, 9, true, false),
+            (1, 8, false, false),
+            (2, 10, true, false),
+            (2, 8, false, true),
+            (3, 12, true, false),
+        ] {
+            let spec = FieldSpec { width, t, sign_moved, zigzag, ..FieldSpec::default() };
+            for n in [1usize, 5, 8, 63, 64, 1000, 4096, 5000] {
+                let src = &noise[..n << width];
+                let mut rest = vec![0u64; crate::planes::storage(spec.rest_width(), n)];
+                rests(&spec, src, &mut rest);
+                let mut ors = Vec::new();
+                crate::zeros::segment_ors(spec.rest_width(), &rest, n, 64, &mut ors);
+                for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                    for (bits, shift) in crate::planes::cut(spec.rest_bits()) {
+                        let mut expected = vec![0; crate::planes::packed_size(n, bits)];
+                        crate::planes::pack(spec.rest_width(), &rest, n, bits, shift, &mut expected);
+                        let mut out = vec![7];
+                        append_plane_on(simd, &spec, src, bits, shift, &mut out);
+                        assert!(out[0] == 7 && out[1..] == expected, "{simd:?} {spec:?} {n} {bits} {shift}");
+                    }
+                    let mut found = Vec::new();
+                    rest_ors_on(simd, &spec, src, 64, &mut found);
+                    assert_eq!(found, ors);
+                    if spec.rest_width() == 0 {
+                        let (mut a, mut b, mut c) = (vec![0; n], vec![0; n], vec![0; n]);
+                        symbols(&spec, src, &mut a, &mut Vec::new());
+                        split_bytes_on(simd, &spec, src, &mut b, &mut c);
+                        let whole = t > 8 || a == b && c == crate::planes::as_bytes(&rest)[..n];
+                        assert!(whole, "{simd:?} {spec:?}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn nibbles_are_merged_as_planes_are() {

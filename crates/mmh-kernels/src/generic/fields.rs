@@ -3,20 +3,21 @@
 use super::Word;
 use crate::fields::FieldSpec;
 use crate::planes::Plane;
+use std::mem::MaybeUninit;
 
 /// How the sign is treated, as a compile-time constant so that the loops have no branch.
 const PLAIN: u8 = 0;
 const SIGN: u8 = 1;
 const ZIGZAG: u8 = 2;
 
-/// Calls `$f::<W, MODE>` for the spec's width and mode.
+/// Calls `$f::<W, MODE>` for the spec's width and mode, or `$f::<W, MODE, $n>`.
 macro_rules! by_spec {
-    ($spec:expr, $f:ident ( $($arg:expr),* )) => {
+    ($spec:expr, $f:ident $(::<$n:tt>)? ( $($arg:expr),* )) => {
         match $spec.width {
-            0 => by_mode!($spec, $f<u8>($($arg),*)),
-            1 => by_mode!($spec, $f<u16>($($arg),*)),
-            2 => by_mode!($spec, $f<u32>($($arg),*)),
-            _ => by_mode!($spec, $f<u64>($($arg),*)),
+            0 => by_mode!($spec, $f<u8 $(; $n)?>($($arg),*)),
+            1 => by_mode!($spec, $f<u16 $(; $n)?>($($arg),*)),
+            2 => by_mode!($spec, $f<u32 $(; $n)?>($($arg),*)),
+            _ => by_mode!($spec, $f<u64 $(; $n)?>($($arg),*)),
         }
     };
 }
@@ -40,13 +41,13 @@ macro_rules! by_rest {
 }
 
 macro_rules! by_mode {
-    ($spec:expr, $f:ident < $($w:ty),* > ( $($arg:expr),* )) => {
+    ($spec:expr, $f:ident < $($w:ty),* $(; $n:tt)? > ( $($arg:expr),* )) => {
         if $spec.sign_moved {
-            $f::<$($w,)* SIGN>($($arg),*)
+            $f::<$($w,)* SIGN $(, $n)?>($($arg),*)
         } else if $spec.zigzag {
-            $f::<$($w,)* ZIGZAG>($($arg),*)
+            $f::<$($w,)* ZIGZAG $(, $n)?>($($arg),*)
         } else {
-            $f::<$($w,)* PLAIN>($($arg),*)
+            $f::<$($w,)* PLAIN $(, $n)?>($($arg),*)
         }
     };
 }
@@ -185,6 +186,78 @@ fn split_bytes_in<W: Word, const MODE: u8>(
         let x = W::load(x);
         *symbol = field::<W, MODE>(x, t, s).to_u64() as u8;
         *rest = rest_of::<W, MODE>(x, W::BITS - t, spec.drop as u32).to_u64() as u8;
+    }
+}
+
+#[inline(always)]
+pub fn plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut [MaybeUninit<u8>]) {
+    match bits {
+        8 => by_spec!(spec, plane_rows::<1>(spec, src, shift as u32, out)),
+        4 => by_spec!(spec, plane_rows::<2>(spec, src, shift as u32, out)),
+        2 => by_spec!(spec, plane_rows::<4>(spec, src, shift as u32, out)),
+        _ => by_spec!(spec, plane_rows::<8>(spec, src, shift as u32, out)),
+    }
+}
+
+#[inline(always)]
+fn plane_rows<W: Word, const MODE: u8, const ROWS: usize>(
+    spec: &FieldSpec,
+    src: &[u8],
+    shift: u32,
+    out: &mut [MaybeUninit<u8>],
+) {
+    let (bits, r) = (8 / ROWS as u32, W::BITS - spec.t as u32);
+    let mask = 0xffu8 >> (8 - bits);
+    let one = |x: W::Bytes| rest_of::<W, MODE>(W::of(x), r, shift).to_u64() as u8 & mask;
+    let c = out.len();
+    let elements = W::elements(src);
+    // Bytes that have an element in each of their rows, in pieces of a fixed size that compilers make vectors of.
+    let full = elements.len().saturating_sub((ROWS - 1) * c).min(c) / PIECE * PIECE;
+    let (whole, ragged) = out.split_at_mut(full);
+    for (p, piece) in whole.as_chunks_mut::<PIECE>().0.iter_mut().enumerate() {
+        let mut bytes = [0u8; PIECE];
+        for k in 0..ROWS {
+            if let Some(row) = elements[k * c + p * PIECE..].first_chunk::<PIECE>() {
+                for (byte, x) in bytes.iter_mut().zip(row) {
+                    *byte |= one(*x) << (bits * k as u32);
+                }
+            }
+        }
+        *piece = bytes.map(MaybeUninit::new);
+    }
+    for (j, o) in ragged.iter_mut().enumerate() {
+        let there = (0..ROWS).map(|k| k * c + full + j).take_while(|i| *i < elements.len());
+        let byte = there.enumerate().fold(0, |byte, (k, i)| byte | one(elements[i]) << (bits * k as u32));
+        o.write(byte);
+    }
+}
+
+/// Bytes of a plane that are made at a time.
+const PIECE: usize = 64;
+
+#[inline(always)]
+pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) {
+    by_spec!(spec, rest_ors_in(spec, src, segment, out));
+}
+
+#[inline(always)]
+fn rest_ors_in<W: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    src: &[u8],
+    segment: usize,
+    out: &mut Vec<u64>,
+) {
+    let size = size_of::<W>();
+    let r = W::BITS - spec.t as u32;
+    for s in src[..src.len() / size * size].chunks(segment.max(1) * size) {
+        let elements = s.chunks_exact(size).map(W::load);
+        // Moving bits about commutes with or; zigzag does not.
+        let or = if MODE == ZIGZAG {
+            elements.fold(W::default(), |a, x| a.or(rest_of::<W, MODE>(x, r, 0)))
+        } else {
+            rest_of::<W, MODE>(elements.fold(W::default(), |a, x| a.or(x)), r, 0)
+        };
+        out.push(or.to_u64());
     }
 }
 

@@ -19,6 +19,22 @@ pub struct Encoder {
     pub(crate) states: [u8; STATES],
     /// The most frequent value, which stands in for those without a code.
     pub(crate) stand_in: u8,
+    /// The same by value less the first one, for vectors.
+    pub(crate) places: Places,
+}
+
+/// Set in [`Places::bits`] for values without a code.
+pub(crate) const MISSING: u8 = 128;
+
+/// What vectors look up, by value less `first`, modulo 256; for values without a code what the one has that stands in.
+pub(crate) struct Places {
+    /// Quarters of the tables that are used: 1, 2 or 4.
+    pub(crate) quarters: usize,
+    pub(crate) first: u8,
+    /// One bit less than the most that a state gives up, and [`MISSING`].
+    pub(crate) bits: [u8; 256],
+    pub(crate) threshold: [u8; 256],
+    pub(crate) offset: [u8; 256],
 }
 
 impl Encoder {
@@ -32,6 +48,7 @@ impl Encoder {
             offset: [0; 256],
             states: [0; STATES],
             stand_in: 0,
+            places: Places { quarters: 0, first: 0, bits: [0; 256], threshold: [0; 256], offset: [0; 256] },
         };
         let mut first = [0u16; 256];
         let mut sum = 0u16;
@@ -56,7 +73,27 @@ impl Encoder {
             e.states[*place as usize] = state as u8;
             *place += 1;
         }
+        e.places = e.find_places();
         e
+    }
+
+    fn find_places(&self) -> Places {
+        let has = |value: &usize| self.bits[*value] > 0;
+        let (first, last) = ((0..256).find(has).unwrap_or(0), (0..256).rfind(has).unwrap_or(255));
+        let (first, quarters) = match last - first {
+            0..64 => (first, 1),
+            64..128 => (first, 2),
+            _ => (0, 4),
+        };
+        let coded: [usize; 256] = std::array::from_fn(|i| self.coded((first + i) as u8) as usize);
+        let missing = |i: usize| if coded[i] == (first + i) & 255 { 0 } else { MISSING };
+        Places {
+            quarters,
+            first: first as u8,
+            bits: std::array::from_fn(|i| self.bits[coded[i]].wrapping_sub(1) & 7 | missing(i)),
+            threshold: coded.map(|coded| self.threshold[coded]),
+            offset: coded.map(|coded| self.offset[coded]),
+        }
     }
 
     /// The symbol, or the one that stands in for it.

@@ -3,7 +3,7 @@
 
 use super::bytes_avx512::{Table, look_up, registers};
 use crate::generic::lanes::{Writer, whole_rows};
-use crate::lanes::{Encoder, LANES, STATES};
+use crate::lanes::{Encoder, LANES};
 use std::arch::x86_64::*;
 
 /// Where the mask is set `a`, else `b`.
@@ -16,12 +16,8 @@ fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
 /// Bits of the first stream where those of two take turns.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
-/// Set in what is looked up first for symbols without a code.
-const MISSING: u8 = 128;
-
-/// What is looked up, by symbol less `first`; for symbols without a code what the one has that stands in.
+/// [`crate::lanes::Encoder::places`] in registers.
 struct Tables {
-    /// One bit less than the most that a state gives up, and [`MISSING`].
     bits: Table,
     threshold: Table,
     offset: Table,
@@ -32,33 +28,17 @@ struct Tables {
 }
 
 impl Tables {
-    /// And how many registers a table has: 1, 2 or 4.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn new(e: &Encoder) -> (Tables, usize) {
-        let has = |s: &usize| e.bits[*s] > 0;
-        let (first, last) =
-            ((0..STATES).find(has).unwrap_or(0), (0..STATES).rfind(has).unwrap_or(STATES - 1));
-        let (first, registers_of_one) = match last - first {
-            0..64 => (first, 1),
-            64..128 => (first, 2),
-            _ => (0, 4),
-        };
-        let table = |of: &dyn Fn(usize, usize) -> u8| -> Table {
-            registers(&std::array::from_fn(|i| {
-                let s = (first + i) % STATES;
-                of(s, e.coded(s as u8) as usize)
-            }))
-        };
-        let tables = Tables {
-            bits: table(&|s, coded| e.bits[coded].wrapping_sub(1) & 7 | if s == coded { 0 } else { MISSING }),
-            threshold: table(&|_, coded| e.threshold[coded]),
-            offset: table(&|_, coded| e.offset[coded]),
+    fn new(e: &Encoder) -> Tables {
+        Tables {
+            bits: registers(&e.places.bits),
+            threshold: registers(&e.places.threshold),
+            offset: registers(&e.places.offset),
             states: registers(&e.states),
-            first: first as u8,
-            stand_in: e.stand_in.wrapping_sub(first as u8),
-        };
-        (tables, registers_of_one)
+            first: e.places.first,
+            stand_in: e.stand_in.wrapping_sub(e.places.first),
+        }
     }
 }
 
@@ -245,7 +225,7 @@ pub fn encode<const BF16: bool>(
     }) {
         return [0; 2];
     }
-    let (tables, registers_of_one) = Tables::new(table);
+    let tables = Tables::new(table);
     let whole = elements.map(whole_rows);
     let mut writers: [Writer; 2] = std::array::from_fn(|i| {
         let from = whole[i] * LANES;
@@ -258,7 +238,7 @@ pub fn encode<const BF16: bool>(
     let of: [Rows; 2] =
         std::array::from_fn(|i| Rows { source: groups[i].as_ptr(), rests: rests[i].as_mut_ptr() });
     missing.resize(missing.len().max(whole[0].max(whole[1])), 0);
-    let run = match registers_of_one {
+    let run = match table.places.quarters {
         1 => rows::<1, BF16>,
         2 => rows::<2, BF16>,
         _ => rows::<4, BF16>,

@@ -8,3 +8,4 @@ pub mod lanes_encode_avx512;
 pub mod merge_avx512;
 pub mod rans_avx2;
 pub mod rans_avx512;
+pub mod xxh3_avx512;
