@@ -126,6 +126,14 @@ fn kernels(c: &mut Criterion) {
             fields::merge_nibbles_on(s, &NINE, symbols, &parts, 0, out);
         }
     });
+    let parts: Vec<Plane<'_>> = [(8, 14), (8, 6), (4, 2), (2, 0)]
+        .map(|(bits, shift)| Plane { data: &data[..GROUP * bits as usize / 8], bits, shift })
+        .to_vec();
+    each(&mut group, "fields/merge_planes 8, 8, 4, 2 to fp32", |s| {
+        for (symbols, out) in symbols.chunks(GROUP).zip(merged.chunks_mut(4 * GROUP)) {
+            fields::merge_planes_on(s, &wide, symbols, &parts, 0, out);
+        }
+    });
     let mut ors = Vec::new();
     each(&mut group, "fields/rest_ors", |s| {
         ors.clear();

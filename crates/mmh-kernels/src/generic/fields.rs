@@ -1,7 +1,7 @@
 //! Element ⇄ symbol and rest.
 
 use super::Word;
-use crate::fields::FieldSpec;
+use crate::fields::{FieldSpec, Part};
 use crate::planes::Plane;
 use std::mem::MaybeUninit;
 
@@ -332,6 +332,47 @@ fn nibbles_in<const MODE: u8>(
         }
         (symbols, out) = (later, rest);
         at += run;
+    }
+}
+
+/// Elements that are merged at a time: of a fixed number, that compilers make vectors of the loops.
+const TOGETHER: usize = 64;
+
+/// Merges elements all of whose planes' bits stay at one place in their bytes.
+#[inline(always)]
+pub fn merge_parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) {
+    by_spec!(spec, merge_parts_in(spec, symbols, parts, fill, out));
+}
+
+#[inline(always)]
+fn merge_parts_in<W: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    parts: &[Part<'_>],
+    fill: u64,
+    out: &mut [u8],
+) {
+    let fill = W::from_u64(fill);
+    let out = W::elements_mut(out);
+    let n = parts.iter().map(|p| p.bytes.len()).fold(symbols.len().min(out.len()), usize::min);
+    let pieces = symbols[..n].as_chunks::<TOGETHER>().0.iter().zip(out.as_chunks_mut::<TOGETHER>().0);
+    for (p, (symbols, out)) in pieces.enumerate() {
+        let mut rests = [fill; TOGETHER];
+        for part in parts {
+            let Some(bytes) = part.bytes[p * TOGETHER..].first_chunk::<TOGETHER>() else { return };
+            for (rest, byte) in rests.iter_mut().zip(bytes) {
+                *rest = rest.or(W::from_u64((byte >> part.down & part.mask()) as u64).shl(part.shift));
+            }
+        }
+        for ((o, symbol), rest) in out.iter_mut().zip(symbols).zip(rests) {
+            *o = merge_one::<W, MODE>(spec, *symbol, rest).bytes();
+        }
+    }
+    for k in n / TOGETHER * TOGETHER..n {
+        let rest = parts.iter().fold(fill, |rest, part| {
+            rest.or(W::from_u64((part.bytes[k] >> part.down & part.mask()) as u64).shl(part.shift))
+        });
+        out[k] = merge_one::<W, MODE>(spec, symbols[k], rest).bytes();
     }
 }
 

@@ -17,8 +17,12 @@ pub trait Word: Copy + Default + bytemuck::Pod + PartialEq {
     type Bytes: Copy;
     /// The whole elements of some bytes.
     fn elements(bytes: &[u8]) -> &[Self::Bytes];
+    /// The same, writable.
+    fn elements_mut(bytes: &mut [u8]) -> &mut [Self::Bytes];
     /// From the bytes of one element, little-endian.
     fn of(bytes: Self::Bytes) -> Self;
+    /// The converse of `of`.
+    fn bytes(self) -> Self::Bytes;
     /// From the bytes of one element, little-endian; `bytes` has exactly `BITS / 8` of them.
     fn load(bytes: &[u8]) -> Self;
     /// The converse of `load`.
@@ -49,6 +53,14 @@ macro_rules! word {
             #[inline(always)]
             fn elements(bytes: &[u8]) -> &[Self::Bytes] {
                 bytes.as_chunks().0
+            }
+            #[inline(always)]
+            fn elements_mut(bytes: &mut [u8]) -> &mut [Self::Bytes] {
+                bytes.as_chunks_mut().0
+            }
+            #[inline(always)]
+            fn bytes(self) -> Self::Bytes {
+                self.to_le_bytes()
             }
             #[inline(always)]
             fn of(bytes: Self::Bytes) -> Self {

@@ -49,8 +49,10 @@ pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -
     let total = sum(groups);
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;
-    let exact = if chooses && n >= MANY_EXACT {
+    // Elements of a byte are all symbol: for them exact frequencies are smaller and faster than prefix codes at any level.
+    let exact = if (chooses || spec.width == 0) && n >= MANY_EXACT {
         let offered = if spec.width == 0 { OFFERED_BYTES } else { OFFERED };
+        let offered = if chooses { offered } else { 1 };
         Codes::<Table>::choose(groups, one_of, offered.min(groups.len()))
     } else {
         None
