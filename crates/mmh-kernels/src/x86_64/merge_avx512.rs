@@ -77,7 +77,7 @@ pub fn nibbles(
     n / 64 * 64
 }
 
-/// As many elements of 16 or 32 bits, with the sign moved, as fill registers; gives how many that were.
+/// As many elements of 8, 16 or 32 bits, with the sign moved, as fill registers; gives how many that were.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) -> usize {
     // A rest of no bits has no sign.
@@ -85,6 +85,8 @@ pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, ou
         return 0;
     }
     match (spec.width, parts) {
+        (0, &[a]) => elements::<1, 1>(spec, symbols, [a], fill, out),
+        (0, &[a, b]) => elements::<1, 2>(spec, symbols, [a, b], fill, out),
         (1, &[a]) => elements::<2, 1>(spec, symbols, [a], fill, out),
         (1, &[a, b]) => elements::<2, 2>(spec, symbols, [a, b], fill, out),
         (1, &[a, b, c]) => elements::<2, 3>(spec, symbols, [a, b, c], fill, out),
@@ -97,7 +99,7 @@ pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, ou
     }
 }
 
-/// The same for elements of `SIZE` bytes, 2 or 4, and so many parts.
+/// The same for elements of `SIZE` bytes, 1, 2 or 4, and so many parts. Bytes are shifted two by two: what crosses over is masked out.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn elements<const SIZE: usize, const PARTS: usize>(
@@ -110,23 +112,28 @@ fn elements<const SIZE: usize, const PARTS: usize>(
     let lanes = 64 / SIZE;
     let n = parts.iter().map(|p| p.bytes.len()).fold(symbols.len().min(out.len() / SIZE), usize::min);
     let n = n / lanes * lanes;
-    let set = |x: u32| if SIZE == 2 { _mm512_set1_epi16(x as i16) } else { _mm512_set1_epi32(x as i32) };
-    let up = |x, n| if SIZE == 2 { _mm512_sllv_epi16(x, n) } else { _mm512_sllv_epi32(x, n) };
+    let set = |x: u32| match SIZE {
+        1 => _mm512_set1_epi8(x as i8),
+        2 => _mm512_set1_epi16(x as i16),
+        _ => _mm512_set1_epi32(x as i32),
+    };
+    let count = |n: u32| if SIZE == 4 { set(n) } else { _mm512_set1_epi16(n as i16) };
+    let up = |x, n| if SIZE == 4 { _mm512_sllv_epi32(x, n) } else { _mm512_sllv_epi16(x, n) };
     // SAFETY: `SIZE` tells that so many bytes, a lane each, are readable.
     let load = |from: *const u8| unsafe {
-        if SIZE == 2 {
-            _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast()))
-        } else {
-            _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))
+        match SIZE {
+            1 => _mm512_loadu_si512(from.cast()),
+            2 => _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast())),
+            _ => _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())),
         }
     };
     // From a part's place in its byte to that in the rest. Where lanes have 32 bits a rotation does for both directions.
     let drop = spec.drop as u32;
     let lefts = parts.map(|p| {
         let to = p.shift + drop;
-        set(if SIZE == 4 { to.wrapping_sub(p.down) & 31 } else { to.saturating_sub(p.down) })
+        count(if SIZE == 4 { to.wrapping_sub(p.down) & 31 } else { to.saturating_sub(p.down) })
     });
-    let rights = parts.map(|p| set(p.down.saturating_sub(p.shift + drop)));
+    let rights = parts.map(|p| count(p.down.saturating_sub(p.shift + drop)));
     let masks = parts.map(|p| set((p.mask() as u32) << (p.shift + drop)));
     let moved = |x, i: usize| {
         if SIZE == 4 { _mm512_rolv_epi32(x, lefts[i]) } else { _mm512_srlv_epi16(up(x, lefts[i]), rights[i]) }
@@ -134,7 +141,7 @@ fn elements<const SIZE: usize, const PARTS: usize>(
     let (bits, t) = (spec.bits(), spec.t as u32);
     let sign = spec.rest_bits() - 1;
     let field_mask = set((((1u64 << t) - 1) << sign) as u32);
-    let (field_up, sign_up, sign_mask) = (set(sign), set(bits - 1 - sign), set(1 << (bits - 1)));
+    let (field_up, sign_up, sign_mask) = (count(sign), count(bits - 1 - sign), set(1 << (bits - 1)));
     let (base, fill) = (set(spec.base as u32), set((fill as u32) << drop));
     for i in (0..n).step_by(lanes) {
         // What comes next is asked for, to be written: a prefetch touches nothing.
@@ -148,10 +155,11 @@ fn elements<const SIZE: usize, const PARTS: usize>(
         }
         let s = load(s);
         // Symbol 0 stands for field 0.
-        let field = if SIZE == 2 {
-            _mm512_mask_add_epi16(s, _mm512_test_epi16_mask(s, s), s, base)
-        } else {
-            _mm512_mask_add_epi32(s, _mm512_test_epi32_mask(s, s), s, base)
+        let field = match SIZE {
+            // Whose base is 0.
+            1 => s,
+            2 => _mm512_mask_add_epi16(s, _mm512_test_epi16_mask(s, s), s, base),
+            _ => _mm512_mask_add_epi32(s, _mm512_test_epi32_mask(s, s), s, base),
         };
         let element = _mm512_ternarylogic_epi32::<0xca>(field_mask, up(field, field_up), rest);
         let element = _mm512_ternarylogic_epi32::<0xca>(sign_mask, up(rest, sign_up), element);
