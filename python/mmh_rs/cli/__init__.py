@@ -32,6 +32,7 @@ _COMMANDS = {
     "estimate": ("estimate", "estimate"),
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
+    "menu": ("menu", "menu"),
 }
 
 _EPILOG = """\b
