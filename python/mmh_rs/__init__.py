@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._diff import Diff, TensorDiff, diff
     from ._estimate import Estimate, LevelEstimate, estimate
     from ._limits import Limits
+    from ._packs import PackReport, pack_dir, unpack_dir
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
@@ -37,6 +38,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "MmhError",
+    "PackReport",
     "TensorDiff",
     "TensorInfo",
     "TensorSlice",
@@ -55,7 +57,9 @@ __all__ = [
     "diff",
     "estimate",
     "open",
+    "pack_dir",
     "safe_open",
+    "unpack_dir",
 ]
 
 # Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
@@ -67,6 +71,7 @@ _LAZY = {
     "Estimate": "_estimate",
     "LevelEstimate": "_estimate",
     "Limits": "_limits",
+    "PackReport": "_packs",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
@@ -79,7 +84,9 @@ _LAZY = {
     "diff": "_diff",
     "estimate": "_estimate",
     "open": "archive",
+    "pack_dir": "_packs",
     "safe_open": "_safe_open",
+    "unpack_dir": "_packs",
 }
 _SUBMODULES = ("archive", "cli", "numpy", "torch")
 

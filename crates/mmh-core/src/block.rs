@@ -1,6 +1,6 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
-use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, pattern251};
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, pattern251, zstd};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -192,15 +192,17 @@ fn forced(
     // The plan is asked for the element type, which opaque bytes do not declare.
     let &Given { data, declared, base } = given;
     let choice = plan::choose_with(data, declared, base, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
-    attempt(codec, &block, scratch, out)
+    attempt(codec, &choice.block(data, declared, level, base), scratch, out)
 }
 
 /// Encodes with the codec that the plan picks.
 fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
     let &Given { data, declared, base } = given;
+    if declared.is_none() && base.is_none() && data.len() <= TINY && plan::is_text(data) {
+        return text(data, level, scratch, out);
+    }
     let choice = plan::choose_with(data, declared, base, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
+    let block = choice.block(data, declared, level, base);
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
         let start = out.len();
         let codec = attempt(choice.codec, &block, scratch, out)?;
@@ -210,6 +212,10 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
                     && (out.len() - start) as f64 > estimate * data.len() as f64 =>
             {
                 alone(codec, start, other, &block, scratch, out)
+            }
+            // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
+            _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
+                alone(codec, start, &zstd::Zstd, &block, scratch, out)
             }
             _ => Ok(codec),
         };
@@ -225,7 +231,17 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
     Ok(best.0)
 }
 
-/// The base has disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
+/// A short text: there are many in a directory of sources, and no other codec makes them as small.
+fn text(data: &[u8], level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+    let block =
+        Block { data, declared: None, element: None, level, split: None, structure: None, base: None };
+    match pattern251::find(data) {
+        Some(_) => attempt(&pattern251::Pattern251, &block, scratch, out),
+        None => attempt(&zstd::Zstd, &block, scratch, out),
+    }
+}
+
+/// The choice may have disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
 fn alone(
     codec: u8,
     start: usize,

@@ -314,22 +314,36 @@ fn from_file(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Report> {
+    let layout = source::find(Input { bytes: &input, complete: true });
+    let output = Output::new(target, options.force)?;
+    compress_source(&input, layout, (path, Some(input.file())), (target, output), options, workers, progress)
+}
+
+/// Compresses what can be read at any offset to an output. Of the source, its path and the file whose mode and time are taken over; of the
+/// target, its path.
+pub(super) fn compress_source(
+    input: &dyn ReadAt,
+    layout: Layout,
+    (path, like): (Option<&Path>, Option<&File>),
+    (target, mut output): (Option<&Path>, Output),
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
     let at_source = with_path(path);
     let at_target = with_path(target);
-    let layout = source::find(Input { bytes: &input, complete: true });
-    let mut output = Output::new(target, options.force)?;
     let allowed = allowance(input.len());
     if let Output::Stdout = output {
         // What went into a pipe cannot be taken back: small sources are compressed in memory first, and the tensors of large ones
         // whose index would weigh too much have no names.
         if input.len() <= HEAD as u64 {
-            let (blob, report) = smallest(&input, layout, options, workers, progress)?;
+            let (blob, report) = smallest(input, layout, options, workers, progress)?;
             write_pieces(&blob, &mut output).map_err(&at_target)?;
             output.commit(None)?;
             return Ok(report);
         }
         let layout = layout.within(input.len());
-        let report = compress_at(&input, layout, output.writer()?, options, workers, progress)
+        let report = compress_at(input, layout, output.writer()?, options, workers, progress)
             .map(|(_, r)| r)
             .map_err(at_target)?;
         output.commit(None)?;
@@ -337,16 +351,16 @@ fn from_file(
     }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
     let out = TargetWriter(file.writer());
-    let (_, mut report) = compress_at(&input, layout, out, options, workers, progress)
+    let (_, mut report) = compress_at(input, layout, out, options, workers, progress)
         .map_err(|e| of_target(e, &at_source, &at_target))?;
     if report.stored_bytes > allowed && report.tensors > 0 {
         let again = file.file();
         again.set_len(0).and_then(|()| again.rewind()).map_err(|e| at_target(e.into()))?;
         let out = TargetWriter(file.writer());
-        (_, report) = compress_at(&input, bare(&input), out, options, workers, progress)
+        (_, report) = compress_at(input, bare(input), out, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
     }
-    output.commit(Some(input.file()))?;
+    output.commit(like)?;
     Ok(report)
 }
 

@@ -38,7 +38,7 @@ pub struct DecompressOptions {
 }
 
 impl DecompressOptions {
-    fn base(&self) -> Result<Option<Arc<Base>>> {
+    pub(super) fn base(&self) -> Result<Option<Arc<Base>>> {
         self.base.as_deref().map(|path| Base::open(path).map(Arc::new)).transpose()
     }
 }
@@ -185,7 +185,7 @@ fn hash_and_write(hasher: &mut Content, out: &mut dyn Write, data: &[u8]) -> Res
     Ok(out.write_all(data)?)
 }
 
-fn check_hash(hasher: Content, index: &Index) -> Result<()> {
+pub(super) fn check_hash(hasher: Content, index: &Index) -> Result<()> {
     match hasher.differing(index).first() {
         Some(name) => {
             Err(Error::corrupt(format!("the restored bytes do not have the {name} hash of the source")))
@@ -194,7 +194,7 @@ fn check_hash(hasher: Content, index: &Index) -> Result<()> {
     }
 }
 
-fn report(index: &Index, stored_bytes: u64) -> Report {
+pub(super) fn report(index: &Index, stored_bytes: u64) -> Report {
     Report {
         source_bytes: index.source_len,
         stored_bytes,

@@ -13,6 +13,7 @@ mod npz;
 mod onnx;
 mod pytorch;
 mod safetensors;
+mod tar;
 mod tflite;
 mod zip;
 
@@ -41,10 +42,12 @@ pub enum Format {
     Hdf5,
     /// TensorFlow Lite.
     Tflite,
+    /// A tar archive, of whatever files.
+    Tar,
 }
 
 impl Format {
-    const ALL: [Format; 11] = [
+    const ALL: [Format; 12] = [
         Format::Unknown,
         Format::Safetensors,
         Format::Npy,
@@ -56,6 +59,7 @@ impl Format {
         Format::Onnx,
         Format::Hdf5,
         Format::Tflite,
+        Format::Tar,
     ];
 
     /// The number that stands for it in the container.
@@ -82,6 +86,7 @@ impl Format {
             Format::Onnx => "onnx",
             Format::Hdf5 => "hdf5",
             Format::Tflite => "tflite",
+            Format::Tar => "tar",
         }
     }
 }
@@ -190,8 +195,11 @@ impl Input<'_> {
     }
 }
 
+type Reader = fn(Input<'_>) -> Option<Layout>;
+
 /// The readers, in the order in which they are asked: ONNX has no magic number, and comes last.
-const READERS: [fn(Input<'_>) -> Option<Layout>; 9] = [
+const READERS: [Reader; 10] = [
+    tar::read,
     safetensors::read,
     npy::read,
     gguf::read,
@@ -206,6 +214,11 @@ const READERS: [fn(Input<'_>) -> Option<Layout>; 9] = [
 /// Asks the readers in turn; the first that understands the file wins.
 pub fn find(input: Input<'_>) -> Layout {
     READERS.iter().find_map(|read| read(input)).filter(is_sound).unwrap_or_else(Layout::opaque)
+}
+
+/// The same for a file in an archive, which is not looked for in archives in it.
+fn find_inside(input: Input<'_>) -> Option<Layout> {
+    READERS.iter().skip(1).find_map(|read| read(input)).filter(is_sound)
 }
 
 /// The longest name and the most axes that the container holds.

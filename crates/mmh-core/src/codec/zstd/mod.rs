@@ -108,7 +108,7 @@ impl Codec for Zstd {
         // Numbers that count up never come again, but all of their upper bytes do.
         let wide =
             |d: Dtype| matches!(d.kind(), Kind::Signed | Kind::Unsigned) && matches!(d.unit(), (1, 4..));
-        if !sample.repeats() && !sample.declared().is_some_and(wide) {
+        if !sample.is_text() && !sample.repeats() && !sample.declared().is_some_and(wide) {
             return Bid::none("no repeated words");
         }
         match quick_ratio(sample.piece(), &mut sample.scratch().zstd) {
