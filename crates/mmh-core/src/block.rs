@@ -1,6 +1,6 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
-use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, pattern251, zstd};
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, zstd};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -28,11 +28,13 @@ pub const BYTE_BLOCK: usize = 1 << 19;
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let (elements, bytes) = dtype.map_or((1, 2), Dtype::unit);
     let is_bytes = elements >= bytes && !dtype.is_some_and(|d| d.kind() == Kind::Blocks);
-    let size = match (level.get() <= 3, is_bytes) {
-        (true, true) => FAST_BYTE_BLOCK,
-        (true, false) => FAST_BLOCK,
-        (false, true) => BYTE_BLOCK,
-        (false, false) => BLOCK,
+    let size = match (level.get(), is_bytes) {
+        (..=3, true) => FAST_BYTE_BLOCK,
+        (..=3, false) => FAST_BLOCK,
+        (_, true) => BYTE_BLOCK,
+        // Opaque bytes are few beside tensors; a folder of sources is all of them, and has work for every thread.
+        (..=6, false) if dtype.is_none() => FAST_BLOCK,
+        (_, false) => BLOCK,
     };
     size - size % bytes as usize
 }
@@ -215,6 +217,10 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             }
             // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
             _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
+                alone(codec, start, &zstd::Zstd, &block, scratch, out)
+            }
+            // Where words come again, longer stretches may, from further away than the piece reaches.
+            _ if codec == hierarchical::ID && choice.structure.is_some() => {
                 alone(codec, start, &zstd::Zstd, &block, scratch, out)
             }
             _ => Ok(codec),

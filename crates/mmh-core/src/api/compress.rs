@@ -96,6 +96,12 @@ impl CompressOptions {
 /// First bytes of a stream that readers see.
 const HEAD: usize = 8 << 20;
 
+/// Sources up to this size are compressed in memory, and in more ways than one.
+const SMALL: u64 = 1 << 20;
+
+/// An index without names has to make the whole smaller by one part in so many.
+const NAMES_ARE_WORTH: u64 = 256;
+
 /// Tensors shorter than this are not worth a copy frame.
 const SHORTEST_COPY: u64 = 64;
 
@@ -349,6 +355,13 @@ pub(super) fn compress_source(
         output.commit(None)?;
         return Ok(report);
     }
+    if input.len() <= SMALL {
+        let (blob, report) = smallest(input, layout, options, workers, progress)
+            .map_err(|e| of_target(e, &at_source, &at_target))?;
+        write_pieces(&blob, &mut output).map_err(&at_target)?;
+        output.commit(like)?;
+        return Ok(report);
+    }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
     let out = TargetWriter(file.writer());
     let (_, mut report) = compress_at(input, layout, out, options, workers, progress)
@@ -378,7 +391,16 @@ fn smallest(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<(Pieces, Report)> {
-    let (blob, report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
+    let others =
+        if input.len() <= SMALL && options.base.is_none() { layout.without_names() } else { Vec::new() };
+    let (mut blob, mut report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
+    let named = report.stored_bytes;
+    for other in others {
+        let (smaller, of_it) = compress_at(input, other, Pieces::default(), options, workers, progress)?;
+        if of_it.stored_bytes < report.stored_bytes && of_it.stored_bytes + named / NAMES_ARE_WORTH < named {
+            (blob, report) = (smaller, of_it);
+        }
+    }
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }

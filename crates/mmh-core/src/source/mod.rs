@@ -153,6 +153,28 @@ impl Layout {
         Layout::of(Format::Unknown, Vec::new())
     }
 
+    /// The same bytes without an index of tensors, for small files with many: each by itself, and neighbours of one dtype together. Of
+    /// safetensors alone, whose own header, at the front, has the names for whoever reads the restored bytes.
+    pub fn without_names(&self) -> Vec<Layout> {
+        if self.format != Format::Safetensors || self.tensors.len() < 2 {
+            return Vec::new();
+        }
+        let filled = self.tensors.iter().filter(|t| t.len > 0);
+        let each: Vec<Hint> = filled.map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }).collect();
+        let mut joined: Vec<Hint> = Vec::new();
+        for hint in &each {
+            match joined
+                .last_mut()
+                .filter(|last| last.start + last.len == hint.start && last.dtype == hint.dtype)
+            {
+                Some(last) => last.len += hint.len,
+                None => joined.push(*hint),
+            }
+        }
+        let of = |hints| Layout { format: self.format, tensors: Vec::new(), hints };
+        vec![of(each), of(joined)]
+    }
+
     /// A layout that makes a container no larger than a thousandth of these bytes more than none would, whatever the bytes are: this
     /// one, or the dtypes of its large tensors without the names.
     pub fn within(mut self, bytes: u64) -> Layout {

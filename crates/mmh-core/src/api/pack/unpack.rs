@@ -9,7 +9,8 @@ use crate::io::FileAt;
 use crate::source::Format;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Component, Path};
+use std::time::{Duration, UNIX_EPOCH};
 use tar::EntryType;
 
 /// Unpacks what [`super::pack_dir`] made, or the `.mmh` of any other tar archive, into a directory that is not there yet. It appears whole or
@@ -120,12 +121,31 @@ fn unpack(restored: &mut Restored<'_, '_>, inside: &Path) -> Result<Packed> {
         }
     }
     directories.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
+    let mut times = Vec::new();
     for mut entry in directories {
-        entry.unpack_in(inside)?;
+        if entry.unpack_in(inside)? {
+            times.push((entry.path()?.into_owned(), entry.header().mtime()?));
+        }
     }
+    times.iter().for_each(|(name, seconds)| set_time(inside, name, *seconds));
     // What is behind the archive's end counts for the hash.
     io::copy(restored, &mut io::sink())?;
     Ok(packed)
+}
+
+/// Gives a directory its time, unless it is none, or one outside. That a file system keeps no such time is no reason to fail.
+fn set_time(inside: &Path, name: &Path, seconds: u64) {
+    let path = name
+        .components()
+        .filter(|c| matches!(c, Component::Normal(_)))
+        .fold(inside.to_owned(), |p, c| p.join(c));
+    let is_inside = || Some(path.canonicalize().ok()?.starts_with(inside.canonicalize().ok()?));
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    if let (Some(true), Some(time)) = (is_inside(), time)
+        && path.symlink_metadata().is_ok_and(|m| m.is_dir())
+    {
+        let _ = File::open(&path).and_then(|directory| directory.set_modified(time));
+    }
 }
 
 /// The source of an archive, in order, checked and hashed.
