@@ -45,6 +45,7 @@ FORMATS = (
     "onnx",
     "hdf5",
     "tflite",
+    "tar",
 )
 LAYOUTS = ("C", "F")
 # Name, and elements and bytes of a unit; the place in the table is the number in the file.
@@ -345,6 +346,8 @@ def read_footer(data: bytes, check: bool) -> Reader:
 def read_index(index: Reader, first_frame: int) -> Decoded:
     """FORMAT 2.3."""
     index_at = index.at
+    if index.data[index_at : index_at + 2] == b"IZ":
+        index = restored_index(index)
     index.literal(b"IX", "sync of the index")
     length = index.varint("source length")
     hashes = index.u8("content hashes")
@@ -358,6 +361,16 @@ def read_index(index: Reader, first_frame: int) -> Decoded:
     tensors = read_tensor_table(index, length, has_hashes=bool(hashes & 1))
     index.finish()
     return Decoded(name, source_format, length, source_blake3, source_sha256, tensors, frames)
+
+
+def restored_index(packed: Reader) -> Reader:
+    """FORMAT 2.3, of an index that is compressed."""
+    at, most = packed.at, 256 * packed.left
+    packed.literal(b"IZ", "sync of the index")
+    size = packed.varint("size of the restored index")
+    expect(size <= most, "size of the restored index", f"at most {most}", size, at)
+    plain = decode_zstd(packed, size)
+    return Reader(plain, 0, len(plain), "restored index")
 
 
 def one_of(names: tuple[str, ...], index: Reader, what: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._diff import Diff, TensorDiff, diff
     from ._estimate import Estimate, LevelEstimate, estimate
     from ._limits import Limits
+    from ._packs import PackReport, pack_dir, unpack_dir
     from ._parity import Examination, Parity, RepairReport, examine, protect, repair
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
@@ -40,6 +41,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "MmhError",
+    "PackReport",
     "Parity",
     "RepairReport",
     "SalvageReport",
@@ -62,10 +64,12 @@ __all__ = [
     "estimate",
     "examine",
     "open",
+    "pack_dir",
     "protect",
     "repair",
     "safe_open",
     "salvage",
+    "unpack_dir",
 ]
 
 # Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
@@ -81,6 +85,7 @@ _LAZY = {
     "Parity": "_parity",
     "RepairReport": "_parity",
     "SalvageReport": "_salvage",
+    "PackReport": "_packs",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
@@ -97,7 +102,9 @@ _LAZY = {
     "protect": "_parity",
     "repair": "_parity",
     "salvage": "_salvage",
+    "pack_dir": "_packs",
     "safe_open": "_safe_open",
+    "unpack_dir": "_packs",
 }
 _SUBMODULES = ("archive", "cli", "numpy", "torch")
 
