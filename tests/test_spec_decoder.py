@@ -174,6 +174,7 @@ FORMATS = [
     "onnx",
     "hdf5",
     "tflite",
+    "tar",
 ]
 
 

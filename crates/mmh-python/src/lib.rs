@@ -9,6 +9,8 @@ mod convert;
 mod error;
 mod file_object;
 mod functions;
+mod pack;
+mod parity;
 
 use pyo3::prelude::*;
 
@@ -30,9 +32,14 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::decompress_into, m)?)?;
     m.add_function(wrap_pyfunction!(functions::compress_file, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress_file, m)?)?;
+    m.add_function(wrap_pyfunction!(pack::pack_dir, m)?)?;
+    m.add_function(wrap_pyfunction!(pack::unpack_dir, m)?)?;
     m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
     m.add_function(wrap_pyfunction!(compare::estimate, m)?)?;
     m.add_function(wrap_pyfunction!(compare::diff, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::protect, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::examine, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::repair, m)?)?;
     m.add_function(wrap_pyfunction!(functions::doctor, m)?)?;
     Ok(())
 }

@@ -19,9 +19,12 @@ from ._opening import base_option, limits_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
+from .parity import PercentCommand, parity_option
 
 if TYPE_CHECKING:
+    from .._api import Progress
     from .._core import Report
+    from .._packs import PackReport
     from .._trees import TreeFile
 
 __all__ = ["compress", "decompress"]
@@ -72,13 +75,15 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command(short_help="Compress files to FILE.mmh.")
+@click.command(cls=PercentCommand, short_help="Compress files to FILE.mmh.")
 @uses_run
 @click.option("--sha256", is_flag=True, help="Store the SHA-256 of each source, too.")
 @click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
+@click.option("--pack", is_flag=True, help="Compress directories into one file each.")
 @click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
 @click.option("--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh).")
+@parity_option("Add parity, with which mmh repair mends damage: percent of the size, 5 without a number.")
 @_level_options
 @_common
 def compress(
@@ -93,7 +98,9 @@ def compress(
     no_verify: bool,
     sha256: bool,
     follow: bool,
+    pack: bool,
     base: str | None,
+    parity: int | None,
     run: Run,
 ) -> None:
     """Compress each FILE to FILE.mmh. - is standard input.
@@ -106,12 +113,17 @@ def compress(
     be repeated; -f does all again. A file that fails does not stop the others. Symbolic links stay links and are not
     followed, unless with --follow. --rm removes each file when its .mmh is safe on the disk.
 
+    With --pack a directory DIR becomes one file, DIR.tar.mmh: a tar archive of it, compressed. That is smaller and
+    faster for many small files, which then cannot be resumed or moved one by one; mmh decompress --unpack brings DIR
+    back, and so does mmh decompress -c DIR.tar.mmh | tar x. Times are kept to the second.
+
     With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
     as differences where that is smaller. The same file is then needed to read the result.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
-    has one, with link too (a symbolic link has path, target, skipped and link alone), and the document has trees:
+    has one, with link too (a symbolic link has path, target, skipped and link alone); with --pack each directory, with
+    files, links, directories, ignored too. With -r the document has trees:
     source, target, files, skipped, links, directories, source_bytes, stored_bytes, ratio, seconds, failed (how many),
     ignored (paths).
     """
@@ -123,6 +135,18 @@ def compress(
     if follow and remove:
         raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
+    if pack:
+        if recursive or remove or follow or base is not None:
+            raise WrongUsageError("--pack does not go with -r, --rm, --follow or --base (it packs what is there)")
+        from .._packs import _packed, pack_name
+        from ._pack import packs
+
+        def take_in(source: str, target: str | None, progress: Progress | None) -> PackReport:
+            return _packed(source, target, codec, level, threads, not no_verify, sha256, force, progress, parity)
+
+        more = {"level": level, "codec": codec}
+        packs(files, pack_name, take_in, output=output, to_stdout=to_stdout, force=force, run=run, **more)
+        return
     directories, named = _split(files, recursive)
     _refuse_base(base, directories)
     work = _planned(named, suffix_added, len(files), output, to_stdout, remove, force, run)
@@ -134,7 +158,18 @@ def compress(
             raise WrongUsageError(f"ends in {SUFFIX} already (use -f to compress it once more)")
         with run.bars.bar(_name(job.source), _bytes_of(job.source)) as progress:
             report = _core.compress_file(
-                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress, base
+                job.source,
+                job.target,
+                codec,
+                level,
+                threads,
+                not no_verify,
+                sha256,
+                force,
+                None,
+                progress,
+                base,
+                parity,
             )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         worth_it = ratio < NOT_WORTH
@@ -175,6 +210,7 @@ def compress(
             level=level,
             threads=threads or None,
             verify=not no_verify,
+            parity=parity,
             sha256=sha256,
             force=force,
             remove=remove,
@@ -191,6 +227,7 @@ def compress(
 @uses_run
 @base_option
 @limits_option
+@click.option("--unpack", is_flag=True, help="Restore the directories that --pack packed.")
 @_common
 def decompress(
     files: Sequence[str],
@@ -202,6 +239,7 @@ def decompress(
     force: bool,
     base: str | None,
     limits: Limits | None,
+    unpack: bool,
     run: Run,
 ) -> None:
     """Restore FILE from each FILE.mmh, byte for byte. - is standard input.
@@ -213,9 +251,26 @@ def decompress(
     (same size and time) is skipped; a file that fails does not stop the others; files that do not end in .mmh are left
     out.
 
+    With --unpack, DIR.tar.mmh (of mmh compress --pack, or of any other tar archive) becomes DIR (or OUT), which must
+    not be there yet.
+
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, seconds, format,
-    tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them.
+    tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them. With
+    --unpack also files, links, directories, ignored.
     """
+    if unpack:
+        if recursive or remove or force or to_stdout or output == STREAM:
+            raise WrongUsageError(
+                "--unpack does not go with -r, --rm, -f or standard output (name a directory with -o)"
+            )
+        from .._packs import unpack_dir, unpack_name
+        from ._pack import packs
+
+        def take_out(source: str, target: str | None, progress: Progress | None) -> PackReport:
+            return unpack_dir(source, target, threads=threads, progress=progress, base=base, limits=limits)
+
+        packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run)
+        return
     directories, named = _split(files, recursive)
     _refuse_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)

@@ -3,7 +3,9 @@
 //! * `pipeline`: while one batch of blocks is encoded, the next is read and the one before is written
 //! * `chunks`: memory in which frames are made
 //! * `compress`, `decompress`: between memory, files and pipes
+//! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash
+//! * `protect`: parity for files
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
@@ -17,7 +19,9 @@ mod decompress;
 mod diff;
 mod estimate;
 mod explain;
+mod pack;
 mod pipeline;
+mod protect;
 mod target;
 mod verify;
 mod watch;
@@ -29,6 +33,8 @@ pub use decompress::{
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
+pub use pack::{Packed, pack_dir, unpack_dir};
+pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 

@@ -241,12 +241,7 @@ pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>
 }
 
 #[inline(always)]
-fn rest_ors_in<W: Word, const MODE: u8>(
-    spec: &FieldSpec,
-    src: &[u8],
-    segment: usize,
-    out: &mut Vec<u64>,
-) {
+fn rest_ors_in<W: Word, const MODE: u8>(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) {
     let size = size_of::<W>();
     let r = W::BITS - spec.t as u32;
     for s in src[..src.len() / size * size].chunks(segment.max(1) * size) {

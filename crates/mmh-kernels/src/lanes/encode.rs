@@ -182,8 +182,7 @@ pub fn encode_bf16_on<'w>(
     let elements = [0, 1].map(|i| rests[i].len().min(groups[i].len() / 2));
     let groups = [&groups[0][..2 * elements[0]], &groups[1][..2 * elements[1]]];
     let Work { streams: [one, other], symbols, missing } = work;
-    let (one, other) =
-        (at_least(one, super::room(elements[0])), at_least(other, super::room(elements[1])));
+    let (one, other) = (at_least(one, super::room(elements[0])), at_least(other, super::room(elements[1])));
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         let out = [&mut *one, &mut *other];

@@ -296,7 +296,8 @@ fn elements_of_bf16_are_split_while_they_are_encoded() {
         // Codes of less than 64 values in a row, of more, and of values far apart.
         for (spread, stride) in [(12, 1), (30, 1), (20, 3)] {
             let groups = [(n, 5u64), (other, 9)].map(|(n, seed)| {
-                let symbols: Vec<u8> = skewed(n, seed, spread).iter().map(|s| s.wrapping_mul(stride)).collect();
+                let symbols: Vec<u8> =
+                    skewed(n, seed, spread).iter().map(|s| s.wrapping_mul(stride)).collect();
                 let rests: Vec<u8> = (0..n).map(|i| (i * 37 + i / 256) as u8).collect();
                 (symbols, rests)
             });

@@ -74,9 +74,8 @@ impl Lanes {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn new(w: &Writer, out: &mut [u8]) -> Lanes {
         // SAFETY: 32 bytes each.
-        let load = |from: &[u8; LANES]| unsafe {
-            _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.as_ptr().cast()))
-        };
+        let load =
+            |from: &[u8; LANES]| unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.as_ptr().cast())) };
         let (state, count) = (_mm512_or_si512(load(&w.state), _mm512_set1_epi16(256)), load(&w.count));
         let lane = _mm512_or_si512(_mm512_sllv_epi16(state, count), load(&w.held));
         Lanes { lane, count, at: out[w.at..].as_mut_ptr() }
@@ -122,7 +121,8 @@ unsafe fn rows<const REGISTERS: usize, const BF16: bool>(
     // Lanes of one stream are every second bit.
     let of_present = (present[0] as u64 * 0x1_0000_0001 & EVEN) | (present[1] as u64 * 0x1_0000_0001 & !EVEN);
     // In variables of their own, the state stays in registers.
-    let [Lanes { lane: mut la, count: ca, at: mut ta }, Lanes { lane: mut lb, count: cb, at: mut tb }] = lanes;
+    let [Lanes { lane: mut la, count: ca, at: mut ta }, Lanes { lane: mut lb, count: cb, at: mut tb }] =
+        lanes;
     let mut count = select(low, ca, _mm512_slli_epi16::<8>(cb));
     let (xa, xb) = (_mm512_srlv_epi16(la, ca), _mm512_srlv_epi16(lb, cb));
     let mut x = select(low, xa, _mm512_slli_epi16::<8>(xb));
@@ -220,9 +220,9 @@ pub fn encode<const BF16: bool>(
 ) -> [usize; 2] {
     let size = 1 + BF16 as usize;
     let elements = groups.map(|g| g.len() / size);
-    if (0..2).any(|i| {
-        out[i].len() < crate::lanes::room(elements[i]) || (BF16 && rests[i].len() < elements[i])
-    }) {
+    if (0..2)
+        .any(|i| out[i].len() < crate::lanes::room(elements[i]) || (BF16 && rests[i].len() < elements[i]))
+    {
         return [0; 2];
     }
     let tables = Tables::new(table);

@@ -233,7 +233,11 @@ pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
 }
 
 /// Counts of the symbols of all groups of `n` elements: of one piece of each `one_of`. `fill` writes the symbols of a range of elements.
-pub fn count_groups(n: usize, one_of: usize, fill: &mut dyn FnMut(Range<usize>, &mut [u8])) -> Vec<[u32; 256]> {
+pub fn count_groups(
+    n: usize,
+    one_of: usize,
+    fill: &mut dyn FnMut(Range<usize>, &mut [u8]),
+) -> Vec<[u32; 256]> {
     let mut counts = vec![[0u32; 256]; n.div_ceil(GROUP)];
     let mut symbols = [0; PIECE];
     for piece in pieces(n, one_of * PIECE, PIECE) {

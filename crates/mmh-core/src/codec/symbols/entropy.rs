@@ -78,7 +78,8 @@ pub fn range(counts: &[u32; 256]) -> std::ops::Range<usize> {
 
 /// Bits of all counts of a range of values when these take so much each, in units of 2^-16.
 pub fn cost(range: &std::ops::Range<usize>, counts: &[u32; 256], lengths: &[u32; 256]) -> u64 {
-    counts[range.clone()].iter().zip(&lengths[range.clone()]).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>() >> SCALE
+    counts[range.clone()].iter().zip(&lengths[range.clone()]).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>()
+        >> SCALE
 }
 
 #[cfg(test)]

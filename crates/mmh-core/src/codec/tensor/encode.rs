@@ -48,8 +48,7 @@ pub fn encode(
     let symbols = &scratch.symbols[..n];
     let counts =
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
-    let symbol_mode =
-        lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
+    let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
     let symbol_mode = model_if_it_pays(symbol_mode, symbols, &spec, element, level, &mut scratch.classes);
 
     let width = spec.rest_width();
@@ -224,7 +223,9 @@ fn model_if_it_pays(
     histogram::bytes(symbols, &mut counts);
     let bits = match &mode {
         Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
-        Mode::Exact(codes) => codes.bits(&count_groups(symbols.len(), 1, &mut |of, to| to.copy_from_slice(&symbols[of])), 1),
+        Mode::Exact(codes) => {
+            codes.bits(&count_groups(symbols.len(), 1, &mut |of, to| to.copy_from_slice(&symbols[of])), 1)
+        }
         _ => symbols.len() as u64 * 8,
     };
     match Model::choose(symbols, &counts, spec, element.kind, classes) {

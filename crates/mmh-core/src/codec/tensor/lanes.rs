@@ -1,7 +1,7 @@
 //! Symbols in lanes (modes 3 and 5): the choice of the codes, and elements of 16 bits that are put together while they are decoded.
 
-use super::params::{Mode, Params, bad};
 use super::encode::set_size;
+use super::params::{Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{Code, Codes, Table, entropy, sum};
@@ -95,13 +95,7 @@ fn is_joined(spec: &FieldSpec) -> bool {
 
 /// Appends the groups of a block of bf16 that [`is_straight`], two at a time: elements are split while their exponents are encoded. The sizes
 /// of the groups go to where [`begin`](super::encode::begin) has left room for them.
-pub fn encode_bf16(
-    code: &Frequencies,
-    body: &[u8],
-    sizes: usize,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) {
+pub fn encode_bf16(code: &Frequencies, body: &[u8], sizes: usize, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let table = code.encoder();
     let Scratch { lanes: work, codeless, bytes, .. } = scratch;
     codeless.clear();

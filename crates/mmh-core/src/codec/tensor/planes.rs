@@ -124,9 +124,7 @@ pub fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
         return Mode::Packed;
     }
     match CodeLengths::for_counts(counts, code_limit(level)) {
-        Some(code) if pays(huffman::coded_bits(counts, &code), total) => {
-            Mode::Coded(Box::new(code))
-        }
+        Some(code) if pays(huffman::coded_bits(counts, &code), total) => Mode::Coded(Box::new(code)),
         _ => Mode::Packed,
     }
 }
@@ -232,4 +230,3 @@ pub fn saved_by_coding(shift: u8, width: u8, rest: &[u64], n: usize, bytes: &mut
     let (cost, total) = sampled_cost(shift, width, rest, n, SAMPLE_STRIDE, bytes);
     if pays(cost, total) { (total * 8 - cost) * n as u64 / total.max(1) } else { 0 }
 }
-
