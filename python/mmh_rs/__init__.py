@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._diff import Diff, TensorDiff, diff
     from ._estimate import Estimate, LevelEstimate, estimate
+    from ._generate import GenerateReport, generate
     from ._limits import Limits
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
@@ -33,6 +34,7 @@ __all__ = [
     "DecompressReport",
     "Diff",
     "Estimate",
+    "GenerateReport",
     "LevelEstimate",
     "LimitError",
     "Limits",
@@ -54,6 +56,7 @@ __all__ = [
     "decompress_file",
     "diff",
     "estimate",
+    "generate",
     "open",
     "safe_open",
 ]
@@ -65,6 +68,7 @@ _LAZY = {
     "DecompressReport": "_reports",
     "Diff": "_diff",
     "Estimate": "_estimate",
+    "GenerateReport": "_generate",
     "LevelEstimate": "_estimate",
     "Limits": "_limits",
     "TensorDiff": "_diff",
@@ -78,6 +82,7 @@ _LAZY = {
     "decompress_dir": "_trees",
     "diff": "_diff",
     "estimate": "_estimate",
+    "generate": "_generate",
     "open": "archive",
     "safe_open": "_safe_open",
 }

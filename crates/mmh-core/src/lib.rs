@@ -16,6 +16,7 @@
 //! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
 //! * [`base`]: the file that others are stored against
 //! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
+//! * [`generate`]: weights made on demand, to try all of this on
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod codec;
 pub mod container;
 pub mod dtype;
 pub mod error;
+pub mod generate;
 pub mod io;
 pub mod limits;
 pub mod plan;

@@ -29,6 +29,7 @@ pub use decompress::{
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
+pub(crate) use target::Output;
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 
@@ -132,6 +133,11 @@ impl Workers {
             n => n,
         };
         Workers { threads, pool: std::sync::OnceLock::new(), watch: ask.map(Watch::new).map(Arc::new) }
+    }
+
+    /// How many there are.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// An error if the caller wants no more. Whatever takes long looks here between blocks.
