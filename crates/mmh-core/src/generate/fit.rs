@@ -6,11 +6,17 @@ use super::family::{Dims, Family};
 const MAX_WIDTH: u64 = 1 << 16;
 const MAX_ROWS: u64 = 1 << 22;
 
-/// The sizes for which the bytes come closest to `target`, by `close` first and by `exact` at the end. Width and layers first, in usual proportions and with as many rows as is usual; then the
-/// rows make up the difference.
-pub fn fit(family: &Family, target: u64, bytes: impl Fn(&Dims) -> u64, exact: impl Fn(&Dims) -> u64) -> Dims {
+/// The sizes for which the bytes come closest to `target`. Width, a `multiple`, and layers first, in usual proportions and with as many rows as
+/// is usual, by `bytes`; then the rows make up the difference, by `exact`.
+pub fn fit(
+    family: &Family,
+    target: u64,
+    multiple: u64,
+    bytes: impl Fn(&Dims) -> u64,
+    exact: impl Fn(&Dims) -> u64,
+) -> Dims {
     let mut best: Option<((u64, u64), Dims)> = None;
-    for width in widths(family) {
+    for width in widths(family, multiple) {
         let rows = usual_rows(family, width, target, &bytes);
         let at = |layers| Dims { width, layers, rows };
         let (one, two) = (bytes(&at(1)), bytes(&at(2)));
@@ -35,12 +41,13 @@ pub fn fit(family: &Family, target: u64, bytes: impl Fn(&Dims) -> u64, exact: im
     with_rows(start, target, &exact)
 }
 
-fn widths(family: &Family) -> impl Iterator<Item = u64> {
+fn widths(family: &Family, multiple: u64) -> impl Iterator<Item = u64> {
     let (least, coarse) = family.widths;
-    let mut width = least;
+    let step = least.max(multiple);
+    let mut width = step;
     std::iter::from_fn(move || {
         let now = width;
-        width += if now >= coarse { 64 } else { least };
+        width += if now >= coarse { 64 } else { step };
         (now <= MAX_WIDTH).then_some(now)
     })
 }

@@ -185,6 +185,18 @@ fn file_size(family: &Family, dims: &Dims, options: &Options) -> Result<u64> {
     Ok(count.position())
 }
 
+/// Of what the width has to be a multiple: rows of quantized matrices are whole blocks, where there is room for any.
+fn multiple(family: &Family, options: &Options) -> u64 {
+    let (elements, _) = options.dtype.unit();
+    match options.size {
+        // Kernels are not quantized, and change fast with the width.
+        _ if family.widths.0 < 8 => 1,
+        size if elements > 1 && size > 1 << 16 => elements,
+        size if size > 4 << 20 => 32,
+        _ => 1,
+    }
+}
+
 fn dims_for(family: &Family, options: &Options) -> Result<Dims> {
     if options.kind == Kind::Npy {
         // About four rows to a column, in whole rows.
@@ -198,7 +210,7 @@ fn dims_for(family: &Family, options: &Options) -> Result<Dims> {
         Err(_) => u64::MAX,
     };
     let exact = |dims: &Dims| file_size(family, dims, options).unwrap_or(u64::MAX);
-    let dims = fit::fit(family, options.size, close, exact);
+    let dims = fit::fit(family, options.size, multiple(family, options), close, exact);
     file_size(family, &dims, options)?;
     Ok(dims)
 }

@@ -82,7 +82,7 @@ pub enum Spread {
 }
 
 /// Spreads of the tables that there are; the first is a plain bell curve.
-pub const TABLES: [f64; 3] = [0.0, 0.18, 0.3];
+pub const TABLES: [f64; 3] = [0.0, 0.12, 0.22];
 
 /// Positions of a tensor's stream for numbers about the tensor.
 mod about {
@@ -130,26 +130,27 @@ pub fn spread(role: Role, shape: &[u64], stream: Stream, normal: &Table) -> Spre
         Role::Attention => {
             Bell { scale: 1.5 * unit, vary: 0.1, rows: (0.08, 0.2), columns: (0.07, 0.14), table: 0 }
         }
-        Role::Output => Bell { scale: unit, vary: 0.15, rows: (0.1, 0.36), columns: (0.11, 0.2), table: 2 },
+        Role::Output => Bell { scale: unit, vary: 0.15, rows: (0.1, 0.3), columns: (0.11, 0.18), table: 2 },
         Role::Embedding => {
             Bell { scale: 1.1 * unit, vary: 0.1, rows: (0.25, 0.32), columns: (0.05, 0.07), table: 0 }
         }
         Role::Position => {
             Bell { scale: 0.3 * unit, vary: 0.2, rows: (0.08, 0.14), columns: (0.2, 0.35), table: 0 }
         }
-        Role::Conv => Bell { scale: 0.4 * unit, vary: 0.25, rows: (0.1, 0.6), columns: (0.3, 0.6), table: 2 },
+        Role::Conv => Bell { scale: 0.4 * unit, vary: 0.25, rows: (0.08, 0.42), columns: (0.32, 0.1), table: 2 },
         Role::Untrained => Bell { scale: 0.02, vary: 0.0, rows: (0.0, 0.0), columns: (0.0, 0.0), table: 0 },
     };
     let scale = bell.scale * exp(bell.vary * normal.draw(stream, about::SCALE));
-    let columns = stream.between(about::COLUMNS, bell.columns.0, bell.columns.1);
     let convolved = role == Role::Conv;
+    // Kernels whose outputs differ have inputs that do not.
+    let columns = stream.between(if convolved { about::ROWS } else { about::COLUMNS }, bell.columns.0, bell.columns.1);
     Spread::Bell {
         mean: 0.0,
         scale: scale as f32,
         rows: stream.between(about::ROWS, bell.rows.0, bell.rows.1),
         table: bell.table,
         columns: if columns > 0.0 { self::columns(shape, columns, stream, normal) } else { Vec::new() },
-        dead: if convolved { stream.unit(about::DEAD) * stream.unit(about::DEAD) * 0.12 } else { 0.0 },
+        dead: if convolved { stream.unit(about::DEAD) * stream.unit(about::DEAD) * 0.06 } else { 0.0 },
         zeros: match role {
             // The padding, and tokens that the vocabulary was filled up with.
             Role::Embedding if shape[0] >= 64 => (1, shape[0] / 1000),
@@ -185,7 +186,7 @@ fn columns(shape: &[u64], spread: f64, stream: Stream, normal: &Table) -> Vec<f3
         _ => return Vec::new(),
     };
     let factor = |part: u64, i: u64, spread: f64| exp(spread * normal.draw(stream.part(part), i));
-    let places: Vec<f64> = (0..taps).map(|i| if taps > 1 { factor(TAP, i, 0.25) } else { 1.0 }).collect();
+    let places: Vec<f64> = (0..taps).map(|i| if taps > 1 { factor(TAP, i, 0.2) } else { 1.0 }).collect();
     let mut all = Vec::with_capacity((inputs * taps) as usize);
     for i in 0..inputs {
         let input = factor(COLUMN, i, spread);
