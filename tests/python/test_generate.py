@@ -92,7 +92,8 @@ def test_what_is_in_a_model(tmp_path: Path) -> None:
     words = tensors["embeddings.word_embeddings.weight"]
     assert not words[0].any() and words[1].any()
     assert not tensors["pooler.dense.bias"].any()
-    assert np.array_equal(tensors["embeddings.position_ids"][0], np.arange(512))
+    ids = tensors["embeddings.position_ids"][0]
+    assert np.array_equal(ids, np.arange(len(ids))) and len(ids) > 100
     norm = tensors["encoder.layer.0.output.LayerNorm.weight"]
     assert 0.3 < norm.mean() < 1 and norm.std() < 0.2
     # Upcast from 16 bits: all of the pooler, three quarters of the positions, few of the words.
