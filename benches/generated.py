@@ -62,9 +62,7 @@ def sizes(path: Path) -> list[float]:
     """Stored over original size, for each way."""
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "a.mmh"
-        return [
-            mmh.compress_file(path, target, codec=codec, level=level, force=True).ratio for codec, level in WAYS
-        ]
+        return [mmh.compress_file(path, target, codec=codec, level=level, force=True).ratio for codec, level in WAYS]
 
 
 def main() -> None:

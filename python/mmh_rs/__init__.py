@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ._estimate import Estimate, LevelEstimate, estimate
     from ._generate import GenerateReport, generate
     from ._limits import Limits
+    from ._parity import Examination, Parity, RepairReport, examine, protect, repair
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
+    from ._salvage import SalvageReport, salvage
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
     from .archive import Archive, TensorInfo, TensorSlice, Verification, open
 
@@ -34,11 +36,15 @@ __all__ = [
     "DecompressReport",
     "Diff",
     "Estimate",
+    "Examination",
     "GenerateReport",
     "LevelEstimate",
     "LimitError",
     "Limits",
     "MmhError",
+    "Parity",
+    "RepairReport",
+    "SalvageReport",
     "TensorDiff",
     "TensorInfo",
     "TensorSlice",
@@ -56,9 +62,13 @@ __all__ = [
     "decompress_file",
     "diff",
     "estimate",
+    "examine",
     "generate",
     "open",
+    "protect",
+    "repair",
     "safe_open",
+    "salvage",
 ]
 
 # Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
@@ -70,7 +80,11 @@ _LAZY = {
     "Estimate": "_estimate",
     "GenerateReport": "_generate",
     "LevelEstimate": "_estimate",
+    "Examination": "_parity",
     "Limits": "_limits",
+    "Parity": "_parity",
+    "RepairReport": "_parity",
+    "SalvageReport": "_salvage",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
@@ -82,8 +96,12 @@ _LAZY = {
     "decompress_dir": "_trees",
     "diff": "_diff",
     "estimate": "_estimate",
+    "examine": "_parity",
     "generate": "_generate",
     "open": "archive",
+    "protect": "_parity",
+    "repair": "_parity",
+    "salvage": "_salvage",
     "safe_open": "_safe_open",
 }
 _SUBMODULES = ("archive", "cli", "numpy", "torch")

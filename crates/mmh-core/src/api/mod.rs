@@ -4,6 +4,7 @@
 //! * `chunks`: memory in which frames are made
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `verify`: every frame and every hash
+//! * `protect`: parity for files
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
@@ -18,6 +19,7 @@ mod diff;
 mod estimate;
 mod explain;
 mod pipeline;
+mod protect;
 mod target;
 mod verify;
 mod watch;
@@ -29,6 +31,7 @@ pub use decompress::{
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
+pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub(crate) use target::Output;
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};

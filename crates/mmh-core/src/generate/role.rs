@@ -137,13 +137,16 @@ pub fn spread(role: Role, shape: &[u64], stream: Stream, normal: &Table) -> Spre
         Role::Position => {
             Bell { scale: 0.3 * unit, vary: 0.2, rows: (0.08, 0.14), columns: (0.2, 0.35), table: 0 }
         }
-        Role::Conv => Bell { scale: 0.4 * unit, vary: 0.25, rows: (0.08, 0.42), columns: (0.32, 0.1), table: 2 },
+        Role::Conv => {
+            Bell { scale: 0.4 * unit, vary: 0.25, rows: (0.08, 0.42), columns: (0.32, 0.1), table: 2 }
+        }
         Role::Untrained => Bell { scale: 0.02, vary: 0.0, rows: (0.0, 0.0), columns: (0.0, 0.0), table: 0 },
     };
     let scale = bell.scale * exp(bell.vary * normal.draw(stream, about::SCALE));
     let convolved = role == Role::Conv;
     // Kernels whose outputs differ have inputs that do not.
-    let columns = stream.between(if convolved { about::ROWS } else { about::COLUMNS }, bell.columns.0, bell.columns.1);
+    let columns =
+        stream.between(if convolved { about::ROWS } else { about::COLUMNS }, bell.columns.0, bell.columns.1);
     Spread::Bell {
         mean: 0.0,
         scale: scale as f32,
