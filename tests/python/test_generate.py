@@ -168,7 +168,8 @@ def test_pt_has_sound_checksums(tmp_path: Path) -> None:
 
 def test_it_compresses_as_real_weights_do(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    for like, dtype, low, high in (("bert", "BF16", 0.65, 0.672), ("bert", "F16", 0.84, 0.86), ("resnet", "BF16", 0.66, 0.70)):
+    kinds = (("bert", "BF16", 0.65, 0.672), ("bert", "F16", 0.84, 0.86), ("resnet", "BF16", 0.66, 0.70))
+    for like, dtype, low, high in kinds:
         mmh.generate(path, like=like, dtype=dtype, size=20_000_000, force=True)
         assert low < mmh.compress_file(path, force=True).ratio < high
 
