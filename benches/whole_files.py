@@ -3,10 +3,10 @@
     python benches/whole_files.py [FILE …] [--quick] [--above PERCENT]
 
 The others are given the whole file, header and all, and what they need to know of it: the width of the elements, from
-the dtype that most of its bytes have. Each of ours comes back first. `--quick` leaves out those that take minutes (zstd
-19, lzma). FILE names files; the default are those of the corpus (MMH_CORPUS, or benches/corpus/data). Prints Markdown;
-the exit code is 1 if one of ours is larger than the best of the others by more than PERCENT (0.1): `balanced` than the
-quick ones, `max` than all.
+the dtype that most of its bytes have. Each of ours comes back first. `--quick` leaves out those that take minutes
+(zstd 19, lzma). FILE names files; the default are those of the corpus (MMH_CORPUS, or benches/corpus/data). Prints
+Markdown; the exit code is 1 if one of ours is larger than the best of the others by more than PERCENT (0.1): `balanced`
+than the quick ones, `max` than all.
 """
 
 from __future__ import annotations

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ._estimate import Estimate, LevelEstimate, estimate
     from ._limits import Limits
     from ._packs import PackReport, pack_dir, unpack_dir
+    from ._parity import Examination, Parity, RepairReport, examine, protect, repair
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
+    from ._salvage import SalvageReport, salvage
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
     from .archive import Archive, TensorInfo, TensorSlice, Verification, open
 
@@ -34,11 +36,15 @@ __all__ = [
     "DecompressReport",
     "Diff",
     "Estimate",
+    "Examination",
     "LevelEstimate",
     "LimitError",
     "Limits",
     "MmhError",
     "PackReport",
+    "Parity",
+    "RepairReport",
+    "SalvageReport",
     "TensorDiff",
     "TensorInfo",
     "TensorSlice",
@@ -56,9 +62,13 @@ __all__ = [
     "decompress_file",
     "diff",
     "estimate",
+    "examine",
     "open",
     "pack_dir",
+    "protect",
+    "repair",
     "safe_open",
+    "salvage",
     "unpack_dir",
 ]
 
@@ -70,7 +80,11 @@ _LAZY = {
     "Diff": "_diff",
     "Estimate": "_estimate",
     "LevelEstimate": "_estimate",
+    "Examination": "_parity",
     "Limits": "_limits",
+    "Parity": "_parity",
+    "RepairReport": "_parity",
+    "SalvageReport": "_salvage",
     "PackReport": "_packs",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
@@ -83,7 +97,11 @@ _LAZY = {
     "decompress_dir": "_trees",
     "diff": "_diff",
     "estimate": "_estimate",
+    "examine": "_parity",
     "open": "archive",
+    "protect": "_parity",
+    "repair": "_parity",
+    "salvage": "_salvage",
     "pack_dir": "_packs",
     "safe_open": "_safe_open",
     "unpack_dir": "_packs",

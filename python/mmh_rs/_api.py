@@ -124,6 +124,7 @@ def compress_file(
     force: bool = False,
     progress: Progress | None = None,
     base: StrPath | None = None,
+    parity: int | None = None,
 ) -> CompressReport:
     """Compress a file. The source is kept.
 
@@ -138,6 +139,7 @@ def compress_file(
             that it raises stops the work, and nothing is left behind.
         base: a file to store differences from: what was fine-tuned, or the checkpoint before; or an `.mmh` of it that
             needs no base itself. Tensors are matched by name, dtype and shape. Reading the result needs the same base.
+        parity: percent of parity behind the file, 1 to 100, with which `repair` mends damage; None for none.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError, OSError: as the file system has it.
@@ -160,6 +162,7 @@ def compress_file(
         None,
         progress,
         _base(base),
+        parity_percent(parity),
     )
     report["source"], report["target"] = path, goal  # as they were given; the engine's are for printing
     return CompressReport(**report)
@@ -225,6 +228,23 @@ def level_number(level: str | int) -> int:
     number = level.__index__()
     if not 1 <= number <= 9:
         raise ValueError(f"level {number} is out of range; {accepted}")
+    return number
+
+
+def parity_percent(percent: int | None) -> int | None:
+    """1 to 100, or None for no parity.
+
+    Raises:
+        ValueError, TypeError: it is neither.
+    """
+    accepted = "accepted: 1 to 100"
+    if percent is None:
+        return None
+    if isinstance(percent, bool) or not hasattr(percent, "__index__"):
+        raise TypeError(f"parity must be a number, not {type(percent).__name__}; {accepted}")
+    number = percent.__index__()
+    if not 1 <= number <= 100:
+        raise ValueError(f"parity of {number} percent is out of range; {accepted}")
     return number
 
 

@@ -56,6 +56,33 @@ class Header(TypedDict):
     sha256: str | None
     codecs: dict[str, CodecTotal]
     base: BaseRecord | None  # what it was compressed against
+    parity: Parity | None
+
+class Parity(TypedDict):
+    bytes: int
+    body_bytes: int
+    shard_bytes: int
+    groups: int
+    data_shards: int  # of a group, at most
+    recovery_shards: int  # of a group
+    burst_bytes: int
+    promise: str
+
+class Protected(Parity):
+    seconds: float
+
+class Examined(Parity):
+    ok: bool
+    mendable: bool
+    lost: list[tuple[int, int]]  # bytes of the file without its parity
+    lost_data: int
+    lost_recovery: int
+
+class Mended(Parity):
+    sound: bool
+    restored: list[tuple[int, int]]
+    lost_recovery: int
+    seconds: float
 
 class BaseRecord(TypedDict):
     name: str
@@ -208,7 +235,15 @@ def compress_file(
     name: str | None = None,  # source name to record for a stream
     progress: Progress | None = None,
     base: str | None = None,  # a file, or the source of an `.mmh`
+    parity: int | None = None,  # percent, 1..100
 ) -> Report: ...
+def protect(
+    source: str, target: str, percent: int, threads: int, force: bool, progress: Progress | None = None
+) -> Protected: ...
+def examine(source: str, threads: int, progress: Progress | None = None) -> Examined | None:
+    """None: no sign of parity."""
+
+def repair(source: str, target: str, threads: int, force: bool, progress: Progress | None = None) -> Mended: ...
 def decompress_file(
     source: str | None,
     target: str | None,  # a path is written to a temporary file beside it and renamed
@@ -230,6 +265,7 @@ def pack_dir(
     force: bool,
     name: str,
     progress: Progress | None = None,
+    parity: int | None = None,
 ) -> PackReport: ...
 def unpack_dir(
     source: str,

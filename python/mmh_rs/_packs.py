@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._api import SUFFIX, _base, _codec, _path, _threads, level_number
+from ._api import SUFFIX, _base, _codec, _path, _threads, level_number, parity_percent
 from ._limits import Limits, engine_limits
 from ._reports import CompressReport
 
@@ -52,6 +52,7 @@ def pack_dir(
     sha256: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    parity: int | None = None,
 ) -> PackReport:
     """Compress a directory into one file. The source is kept.
 
@@ -62,7 +63,7 @@ def pack_dir(
         source: the directory.
         target: the `.mmh` to write; None adds ".tar.mmh" to the directory's name. It must not lie in the directory. It
             appears whole or not at all.
-        codec, level, threads, verify, sha256, force, progress: as in `compress_file`.
+        codec, level, threads, verify, sha256, force, progress, parity: as in `compress_file`.
 
     Raises:
         FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError, OSError: as the file system has it; one
@@ -71,7 +72,8 @@ def pack_dir(
     """
     path = _path(source, "source")
     goal = pack_name(path) if target is None else _path(target, "target")
-    return _packed(path, goal, _codec(codec), level_number(level), _threads(threads), verify, sha256, force, progress)
+    number, count, percent = level_number(level), _threads(threads), parity_percent(parity)
+    return _packed(path, goal, _codec(codec), number, count, verify, sha256, force, progress, percent)
 
 
 def _packed(
@@ -84,9 +86,10 @@ def _packed(
     sha256: bool,
     force: bool,
     progress: Progress | None,
+    parity: int | None,
 ) -> PackReport:
     name = os.path.basename(os.path.abspath(path)) + ".tar"
-    report = _core.pack_dir(path, goal, codec, level, threads, verify, sha256, force, name, progress)
+    report = _core.pack_dir(path, goal, codec, level, threads, verify, sha256, force, name, progress, parity)
     report["source"], report["target"] = path, goal
     return PackReport(**report)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _core
-from ._api import SUFFIX, _codec, _path, _threads, level_number
+from ._api import SUFFIX, _codec, _path, _threads, level_number, parity_percent
 from ._limits import NONE, Limits, engine_limits
 from ._reports import CompressReport, DecompressReport
 
@@ -120,6 +120,7 @@ def compress_dir(
     follow: bool = False,
     progress: Progress | None = None,
     on_file: Callable[[TreeFile], None] | None = None,
+    parity: int | None = None,
 ) -> TreeReport:
     """Compress every file of a directory into a mirror of it: `a/b` becomes `a/b.mmh`. The source is kept.
 
@@ -138,6 +139,7 @@ def compress_dir(
         progress: called as progress(bytes read, bytes to read in all, bytes of `.mmh` so far). An exception that it
             raises stops the work.
         on_file: told of each file and link when it is done; on the thread that called.
+        parity: percent of parity behind each file, as in `compress_file`.
 
     Returns:
         What was done; `report.failed` has what was not.
@@ -151,8 +153,12 @@ def compress_dir(
     if follow and remove:
         raise ValueError("follow and remove exclude each other: what a link points to is not the tree's to remove")
 
+    percent = parity_percent(parity)
+
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> CompressReport:
-        done = _core.compress_file(path, goal, codec, number, threads, verify, sha256, overwrite, None, step)
+        done = _core.compress_file(
+            path, goal, codec, number, threads, verify, sha256, overwrite, None, step, None, percent
+        )
         done["source"], done["target"] = path, goal
         return CompressReport(**done)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
 
-    from ._core import BaseRecord, CodecTotal, Damage, Why
+    from ._core import BaseRecord, CodecTotal, Damage, Parity, Why
 
     StrPath: TypeAlias = str | os.PathLike[str]
     Progress: TypeAlias = Callable[[int, int | None, int], None]
@@ -52,6 +52,8 @@ class Header:
     """Frames, original bytes and stored bytes, by codec."""
     base: BaseRecord | None
     """What it was compressed against: name, bytes, blake3, and needed (whether some block is a difference from it)."""
+    parity: Parity | None
+    """What it is protected by, as `mmh_rs.Parity` has it."""
 
     @property
     def ratio(self) -> float:

@@ -1036,6 +1036,31 @@ def invalid_against_base() -> Iterator[tuple[str, bytes, str]]:
         yield f"delta-{name}", mb.build([mb.delta(payload, BF16)], record=mb.base_record(BASE)), "corrupt"
 
 
+def protected() -> Iterator[Vector]:
+    """Files with parity."""
+    for label, source, percent in (
+        ("bf16", mmh.compress(BF16, dtype="BF16"), 5),
+        ("small", mb.build([mb.store(b"abc")]), 100),
+        ("empty", mb.build([]), 1),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "file.mmh")
+            path.write_bytes(source)
+            mmh.protect(path, percent=percent)
+            yield f"parity-{label}", path.read_bytes(), mmh.decompress(source)
+
+
+def invalid_parity() -> Iterator[tuple[str, bytes, str]]:
+    """A trailer that lies, or that is damaged."""
+    [(_, good, _)] = [vector for vector in protected() if vector[0] == "parity-small"]
+    trailer = good[-96:]
+    yield "parity-longer-than-it-says", good[:-96] + b"\0" + trailer, "corrupt"
+    yield "parity-shorter-than-it-says", good[:-97] + trailer, "corrupt"
+    yield "parity-damaged-trailer", good[:-1] + bytes([good[-1] ^ 1]), "corrupt"
+    # The end is cut off, so that a recovery shard ends the file.
+    yield "parity-without-trailer", good[:-96], "corrupt"
+
+
 def write_new(path: Path, data: bytes) -> None:
     if len(data) >= 1 << 18:
         raise SystemExit(f"{path.name} is too large: {len(data)} bytes, at most 256 KiB")
@@ -1058,7 +1083,7 @@ def list_new() -> None:
 
 
 def main() -> None:
-    for name, data, source in (*by_hand(), *by_engine()):
+    for name, data, source in (*by_hand(), *by_engine(), *protected()):
         target = HERE / "valid" / f"{name}.mmh"
         if not target.exists():
             write_new(target, data)
@@ -1071,7 +1096,7 @@ def main() -> None:
             write_new(target.with_name(f"{name}.base.bin"), base)
     expected = HERE / "invalid" / "EXPECTED.json"
     kinds: dict[str, str] = json.loads(expected.read_text()) if expected.exists() else {}
-    for name, data, kind in invalid():
+    for name, data, kind in (*invalid(), *invalid_parity()):
         write_new(HERE / "invalid" / f"{name}.mmh", data)
         kinds.setdefault(name, kind)
     for name, data, kind in invalid_against_base():

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::plan;
 use crate::source::Layout;
+use mmh_kernels::checksum;
 use twox_hash::XxHash3_64;
 
 /// The most bytes that a block may restore, by the format.
@@ -159,7 +160,7 @@ pub fn encode_into(
     };
     let payload = &out[start..];
     let raw = data.len() as u64;
-    let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { XxHash3_64::oneshot(data) };
+    let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { checksum::xxh3(data) };
     let coded = Coded { codec, raw, checksum };
     if settings.verify && codec != codec::store::ID {
         self_check(given, &coded, payload, scratch)?;
@@ -303,7 +304,7 @@ pub fn decode(
     }
     known.decode_with(payload, base, out, scratch)?;
     if check && !codec::is_run(codec) {
-        let found = XxHash3_64::oneshot(out);
+        let found = checksum::xxh3(out);
         if found != checksum {
             return Err(mismatch(checksum, found));
         }

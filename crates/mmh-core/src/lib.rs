@@ -14,6 +14,7 @@
 //! * [`plan`]: samples a block, hears the codecs' bids, picks one, can explain it
 //! * [`codec`]: one folder per codec behind one trait and one table
 //! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
+//! * [`parity`]: what mends a damaged `.mmh`
 //! * [`base`]: the file that others are stored against
 //! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
 
@@ -28,6 +29,7 @@ pub mod dtype;
 pub mod error;
 pub mod io;
 pub mod limits;
+pub mod parity;
 pub mod plan;
 pub mod source;
 #[cfg(test)]

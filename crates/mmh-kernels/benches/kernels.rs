@@ -60,11 +60,18 @@ fn kernels(c: &mut Criterion) {
     let mut group = c.benchmark_group("bf16");
     group.throughput(Throughput::Bytes(data.len() as u64));
 
+    each(&mut group, "checksum/xxh3", |s| {
+        black_box(mmh_kernels::checksum::xxh3_on(s, &data));
+    });
     let mut symbols = vec![0u8; N];
     let mut misses = Vec::new();
     let mut rests = vec![0u64; N / 8];
     each(&mut group, "fields/symbols", |s| fields::symbols_on(s, &BF16, &data, &mut symbols, &mut misses));
     each(&mut group, "fields/rests", |s| fields::rests_on(s, &BF16, &data, &mut rests));
+    each(&mut group, "fields/symbols of 9 bits", |s| {
+        fields::symbols_on(s, &NINE, &data, &mut symbols, &mut misses);
+    });
+    fields::symbols(&BF16, &data, &mut symbols, &mut misses);
     let mut merged = data.clone();
     let rest = planes::as_bytes(&rests)[..N].to_vec();
     each(&mut group, "fields/merge_bytes", |s| {
@@ -81,6 +88,22 @@ fn kernels(c: &mut Criterion) {
             }
         }
     });
+    let mut appended = Vec::with_capacity(2 * N);
+    let wide = FieldSpec { width: 2, t: 10, base: 100, ..BF16 };
+    for (name, spec, cuts) in [
+        ("8 of bf16", BF16, &[(8u8, 0u8)][..]),
+        ("4, 2, 1 of bf16", NINE, &[(4, 3), (2, 1), (1, 0)]),
+        ("8, 8, 4, 2 of fp32", wide, &[(8, 14), (8, 6), (4, 2), (2, 0)]),
+    ] {
+        each(&mut group, &format!("fields/append_plane {name}"), |s| {
+            appended.clear();
+            for part in data.chunks(GROUP << spec.width) {
+                for (bits, shift) in cuts {
+                    fields::append_plane_on(s, &spec, part, *bits, *shift, &mut appended);
+                }
+            }
+        });
+    }
     let mut unpacked = vec![0u64; GROUP / 8];
     each(&mut group, "planes/unpack", |s| {
         for _ in 0..N / GROUP {
@@ -103,7 +126,19 @@ fn kernels(c: &mut Criterion) {
             fields::merge_nibbles_on(s, &NINE, symbols, &parts, 0, out);
         }
     });
+    let parts: Vec<Plane<'_>> = [(8, 14), (8, 6), (4, 2), (2, 0)]
+        .map(|(bits, shift)| Plane { data: &data[..GROUP * bits as usize / 8], bits, shift })
+        .to_vec();
+    each(&mut group, "fields/merge_planes 8, 8, 4, 2 to fp32", |s| {
+        for (symbols, out) in symbols.chunks(GROUP).zip(merged.chunks_mut(4 * GROUP)) {
+            fields::merge_planes_on(s, &wide, symbols, &parts, 0, out);
+        }
+    });
     let mut ors = Vec::new();
+    each(&mut group, "fields/rest_ors", |s| {
+        ors.clear();
+        fields::rest_ors_on(s, &BF16, &data, 64, &mut ors);
+    });
     each(&mut group, "zeros/segment_ors", |s| {
         ors.clear();
         zeros::segment_ors_on(s, 0, &rests, N, 64, &mut ors);

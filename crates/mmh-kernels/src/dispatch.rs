@@ -4,14 +4,15 @@
 /// function compiled for [`crate::cpu::simd`], and `on_name`, which takes the set as its first argument (for tests and benches;
 /// a set that the CPU lacks falls back to the baseline).
 macro_rules! multiversion {
-    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $generic:path; on $on:ident) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $generic:path; on $on:ident) => {
         $(#[$meta])*
-        pub fn $name($($arg: $ty),*) $(-> $ret)? {
+        #[allow(dead_code)]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             $on(crate::cpu::simd(), $($arg),*)
         }
 
         /// The same on the given instruction set.
-        pub fn $on(simd: crate::cpu::Simd, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $on(simd: crate::cpu::Simd, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]

@@ -3,6 +3,7 @@
 use crate::cpu::Simd;
 use crate::generic;
 use crate::planes::Plane;
+use std::mem::MaybeUninit;
 
 /// How elements are split. The caller keeps: `width` ≤ 3; `1 ≤ t ≤ min(16, bits)`; `sign_moved` needs `t < bits` and excludes
 /// `zigzag`; `drop ≤ bits − t`; `base` is 0 when `t ≤ 8`, else below `2^t`. [`FieldSpec::is_valid`] checks it.
@@ -79,6 +80,43 @@ multiversion! {
 }
 
 multiversion! {
+    /// Both at once, of splits with symbols of at most 8 bits and rests of which at most 8 bits are kept, which are written a byte each; other
+    /// splits leave both as they are.
+    pub fn split_bytes(spec: &FieldSpec, src: &[u8], symbols: &mut [u8], rests: &mut [u8]) = generic::fields::split_bytes;
+    on split_bytes_on
+}
+
+multiversion! {
+    /// Writes `bits` (1, 2, 4 or 8) bits of the rests of all elements of `src`, from `shift` up, to all of `out`, which is a packed plane:
+    /// [`crate::planes::packed_size`] bytes. `spec.drop` is of no account.
+    fn plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut [MaybeUninit<u8>]) = generic::fields::plane;
+    on plane_on
+}
+
+/// Appends `bits` (1, 2, 4 or 8) bits of the rests of all elements of `src`, from `shift` up, as a packed plane. `spec.drop` is of no account.
+pub fn append_plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut Vec<u8>) {
+    append_plane_on(crate::cpu::simd(), spec, src, bits, shift, out);
+}
+
+/// The same on the given instruction set.
+pub fn append_plane_on(simd: Simd, spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut Vec<u8>) {
+    if !matches!(bits, 1 | 2 | 4 | 8) {
+        return;
+    }
+    let size = crate::planes::packed_size(src.len() / spec.size(), bits);
+    out.reserve(size);
+    plane_on(simd, spec, src, bits, shift, &mut out.spare_capacity_mut()[..size]);
+    // SAFETY: there is room for so many bytes more, and `plane` has written each of them.
+    unsafe { out.set_len(out.len() + size) };
+}
+
+multiversion! {
+    /// Appends the bitwise or of the rests of each segment of `segment` elements of `src` to `out`. `spec.drop` is of no account.
+    pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) = generic::fields::rest_ors;
+    on rest_ors_on
+}
+
+multiversion! {
     /// The converse of [`symbols`] and [`rests`], apart from the symbols that were missing: fills `out` with elements. `rest` is as `rests` leaves it.
     pub fn merge(spec: &FieldSpec, symbols: &[u8], rest: &[u64], out: &mut [u8]) = generic::fields::merge;
     on merge_on
@@ -88,6 +126,80 @@ multiversion! {
     /// The same with rests of at most 8 bits, one a byte.
     pub fn merge_bytes(spec: &FieldSpec, symbols: &[u8], rest: &[u8], out: &mut [u8]) = generic::fields::merge_bytes;
     on merge_bytes_on
+}
+
+/// Elements of a plane in which its bits stay at one place.
+#[derive(Clone, Copy, Default)]
+pub struct Part<'a> {
+    /// A byte for each element.
+    pub bytes: &'a [u8],
+    /// How many bits up in it.
+    pub down: u32,
+    /// How many there are.
+    pub bits: u32,
+    /// Where they belong in the rest.
+    pub shift: u32,
+}
+
+impl Part<'_> {
+    /// The bits, when they have been shifted down.
+    #[inline(always)]
+    pub(crate) fn mask(&self) -> u8 {
+        0xff >> (8 - self.bits.clamp(1, 8))
+    }
+}
+
+/// The most planes that a rest is cut into.
+const MOST_PLANES: usize = 10;
+
+multiversion! {
+    /// [`merge`] with rests in parts of planes.
+    fn merge_parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) = generic::fields::merge_parts;
+    on merge_parts_on
+}
+
+/// The same as [`merge`] with the rests in packed planes, of all elements from the first one of the planes on; `fill` has those bits of each
+/// rest that are in none of them.
+pub fn merge_planes(spec: &FieldSpec, symbols: &[u8], planes: &[Plane<'_>], fill: u64, out: &mut [u8]) {
+    merge_planes_on(crate::cpu::simd(), spec, symbols, planes, fill, out);
+}
+
+/// The same on the given instruction set.
+pub fn merge_planes_on(
+    simd: Simd,
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>],
+    fill: u64,
+    out: &mut [u8],
+) {
+    if planes.len() > MOST_PLANES || planes.iter().any(|p| p.data.is_empty()) {
+        return;
+    }
+    let size = spec.size();
+    let n = symbols.len().min(out.len() / size);
+    let mut at = 0;
+    while at < n {
+        // As far as each plane's bits stay at one place in its bytes.
+        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(n - at, usize::min);
+        let mut parts = [Part::default(); MOST_PLANES];
+        for (part, p) in parts.iter_mut().zip(planes) {
+            let (row, column) = (at / p.data.len(), at % p.data.len());
+            let (bits, shift) = (p.bits as u32, p.shift as u32);
+            *part = Part { bytes: &p.data[column..column + run], down: (bits * row as u32) & 7, bits, shift };
+        }
+        let parts = &mut parts[..planes.len()];
+        let (mut symbols, mut out) = (&symbols[at..at + run], &mut out[size * at..size * (at + run)]);
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Avx512 && simd.is_available() {
+            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+            let done = unsafe { crate::x86_64::merge_avx512::parts(spec, symbols, parts, fill, out) };
+            (symbols, out) = (&symbols[done..], &mut out[size * done..]);
+            parts.iter_mut().for_each(|p| p.bytes = &p.bytes[done..]);
+        }
+        merge_parts_on(simd, spec, symbols, parts, fill, out);
+        at += run;
+    }
 }
 
 multiversion! {
@@ -147,6 +259,96 @@ pub fn patch(spec: &FieldSpec, element: &mut [u8], t_field: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn planes_of_elements_are_those_of_their_rests() {
+        let noise: Vec<u8> = (0..40_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
+        for (width, t, sign_moved, zigzag) in [
+            (0, 4, true, false),
+            (0, 3, false, true),
+            (1, 8, true, false),
+            (1, 9, true, false),
+            (1, 8, false, false),
+            (2, 10, true, false),
+            (2, 8, false, true),
+            (3, 12, true, false),
+        ] {
+            let spec = FieldSpec { width, t, sign_moved, zigzag, ..FieldSpec::default() };
+            for n in [1usize, 5, 8, 63, 64, 1000, 4096, 5000] {
+                let src = &noise[..n << width];
+                let mut rest = vec![0u64; crate::planes::storage(spec.rest_width(), n)];
+                rests(&spec, src, &mut rest);
+                let mut ors = Vec::new();
+                crate::zeros::segment_ors(spec.rest_width(), &rest, n, 64, &mut ors);
+                for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                    for (bits, shift) in crate::planes::cut(spec.rest_bits()) {
+                        let mut expected = vec![0; crate::planes::packed_size(n, bits)];
+                        crate::planes::pack(spec.rest_width(), &rest, n, bits, shift, &mut expected);
+                        let mut out = vec![7];
+                        append_plane_on(simd, &spec, src, bits, shift, &mut out);
+                        assert!(out[0] == 7 && out[1..] == expected, "{simd:?} {spec:?} {n} {bits} {shift}");
+                    }
+                    let mut found = Vec::new();
+                    rest_ors_on(simd, &spec, src, 64, &mut found);
+                    assert_eq!(found, ors);
+                    if spec.rest_width() == 0 {
+                        let (mut a, mut b, mut c) = (vec![0; n], vec![0; n], vec![0; n]);
+                        symbols(&spec, src, &mut a, &mut Vec::new());
+                        split_bytes_on(simd, &spec, src, &mut b, &mut c);
+                        let whole = t > 8 || a == b && c == crate::planes::as_bytes(&rest)[..n];
+                        assert!(whole, "{simd:?} {spec:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn planes_are_merged_as_rests_are() {
+        let noise: Vec<u8> = (0..60_000u32).map(|i| (i.wrapping_mul(2_246_822_519) >> 21) as u8).collect();
+        for (width, t, sign_moved, zigzag, drop) in [
+            (0, 4, true, false, 0),
+            (0, 3, false, true, 1),
+            (1, 8, true, false, 0),
+            (1, 9, true, false, 3),
+            (2, 10, true, false, 0),
+            (2, 9, true, false, 16),
+            (2, 8, false, true, 0),
+            (3, 12, true, false, 5),
+        ] {
+            let base = if t > 8 { 100 } else { 0 };
+            let spec = FieldSpec { width, t, sign_moved, zigzag, drop, base };
+            let kept = spec.rest_bits() - drop as u32;
+            for n in [1usize, 5, 63, 64, 1000, 4096, 5000] {
+                let mut at = 0;
+                let planes: Vec<Plane<'_>> = crate::planes::cut(kept)
+                    .map(|(bits, shift)| {
+                        let size = crate::planes::packed_size(n, bits);
+                        at += size;
+                        Plane { data: &noise[at - size..at], bits, shift }
+                    })
+                    .collect();
+                let symbols = &noise[at..at + n];
+                for (planes, fill) in [(&planes[..], 0u64), (&planes[1..], 1u64 << planes[0].shift)] {
+                    let rest_width = spec.rest_width();
+                    let mut rest = vec![0u64; crate::planes::storage(rest_width, n)];
+                    let words: Vec<u8> =
+                        (0..n).flat_map(|_| fill.to_le_bytes().into_iter().take(1 << rest_width)).collect();
+                    bytemuck::cast_slice_mut::<u64, u8>(&mut rest)[..words.len()].copy_from_slice(&words);
+                    for plane in planes {
+                        crate::planes::unpack_or(rest_width, plane, 0, &mut rest, n);
+                    }
+                    let mut expected = vec![0u8; n << width];
+                    merge(&spec, symbols, &rest, &mut expected);
+                    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                        let mut out = vec![0u8; n << width];
+                        merge_planes_on(simd, &spec, symbols, planes, fill, &mut out);
+                        assert!(out == expected, "{simd:?} {spec:?} {n} {fill}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn nibbles_are_merged_as_planes_are() {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   bytes of a block
+//!     │ checksum    XXH3
 //!     │ period      is all of it one repeated pattern?
 //!     │ correlation how alike are two stretches of numbers?
 //!     │ histogram   how often does each symbol field occur?
@@ -26,6 +27,7 @@
 mod aarch64;
 #[macro_use]
 mod dispatch;
+pub mod checksum;
 pub mod correlation;
 pub mod cpu;
 pub mod decimals;

@@ -5,6 +5,7 @@ use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::{Input, open_base};
+use crate::parity;
 use mmh_core::api;
 use mmh_core::codec::{self, Level};
 use mmh_core::container::{frame, reader};
@@ -182,6 +183,8 @@ impl Archive {
             PyResult::Ok(b)
         });
         d.set_item("base", base.transpose()?)?;
+        let plan = self.inner.parity().map_err(|e| raise(py, e))?;
+        d.set_item("parity", plan.map(|plan| parity::promise(py, &plan)).transpose()?)?;
         Ok(d)
     }
 

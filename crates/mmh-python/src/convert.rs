@@ -36,6 +36,7 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
         name: None,
         base: None,
         ask: None,
+        parity: None,
     })
 }
 

@@ -102,7 +102,7 @@ fn text(path: &Option<PathBuf>) -> Option<String> {
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None, base=None))]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None, base=None, parity=None))]
 pub fn compress_file<'py>(
     py: Python<'py>,
     source: Option<PathBuf>,
@@ -116,8 +116,10 @@ pub fn compress_file<'py>(
     name: Option<String>,
     progress: Option<Py<PyAny>>,
     base: Option<PathBuf>,
+    parity: Option<u32>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut options = convert::options(codec, level, threads)?;
+    options.parity = parity;
     options.settings.verify = verify;
     options.blake3 = true;
     options.sha256 = sha256;

@@ -10,6 +10,7 @@ mod error;
 mod file_object;
 mod functions;
 mod pack;
+mod parity;
 
 use pyo3::prelude::*;
 
@@ -36,6 +37,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
     m.add_function(wrap_pyfunction!(compare::estimate, m)?)?;
     m.add_function(wrap_pyfunction!(compare::diff, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::protect, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::examine, m)?)?;
+    m.add_function(wrap_pyfunction!(parity::repair, m)?)?;
     m.add_function(wrap_pyfunction!(functions::doctor, m)?)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name, progress=None))]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name, progress=None, parity=None))]
 pub fn pack_dir<'py>(
     py: Python<'py>,
     source: PathBuf,
@@ -22,6 +22,7 @@ pub fn pack_dir<'py>(
     force: bool,
     name: String,
     progress: Option<Py<PyAny>>,
+    parity: Option<u32>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut options = convert::options(codec, level, threads)?;
     options.settings.verify = verify;
@@ -29,6 +30,7 @@ pub fn pack_dir<'py>(
     options.sha256 = sha256;
     options.force = force;
     options.name = Some(name);
+    options.parity = parity;
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     options.ask = Some(watch.ask());

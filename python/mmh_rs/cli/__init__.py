@@ -27,6 +27,8 @@ _COMMANDS = {
     "list": ("show", "list_"),
     "info": ("show", "info"),
     "verify": ("verify", "verify"),
+    "protect": ("parity", "protect_"),
+    "repair": ("parity", "repair_"),
     "cat": ("cat", "cat"),
     "diff": ("diff", "diff"),
     "estimate": ("estimate", "estimate"),

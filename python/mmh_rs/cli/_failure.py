@@ -81,6 +81,8 @@ def _message(error: BaseException, path: str | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return _about(error.strerror[:1].lower() + error.strerror[1:], error, path)
     text = " ".join(str(error).split())
+    if isinstance(error, _core.CorruptionError) and "mmh repair" in text:
+        return text
     if isinstance(error, _core.CorruptionError):
         return f"{text} (restore the file from another copy)"
     if isinstance(error, (OSError, _core.MmhError, WrongUsageError, ValueError)):

@@ -19,6 +19,7 @@ from ._opening import base_option, limits_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
+from .parity import PercentCommand, parity_option
 
 if TYPE_CHECKING:
     from .._api import Progress
@@ -74,7 +75,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command(short_help="Compress files to FILE.mmh.")
+@click.command(cls=PercentCommand, short_help="Compress files to FILE.mmh.")
 @uses_run
 @click.option("--sha256", is_flag=True, help="Store the SHA-256 of each source, too.")
 @click.option("--no-verify", is_flag=True, help="Do not read the result back and compare.")
@@ -82,6 +83,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
 @click.option("--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh).")
+@parity_option("Add parity, with which mmh repair mends damage: percent of the size, 5 without a number.")
 @_level_options
 @_common
 def compress(
@@ -98,6 +100,7 @@ def compress(
     follow: bool,
     pack: bool,
     base: str | None,
+    parity: int | None,
     run: Run,
 ) -> None:
     """Compress each FILE to FILE.mmh. - is standard input.
@@ -139,7 +142,7 @@ def compress(
         from ._pack import packs
 
         def take_in(source: str, target: str | None, progress: Progress | None) -> PackReport:
-            return _packed(source, target, codec, level, threads, not no_verify, sha256, force, progress)
+            return _packed(source, target, codec, level, threads, not no_verify, sha256, force, progress, parity)
 
         more = {"level": level, "codec": codec}
         packs(files, pack_name, take_in, output=output, to_stdout=to_stdout, force=force, run=run, **more)
@@ -155,7 +158,18 @@ def compress(
             raise WrongUsageError(f"ends in {SUFFIX} already (use -f to compress it once more)")
         with run.bars.bar(_name(job.source), _bytes_of(job.source)) as progress:
             report = _core.compress_file(
-                job.source, job.target, codec, level, threads, not no_verify, sha256, force, None, progress, base
+                job.source,
+                job.target,
+                codec,
+                level,
+                threads,
+                not no_verify,
+                sha256,
+                force,
+                None,
+                progress,
+                base,
+                parity,
             )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         worth_it = ratio < NOT_WORTH
@@ -196,6 +210,7 @@ def compress(
             level=level,
             threads=threads or None,
             verify=not no_verify,
+            parity=parity,
             sha256=sha256,
             force=force,
             remove=remove,

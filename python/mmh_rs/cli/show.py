@@ -87,7 +87,8 @@ def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
     yet.
 
     The result of --json: path, version, name, format, source_bytes, stored_bytes, ratio, frames, tensors, blake3,
-    sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed});
+    sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed}), parity (null, or
+    {bytes, body_bytes, shard_bytes, groups, data_shards, recovery_shards, burst_bytes, promise});
     with --why also why, a list of {name, dtype, start, bytes, stored, chosen, seen, bids: [{codec, estimate,
     reason}]}. Of a source file there are path and why alone.
     """
@@ -134,6 +135,8 @@ def _facts(file: str, archive: Archive) -> str:
             f"  base      {printable(header.base['name']) or '(no name)'}, {number(header.base['bytes'])} bytes, "
             f"BLAKE3 {header.base['blake3']}{use}"
         )
+    if header.parity is not None:
+        lines.append(f"  parity    {number(header.parity['bytes'])} bytes: {header.parity['promise']}")
     if header.codecs:
         lines += ["", _codec_table(header.codecs)]
     return "\n".join(lines)

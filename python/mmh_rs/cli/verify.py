@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._failure import DAMAGED, Failure
+from .. import _core
+from ._failure import DAMAGED, MENDABLE, Failure
 from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
+from ._targets import STREAM
 from ._terminal import number, printable, size, speed
 
 if TYPE_CHECKING:
-    from .._core import Damage
+    from .._core import Damage, Examined
     from .._limits import Limits
 
 __all__ = ["verify"]
@@ -32,39 +34,94 @@ _SHOWN = 20
 def verify(files: Sequence[str], threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
     """Decode every block of each .mmh and compare all checksums and hashes.
 
-    FILE is a path, an http(s) URL, or - for standard input. Damage is named by tensor and byte, and the exit code is 2.
+    FILE is a path, an http(s) URL, or - for standard input. Damage is named by tensor and byte; nothing is written. The
+    exit code is 1 where the file's parity can mend it (mmh repair), else 2.
 
     A result of --json: path, ok, source_bytes, stored_bytes, frames, tensors, seconds, and damaged, a list of {frame,
-    offset, source_start, source_bytes, codec, tensor, what}.
+    offset, source_start, source_bytes, codec, tensor, what}; and parity: null, or {ok, mendable, lost ([first byte,
+    byte after the last], …), lost_data, lost_recovery, and the fields of mmh protect}. A file whose index is damaged
+    has path, ok and parity alone.
     """
     for file in files:
-        with run.working_on(file), opened(file, base, limits) as archive:
+        with run.working_on(file):
+            _verify(file, threads, base, limits, run)
+
+
+def _verify(file: str, threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
+    try:
+        with opened(file, base, limits) as archive:
             header = archive.header
             with run.bars.bar(file, header.source_bytes) as progress:
                 found = archive.verify(threads, progress)
-            run.result(file, **asdict(found))
-            if found:
-                run.summary(
-                    f"{printable(file)}  good  {size(found.source_bytes)}  {number(found.frames)} frames  "
-                    f"{speed(found.source_bytes, found.seconds)}"
-                )
-            for damage in found.damaged[:_SHOWN]:
-                run.fail(Failure(file, "corruption", _damage(damage), DAMAGED))
-            hidden = len(found.damaged) - _SHOWN
-            if hidden > 0:
-                text = f"{number(hidden)} more damaged places (use --json for all of them)"
-                run.fail(Failure(file, "corruption", text, DAMAGED))
-            if not found.ok and not found.damaged:
-                run.fail(Failure(file, "corruption", "damaged (restore it from another copy)", DAMAGED))
+    except (_core.CorruptionError, _core.UnsupportedFormatError) as error:
+        # Its parity may stand, and tell what else does.
+        examined = _examined(file, threads, run)
+        if examined is None:
+            raise
+        run.result(file, ok=False, parity=examined)
+        run.fail(Failure(file, "corruption", f"{error} ({_advice(examined)})", _code(examined)))
+        _name_lost(file, examined, run)
+        return
+    examined = None if header.parity is None else _examined(file, threads, run)
+    ok = found.ok and (examined is None or examined["ok"])
+    run.result(file, **{**asdict(found), "ok": ok}, parity=examined)
+    if ok:
+        run.summary(
+            f"{printable(file)}  good  {size(found.source_bytes)}  {number(found.frames)} frames  "
+            f"{speed(found.source_bytes, found.seconds)}"
+        )
+        return
+    for damage in found.damaged[:_SHOWN]:
+        run.fail(Failure(file, "corruption", f"{_damage(damage)} ({_advice(examined)})", _code(examined)))
+    hidden = len(found.damaged) - _SHOWN
+    if hidden > 0:
+        text = f"{number(hidden)} more damaged places (use --json for all of them)"
+        run.fail(Failure(file, "corruption", text, _code(examined)))
+    if examined is not None:
+        _name_lost(file, examined, run)
+    elif not found.damaged:
+        run.fail(Failure(file, "corruption", f"damaged ({_advice(examined)})", _code(examined)))
+
+
+def _examined(file: str, threads: int, run: Run) -> Examined | None:
+    """What the parity says of a file, where there is one."""
+    if file == STREAM or "://" in file:
+        return None
+    with run.bars.bar(file, None) as progress:
+        return _core.examine(file, threads, progress)
+
+
+def _code(examined: Examined | None) -> int:
+    return MENDABLE if examined is not None and examined["mendable"] else DAMAGED
+
+
+def _advice(examined: Examined | None) -> str:
+    if examined is None:
+        return "restore the file from another copy; mmh repair --salvage saves the tensors that are intact"
+    if examined["mendable"]:
+        return "mmh repair mends it"
+    return "more is lost than its parity can restore: mmh repair --salvage saves the tensors that are intact"
+
+
+def _name_lost(file: str, examined: Examined, run: Run) -> None:
+    for start, stop in examined["lost"][:_SHOWN]:
+        text = f"bytes {start} to {stop} of the file are damaged ({_advice(examined)})"
+        run.fail(Failure(file, "corruption", text, _code(examined)))
+    if len(examined["lost"]) > _SHOWN:
+        text = f"{number(len(examined['lost']) - _SHOWN)} more damaged stretches (use --json for all of them)"
+        run.fail(Failure(file, "corruption", text, _code(examined)))
+    if not examined["lost"]:
+        text = f"the parity is damaged or not in its place, {number(examined['lost_recovery'])} shards of it are lost"
+        run.fail(Failure(file, "corruption", f"{text} ({_advice(examined)})", _code(examined)))
 
 
 def _damage(damage: Damage) -> str:
     # Offsets without commas: they are copied into other tools.
     if damage["frame"] is None:
-        return f"{damage['what']} at byte {damage['offset']} (restore the file from another copy)"
+        return f"{damage['what']} at byte {damage['offset']}"
     start, stop = damage["source_start"], damage["source_start"] + damage["source_bytes"]
     owner = "bytes outside of tensors" if damage["tensor"] is None else f"tensor {damage['tensor']}"
     return (
         f"damaged block {damage['frame']} at byte {damage['offset']}: {owner}, original bytes {start} to {stop}, "
-        f"{damage['codec']}: {damage['what']} (restore the file from another copy)"
+        f"{damage['codec']}: {damage['what']}"
     )

@@ -40,6 +40,8 @@ pub struct CompressOptions {
     pub base: Option<Arc<Base>>,
     /// Asked now and then whether to go on, where a file is compressed.
     pub ask: Option<Ask>,
+    /// Parity of so many percent, 1 to 100, behind a file.
+    pub parity: Option<u32>,
 }
 
 impl CompressOptions {
@@ -54,6 +56,7 @@ impl CompressOptions {
             name: None,
             base: None,
             ask: None,
+            parity: None,
         }
     }
 
@@ -259,6 +262,12 @@ pub fn compress_file(
     progress: Progress<'_>,
 ) -> Result<Report> {
     options.check()?;
+    if options.parity.is_some() && target.is_none() {
+        return Err(Error::Invalid(
+            "parity is made of what has been written: it needs a file as its target, not a pipe (-o FILE)"
+                .into(),
+        ));
+    }
     let workers = Workers::watched(options.threads, options.ask.clone());
     match source {
         Some(path) => {
@@ -360,8 +369,7 @@ pub(super) fn compress_source(
         let (blob, report) = smallest(input, layout, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
         write_pieces(&blob, &mut output).map_err(&at_target)?;
-        output.commit(like)?;
-        return Ok(report);
+        return ended(output, like, report, options, workers, progress).map_err(at_target);
     }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
     let out = TargetWriter(file.writer());
@@ -373,6 +381,24 @@ pub(super) fn compress_source(
         let out = TargetWriter(file.writer());
         (_, report) = compress_at(input, bare(input), out, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
+    }
+    ended(output, like, report, options, workers, progress).map_err(at_target)
+}
+
+/// Adds parity, where it is asked for, and gives the file its name.
+fn ended(
+    mut output: Output,
+    like: Option<&File>,
+    mut report: Report,
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
+    if let (Output::File(file), Some(percent)) = (&mut output, options.parity) {
+        let source = report.source_bytes;
+        // The source has been read: the bar stays at its end.
+        let mut stay = |_| progress(Step { done: source, total: Some(source), stored: report.stored_bytes });
+        report.stored_bytes = super::protect::append(file, percent, workers, &mut stay)?.file();
     }
     output.commit(like)?;
     Ok(report)
@@ -466,9 +492,8 @@ fn from_stream(
         // All of it is here.
         let layout = source::find(Input { bytes: &head, complete: true });
         let (blob, report) = smallest(&head, layout, options, workers, progress)?;
-        write_pieces(&blob, &mut output).map_err(at_target)?;
-        output.commit(None)?;
-        return Ok(report);
+        write_pieces(&blob, &mut output).map_err(&at_target)?;
+        return ended(output, None, report, options, workers, progress).map_err(at_target);
     }
     let layout = source::find(Input { bytes: &head, complete: false });
     let end = layout.tensors.last().map_or(0, Tensor::end);
@@ -483,6 +508,5 @@ fn from_stream(
     let seen = pipeline::run(&work, feed, &mut writer, workers, progress).map_err(&at_target)?;
     let (_, report) = finish(writer, layout, seen, options).map_err(&at_target)?;
     drop(out);
-    output.commit(None)?;
-    Ok(report)
+    ended(output, None, report, options, workers, progress).map_err(at_target)
 }

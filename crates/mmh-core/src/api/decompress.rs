@@ -14,6 +14,7 @@ use crate::container::{FOOTER, HEADER};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;
+use crate::parity;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -372,6 +373,29 @@ fn write_run(
     Ok(())
 }
 
+/// Reads on to the end of the stream, of which `end` came last; gives its length without parity, which may follow the footer.
+fn skip_parity(input: &mut Counted<'_>, end: &[u8]) -> Result<u64> {
+    let mut last = end[end.len().saturating_sub(parity::HEAD)..].to_vec();
+    let most = input.at.saturating_mul(3).saturating_add(1 << 20);
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let n = super::pipeline::fill(input.stream, &mut piece)?;
+        input.at += n as u64;
+        last.extend_from_slice(&piece[..n]);
+        last.drain(..last.len().saturating_sub(parity::HEAD));
+        if n < piece.len() {
+            break;
+        }
+        if input.at > most {
+            return Err(Error::Limit(format!(
+                "{} bytes behind the frames and still no end: more than index and parity of such a file have",
+                input.at - most / 3
+            )));
+        }
+    }
+    last.first_chunk().map_or(Ok(input.at), |trailer| parity::body_before(trailer, input.at))
+}
+
 /// Reads index and footer and compares them with the frames that came.
 fn read_end(
     input: &mut Counted<'_>,
@@ -386,8 +410,12 @@ fn read_end(
     // An endless stream must not fill the memory.
     let most = limits.index.saturating_add(FOOTER as u64);
     input.stream.take(most).read_to_end(&mut end)?;
-    limits.check_index((end.len() as u64).saturating_sub(FOOTER as u64))?;
     input.at = at + end.len() as u64;
+    let body = skip_parity(input, &end)?;
+    if body < input.at {
+        end.truncate((body.saturating_sub(at)) as usize);
+    }
+    limits.check_index((end.len() as u64).saturating_sub(FOOTER as u64))?;
     let Some(split) = end.len().checked_sub(FOOTER) else {
         return Err(Error::corrupt_at(input.at, "the stream is cut off"));
     };

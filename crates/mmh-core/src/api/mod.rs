@@ -5,6 +5,7 @@
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash
+//! * `protect`: parity for files
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
@@ -20,6 +21,7 @@ mod estimate;
 mod explain;
 mod pack;
 mod pipeline;
+mod protect;
 mod target;
 mod verify;
 mod watch;
@@ -32,6 +34,7 @@ pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
+pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 

@@ -11,6 +11,7 @@ use crate::codec::{self, Scratch, delta, pattern251};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::limits::Limits;
+use crate::parity;
 use std::cell::RefCell;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -78,11 +79,13 @@ impl<R: ReadAt> Archive<R> {
 
     /// The same within other limits.
     pub fn open_within(input: R, limits: &Limits) -> Result<Archive<R>> {
-        let len = input.len();
+        let stored_len = input.len();
         let mut header = [0; HEADER];
-        let n = len.min(HEADER as u64) as usize;
+        let n = stored_len.min(HEADER as u64) as usize;
         input.read_exact_at(0, &mut header[..n])?;
         let flags = index::read_header(&header[..n])?;
+        // Parity may follow the footer.
+        let len = parity::body_len(&input)?;
         if len < (HEADER + FOOTER) as u64 {
             return Err(Error::corrupt_at(len, "the file is cut off: it is shorter than header and footer"));
         }
@@ -175,6 +178,11 @@ impl<R: ReadAt> Archive<R> {
     /// Size of the `.mmh` file.
     pub fn stored_len(&self) -> u64 {
         self.input.len()
+    }
+
+    /// What it is protected by.
+    pub fn parity(&self) -> Result<Option<parity::Plan>> {
+        parity::plan_of(&self.input)
     }
 
     /// The frames that restore source bytes `start … end`.

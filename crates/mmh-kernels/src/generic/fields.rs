@@ -1,22 +1,23 @@
 //! Element ⇄ symbol and rest.
 
 use super::Word;
-use crate::fields::FieldSpec;
+use crate::fields::{FieldSpec, Part};
 use crate::planes::Plane;
+use std::mem::MaybeUninit;
 
 /// How the sign is treated, as a compile-time constant so that the loops have no branch.
 const PLAIN: u8 = 0;
 const SIGN: u8 = 1;
 const ZIGZAG: u8 = 2;
 
-/// Calls `$f::<W, MODE>` for the spec's width and mode.
+/// Calls `$f::<W, MODE>` for the spec's width and mode, or `$f::<W, MODE, $n>`.
 macro_rules! by_spec {
-    ($spec:expr, $f:ident ( $($arg:expr),* )) => {
+    ($spec:expr, $f:ident $(::<$n:tt>)? ( $($arg:expr),* )) => {
         match $spec.width {
-            0 => by_mode!($spec, $f<u8>($($arg),*)),
-            1 => by_mode!($spec, $f<u16>($($arg),*)),
-            2 => by_mode!($spec, $f<u32>($($arg),*)),
-            _ => by_mode!($spec, $f<u64>($($arg),*)),
+            0 => by_mode!($spec, $f<u8 $(; $n)?>($($arg),*)),
+            1 => by_mode!($spec, $f<u16 $(; $n)?>($($arg),*)),
+            2 => by_mode!($spec, $f<u32 $(; $n)?>($($arg),*)),
+            _ => by_mode!($spec, $f<u64 $(; $n)?>($($arg),*)),
         }
     };
 }
@@ -40,13 +41,13 @@ macro_rules! by_rest {
 }
 
 macro_rules! by_mode {
-    ($spec:expr, $f:ident < $($w:ty),* > ( $($arg:expr),* )) => {
+    ($spec:expr, $f:ident < $($w:ty),* $(; $n:tt)? > ( $($arg:expr),* )) => {
         if $spec.sign_moved {
-            $f::<$($w,)* SIGN>($($arg),*)
+            $f::<$($w,)* SIGN $(, $n)?>($($arg),*)
         } else if $spec.zigzag {
-            $f::<$($w,)* ZIGZAG>($($arg),*)
+            $f::<$($w,)* ZIGZAG $(, $n)?>($($arg),*)
         } else {
-            $f::<$($w,)* PLAIN>($($arg),*)
+            $f::<$($w,)* PLAIN $(, $n)?>($($arg),*)
         }
     };
 }
@@ -146,14 +147,112 @@ fn rests_in<W: Word, R: Word, const MODE: u8>(spec: &FieldSpec, src: &[u8], out:
     let drop = spec.drop as u32;
     let out: &mut [R] = bytemuck::cast_slice_mut(out);
     for (x, o) in src.chunks_exact(size_of::<W>()).zip(out) {
+        *o = R::from_u64(rest_of::<W, MODE>(W::load(x), r, drop).to_u64());
+    }
+}
+
+/// What is kept of the rest of an element, which has `r` bits.
+#[inline(always)]
+fn rest_of<W: Word, const MODE: u8>(x: W, r: u32, drop: u32) -> W {
+    if r == 0 || drop >= W::BITS {
+        return W::default();
+    }
+    let x = if MODE == ZIGZAG { zigzag(x) } else { x };
+    let rest = if MODE == SIGN {
+        x.and(low_mask(r - 1)).or(x.shr(W::BITS - 1).shl(r - 1))
+    } else {
+        x.and(low_mask(r))
+    };
+    rest.shr(drop)
+}
+
+#[inline(always)]
+pub fn split_bytes(spec: &FieldSpec, src: &[u8], symbols: &mut [u8], rests: &mut [u8]) {
+    if spec.t <= 8 && spec.rest_width() == 0 {
+        by_spec!(spec, split_bytes_in(spec, src, symbols, rests));
+    }
+}
+
+#[inline(always)]
+fn split_bytes_in<W: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    src: &[u8],
+    symbols: &mut [u8],
+    rests: &mut [u8],
+) {
+    let t = spec.t as u32;
+    let s = shift::<W, MODE>(t);
+    for ((x, symbol), rest) in src.chunks_exact(size_of::<W>()).zip(symbols).zip(rests) {
         let x = W::load(x);
-        let x = if MODE == ZIGZAG { zigzag(x) } else { x };
-        let rest = if MODE == SIGN {
-            x.and(low_mask(r - 1)).or(x.shr(W::BITS - 1).shl(r - 1))
+        *symbol = field::<W, MODE>(x, t, s).to_u64() as u8;
+        *rest = rest_of::<W, MODE>(x, W::BITS - t, spec.drop as u32).to_u64() as u8;
+    }
+}
+
+#[inline(always)]
+pub fn plane(spec: &FieldSpec, src: &[u8], bits: u8, shift: u8, out: &mut [MaybeUninit<u8>]) {
+    match bits {
+        8 => by_spec!(spec, plane_rows::<1>(spec, src, shift as u32, out)),
+        4 => by_spec!(spec, plane_rows::<2>(spec, src, shift as u32, out)),
+        2 => by_spec!(spec, plane_rows::<4>(spec, src, shift as u32, out)),
+        _ => by_spec!(spec, plane_rows::<8>(spec, src, shift as u32, out)),
+    }
+}
+
+#[inline(always)]
+fn plane_rows<W: Word, const MODE: u8, const ROWS: usize>(
+    spec: &FieldSpec,
+    src: &[u8],
+    shift: u32,
+    out: &mut [MaybeUninit<u8>],
+) {
+    let (bits, r) = (8 / ROWS as u32, W::BITS - spec.t as u32);
+    let mask = 0xffu8 >> (8 - bits);
+    let one = |x: W::Bytes| rest_of::<W, MODE>(W::of(x), r, shift).to_u64() as u8 & mask;
+    let c = out.len();
+    let elements = W::elements(src);
+    // Bytes that have an element in each of their rows, in pieces of a fixed size that compilers make vectors of.
+    let full = elements.len().saturating_sub((ROWS - 1) * c).min(c) / PIECE * PIECE;
+    let (whole, ragged) = out.split_at_mut(full);
+    for (p, piece) in whole.as_chunks_mut::<PIECE>().0.iter_mut().enumerate() {
+        let mut bytes = [0u8; PIECE];
+        for k in 0..ROWS {
+            if let Some(row) = elements[k * c + p * PIECE..].first_chunk::<PIECE>() {
+                for (byte, x) in bytes.iter_mut().zip(row) {
+                    *byte |= one(*x) << (bits * k as u32);
+                }
+            }
+        }
+        *piece = bytes.map(MaybeUninit::new);
+    }
+    for (j, o) in ragged.iter_mut().enumerate() {
+        let there = (0..ROWS).map(|k| k * c + full + j).take_while(|i| *i < elements.len());
+        let byte = there.enumerate().fold(0, |byte, (k, i)| byte | one(elements[i]) << (bits * k as u32));
+        o.write(byte);
+    }
+}
+
+/// Bytes of a plane that are made at a time.
+const PIECE: usize = 64;
+
+#[inline(always)]
+pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) {
+    by_spec!(spec, rest_ors_in(spec, src, segment, out));
+}
+
+#[inline(always)]
+fn rest_ors_in<W: Word, const MODE: u8>(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) {
+    let size = size_of::<W>();
+    let r = W::BITS - spec.t as u32;
+    for s in src[..src.len() / size * size].chunks(segment.max(1) * size) {
+        let elements = s.chunks_exact(size).map(W::load);
+        // Moving bits about commutes with or; zigzag does not.
+        let or = if MODE == ZIGZAG {
+            elements.fold(W::default(), |a, x| a.or(rest_of::<W, MODE>(x, r, 0)))
         } else {
-            x.and(low_mask(r))
+            rest_of::<W, MODE>(elements.fold(W::default(), |a, x| a.or(x)), r, 0)
         };
-        *o = R::from_u64(if drop >= W::BITS { 0 } else { rest.shr(drop).to_u64() });
+        out.push(or.to_u64());
     }
 }
 
@@ -228,6 +327,47 @@ fn nibbles_in<const MODE: u8>(
         }
         (symbols, out) = (later, rest);
         at += run;
+    }
+}
+
+/// Elements that are merged at a time: of a fixed number, that compilers make vectors of the loops.
+const TOGETHER: usize = 64;
+
+/// Merges elements all of whose planes' bits stay at one place in their bytes.
+#[inline(always)]
+pub fn merge_parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) {
+    by_spec!(spec, merge_parts_in(spec, symbols, parts, fill, out));
+}
+
+#[inline(always)]
+fn merge_parts_in<W: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    parts: &[Part<'_>],
+    fill: u64,
+    out: &mut [u8],
+) {
+    let fill = W::from_u64(fill);
+    let out = W::elements_mut(out);
+    let n = parts.iter().map(|p| p.bytes.len()).fold(symbols.len().min(out.len()), usize::min);
+    let pieces = symbols[..n].as_chunks::<TOGETHER>().0.iter().zip(out.as_chunks_mut::<TOGETHER>().0);
+    for (p, (symbols, out)) in pieces.enumerate() {
+        let mut rests = [fill; TOGETHER];
+        for part in parts {
+            let Some(bytes) = part.bytes[p * TOGETHER..].first_chunk::<TOGETHER>() else { return };
+            for (rest, byte) in rests.iter_mut().zip(bytes) {
+                *rest = rest.or(W::from_u64((byte >> part.down & part.mask()) as u64).shl(part.shift));
+            }
+        }
+        for ((o, symbol), rest) in out.iter_mut().zip(symbols).zip(rests) {
+            *o = merge_one::<W, MODE>(spec, *symbol, rest).bytes();
+        }
+    }
+    for k in n / TOGETHER * TOGETHER..n {
+        let rest = parts.iter().fold(fill, |rest, part| {
+            rest.or(W::from_u64((part.bytes[k] >> part.down & part.mask()) as u64).shl(part.shift))
+        });
+        out[k] = merge_one::<W, MODE>(spec, symbols[k], rest).bytes();
     }
 }
 

@@ -13,6 +13,16 @@ pub mod zeros;
 pub trait Word: Copy + Default + bytemuck::Pod + PartialEq {
     /// Size in bits.
     const BITS: u32;
+    /// Its bytes, which need no alignment.
+    type Bytes: Copy;
+    /// The whole elements of some bytes.
+    fn elements(bytes: &[u8]) -> &[Self::Bytes];
+    /// The same, writable.
+    fn elements_mut(bytes: &mut [u8]) -> &mut [Self::Bytes];
+    /// From the bytes of one element, little-endian.
+    fn of(bytes: Self::Bytes) -> Self;
+    /// The converse of `of`.
+    fn bytes(self) -> Self::Bytes;
     /// From the bytes of one element, little-endian; `bytes` has exactly `BITS / 8` of them.
     fn load(bytes: &[u8]) -> Self;
     /// The converse of `load`.
@@ -39,6 +49,23 @@ macro_rules! word {
     ($($t:ty),*) => {$(
         impl Word for $t {
             const BITS: u32 = <$t>::BITS;
+            type Bytes = [u8; size_of::<$t>()];
+            #[inline(always)]
+            fn elements(bytes: &[u8]) -> &[Self::Bytes] {
+                bytes.as_chunks().0
+            }
+            #[inline(always)]
+            fn elements_mut(bytes: &mut [u8]) -> &mut [Self::Bytes] {
+                bytes.as_chunks_mut().0
+            }
+            #[inline(always)]
+            fn bytes(self) -> Self::Bytes {
+                self.to_le_bytes()
+            }
+            #[inline(always)]
+            fn of(bytes: Self::Bytes) -> Self {
+                <$t>::from_le_bytes(bytes)
+            }
             #[inline(always)]
             fn load(bytes: &[u8]) -> Self {
                 let mut b = [0u8; size_of::<$t>()];

@@ -16,7 +16,7 @@ pub(crate) use decode::BF16;
 pub use decode::{
     Decoder, Group, decode, decode_bf16, decode_bf16_on, decode_on, decode_pieces, decode_pieces_on,
 };
-pub use encode::{Encoder, Work, encode, encode_on};
+pub use encode::{Encoder, Work, encode, encode_bf16, encode_bf16_on, encode_on};
 pub use frequencies::Frequencies;
 
 /// Lanes that share a stream.

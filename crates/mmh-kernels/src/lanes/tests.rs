@@ -289,3 +289,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn elements_of_bf16_are_split_while_they_are_encoded() {
+    for (n, other) in [(2, 0), (31, 33), (64, 64), (1000, 999), (4097, 32_768), (32_768, 32_735)] {
+        // Codes of less than 64 values in a row, of more, and of values far apart.
+        for (spread, stride) in [(12, 1), (30, 1), (20, 3)] {
+            let groups = [(n, 5u64), (other, 9)].map(|(n, seed)| {
+                let symbols: Vec<u8> =
+                    skewed(n, seed, spread).iter().map(|s| s.wrapping_mul(stride)).collect();
+                let rests: Vec<u8> = (0..n).map(|i| (i * 37 + i / 256) as u8).collect();
+                (symbols, rests)
+            });
+            let mut both = counts(&groups[0].0);
+            both.iter_mut().zip(counts(&groups[1].0)).for_each(|(c, o)| *c += o);
+            let Some(frequencies) = Frequencies::for_counts(&both, 32) else { continue };
+            let table = Encoder::new(&frequencies);
+            let expected = stream_of(Simd::Scalar, &table, [&groups[0].0, &groups[1].0]);
+            let sources = groups.each_ref().map(|(symbols, rests)| {
+                let join = |(s, r): (&u8, &u8)| {
+                    ((*r as u16 & 0x80) << 8 | (*s as u16) << 7 | *r as u16 & 0x7f).to_le_bytes()
+                };
+                symbols.iter().zip(rests).flat_map(join).collect::<Vec<u8>>()
+            });
+            for simd in sets() {
+                let (mut misses, mut work) = (Vec::new(), Work::default());
+                let [mut a, mut b] = groups.each_ref().map(|g| vec![0u8; g.1.len()]);
+                let [one, two] = encode_bf16_on(
+                    simd,
+                    &table,
+                    [&sources[0], &sources[1]],
+                    [&mut a, &mut b],
+                    [7, 100_007],
+                    &mut misses,
+                    &mut work,
+                );
+                let (one, two) = (one.to_vec(), two.to_vec());
+                misses.sort_unstable();
+                assert!((one, two, misses) == expected, "{simd:?} {n} {other} {spread}");
+                assert!(a == groups[0].1 && b == groups[1].1, "{simd:?} {n} {other} {spread}");
+            }
+        }
+    }
+}

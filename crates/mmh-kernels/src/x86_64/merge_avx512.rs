@@ -1,7 +1,7 @@
-//! Elements of 16 bits out of symbols and planes of 4, 2 and 1 bits, 64 at a time: the planes are put together as bytes, of which a register
-//! holds twice as many as of elements. The elements are those of `generic::fields::merge_nibbles`.
+//! Elements out of symbols and planes. Those of 16 bits with planes of 4, 2 and 1 bits are made 64 at a time: the planes are put together as
+//! bytes, of which a register holds twice as many as of elements. Others fill a register. The elements are those of `generic::fields`.
 
-use crate::fields::FieldSpec;
+use crate::fields::{FieldSpec, Part};
 use crate::planes::Plane;
 use std::arch::x86_64::*;
 
@@ -75,4 +75,96 @@ pub fn nibbles(
         }
     }
     n / 64 * 64
+}
+
+/// As many elements of 8, 16 or 32 bits, with the sign moved, as fill registers; gives how many that were.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) -> usize {
+    // A rest of no bits has no sign.
+    if !spec.sign_moved || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
+        return 0;
+    }
+    match (spec.width, parts) {
+        (0, &[a]) => elements::<1, 1>(spec, symbols, [a], fill, out),
+        (0, &[a, b]) => elements::<1, 2>(spec, symbols, [a, b], fill, out),
+        (1, &[a]) => elements::<2, 1>(spec, symbols, [a], fill, out),
+        (1, &[a, b]) => elements::<2, 2>(spec, symbols, [a, b], fill, out),
+        (1, &[a, b, c]) => elements::<2, 3>(spec, symbols, [a, b, c], fill, out),
+        (2, &[a]) => elements::<4, 1>(spec, symbols, [a], fill, out),
+        (2, &[a, b]) => elements::<4, 2>(spec, symbols, [a, b], fill, out),
+        (2, &[a, b, c]) => elements::<4, 3>(spec, symbols, [a, b, c], fill, out),
+        (2, &[a, b, c, d]) => elements::<4, 4>(spec, symbols, [a, b, c, d], fill, out),
+        (2, &[a, b, c, d, e]) => elements::<4, 5>(spec, symbols, [a, b, c, d, e], fill, out),
+        _ => 0,
+    }
+}
+
+/// The same for elements of `SIZE` bytes, 1, 2 or 4, and so many parts. Bytes are shifted two by two: what crosses over is masked out.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn elements<const SIZE: usize, const PARTS: usize>(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    parts: [Part<'_>; PARTS],
+    fill: u64,
+    out: &mut [u8],
+) -> usize {
+    let lanes = 64 / SIZE;
+    let n = parts.iter().map(|p| p.bytes.len()).fold(symbols.len().min(out.len() / SIZE), usize::min);
+    let n = n / lanes * lanes;
+    let set = |x: u32| match SIZE {
+        1 => _mm512_set1_epi8(x as i8),
+        2 => _mm512_set1_epi16(x as i16),
+        _ => _mm512_set1_epi32(x as i32),
+    };
+    let count = |n: u32| if SIZE == 4 { set(n) } else { _mm512_set1_epi16(n as i16) };
+    let up = |x, n| if SIZE == 4 { _mm512_sllv_epi32(x, n) } else { _mm512_sllv_epi16(x, n) };
+    // SAFETY: `SIZE` tells that so many bytes, a lane each, are readable.
+    let load = |from: *const u8| unsafe {
+        match SIZE {
+            1 => _mm512_loadu_si512(from.cast()),
+            2 => _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast())),
+            _ => _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())),
+        }
+    };
+    // From a part's place in its byte to that in the rest. Where lanes have 32 bits a rotation does for both directions.
+    let drop = spec.drop as u32;
+    let lefts = parts.map(|p| {
+        let to = p.shift + drop;
+        count(if SIZE == 4 { to.wrapping_sub(p.down) & 31 } else { to.saturating_sub(p.down) })
+    });
+    let rights = parts.map(|p| count(p.down.saturating_sub(p.shift + drop)));
+    let masks = parts.map(|p| set((p.mask() as u32) << (p.shift + drop)));
+    let moved = |x, i: usize| {
+        if SIZE == 4 { _mm512_rolv_epi32(x, lefts[i]) } else { _mm512_srlv_epi16(up(x, lefts[i]), rights[i]) }
+    };
+    let (bits, t) = (spec.bits(), spec.t as u32);
+    let sign = spec.rest_bits() - 1;
+    let field_mask = set((((1u64 << t) - 1) << sign) as u32);
+    let (field_up, sign_up, sign_mask) = (count(sign), count(bits - 1 - sign), set(1 << (bits - 1)));
+    let (base, fill) = (set(spec.base as u32), set((fill as u32) << drop));
+    for i in (0..n).step_by(lanes) {
+        // What comes next is asked for, to be written: a prefetch touches nothing.
+        _mm_prefetch::<_MM_HINT_ET0>(out.as_ptr().wrapping_add(SIZE * i + AHEAD).cast());
+        // SAFETY: a byte for each lane from `i` on is within the `n` of the symbols and of each part.
+        let (s, bytes) = unsafe { (symbols.as_ptr().add(i), parts.map(|p| p.bytes.as_ptr().add(i))) };
+        let mut rest = fill;
+        for (k, from) in bytes.into_iter().enumerate() {
+            // rest | moved & mask
+            rest = _mm512_ternarylogic_epi32::<0xf8>(rest, moved(load(from), k), masks[k]);
+        }
+        let s = load(s);
+        // Symbol 0 stands for field 0.
+        let field = match SIZE {
+            // Whose base is 0.
+            1 => s,
+            2 => _mm512_mask_add_epi16(s, _mm512_test_epi16_mask(s, s), s, base),
+            _ => _mm512_mask_add_epi32(s, _mm512_test_epi32_mask(s, s), s, base),
+        };
+        let element = _mm512_ternarylogic_epi32::<0xca>(field_mask, up(field, field_up), rest);
+        let element = _mm512_ternarylogic_epi32::<0xca>(sign_mask, up(rest, sign_up), element);
+        // SAFETY: a register from there on is within the `n` elements of `out`.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(SIZE * i).cast(), element) };
+    }
+    n
 }

@@ -4,6 +4,8 @@ mod bytes_avx512;
 pub mod encode;
 pub mod lanes_avx2;
 pub mod lanes_avx512;
+pub mod lanes_encode_avx512;
 pub mod merge_avx512;
 pub mod rans_avx2;
 pub mod rans_avx512;
+pub mod xxh3_avx512;

@@ -13,8 +13,9 @@ pub fn cluster(groups: &[[u32; 256]], offered: usize) -> Vec<u8> {
         let sum: u64 = counts.iter().enumerate().map(|(v, c)| v as u64 * *c as u64).sum();
         (sum << 16) / n.max(1)
     };
+    let range = entropy::range(&sum(groups));
     let mut order: Vec<usize> = (0..groups.len()).collect();
-    order.sort_by_key(|g| mean(&groups[*g]));
+    order.sort_by_cached_key(|g| mean(&groups[*g]));
     let mut chosen = vec![0u8; groups.len()];
     for (rank, g) in order.iter().enumerate() {
         chosen[*g] = (rank * offered / groups.len()) as u8;
@@ -23,7 +24,7 @@ pub fn cluster(groups: &[[u32; 256]], offered: usize) -> Vec<u8> {
         let lengths: Vec<[u32; 256]> = (0..offered as u8)
             .map(|c| entropy::lengths(&sum(groups.iter().zip(&chosen).filter(|g| *g.1 == c).map(|g| g.0))))
             .collect();
-        let cost = |group, c: usize| entropy::cost(group, &lengths[c]);
+        let cost = |group, c: usize| entropy::cost(&range, group, &lengths[c]);
         let nearest = |group| (0..offered).min_by_key(|c| cost(group, *c)).unwrap_or(0);
         chosen = groups.iter().map(|g| nearest(g) as u8).collect();
     }

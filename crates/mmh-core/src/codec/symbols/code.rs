@@ -6,6 +6,7 @@ use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::histogram;
 use mmh_kernels::lanes::Work;
+use std::ops::Range;
 
 /// The most codes that the groups of a plane choose from.
 pub const MOST_CODES: usize = 16;
@@ -79,7 +80,9 @@ impl<C: Code> Codes<C> {
 
     /// Those that suit groups, at most `offered`: one, if several do not pay. The counts are of one in `one_of` symbols.
     pub fn choose(groups: &[[u32; 256]], one_of: usize, offered: usize) -> Option<Codes<C>> {
-        let one = Codes::one(C::for_counts(&sum(groups))?);
+        let total = sum(groups);
+        let range = entropy::range(&total);
+        let one = Codes::one(C::for_counts(&total)?);
         if offered < 2 {
             return Some(one);
         }
@@ -93,7 +96,7 @@ impl<C: Code> Codes<C> {
             // A cluster of one value alone may have no code.
             let Some(all) = all.filter(|all| all.len() > 1) else { return Some(one) };
             let lengths: Vec<[u32; 256]> = all.iter().map(C::lengths).collect();
-            let cost = |group| lengths.iter().map(|l| entropy::cost(group, l)).collect::<Vec<u64>>();
+            let cost = |group| lengths.iter().map(|l| entropy::cost(&range, group, l)).collect::<Vec<u64>>();
             let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
             let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
             of = costs.iter().map(nearest).collect();
@@ -120,13 +123,19 @@ impl<C: Code> Codes<C> {
     /// The same of the symbols alone, as if the sample were all.
     pub fn symbol_bits(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
         let lengths: Vec<[u32; 256]> = self.all.iter().map(C::lengths).collect();
-        let cost = |(g, counts)| entropy::cost(counts, &lengths[self.chosen(g)]);
+        let range = entropy::range(&sum(groups));
+        let cost = |(g, counts)| entropy::cost(&range, counts, &lengths[self.chosen(g)]);
         groups.iter().enumerate().map(cost).sum::<u64>() * one_of as u64
     }
 
     /// Which of them a group has.
     pub fn chosen(&self, group: usize) -> usize {
         self.chosen.get(group).map_or(0, |c| *c as usize)
+    }
+
+    /// The code, if there is but one.
+    pub fn only(&self) -> Option<&C> {
+        self.all.first().filter(|_| self.all.len() == 1)
     }
 
     /// The code of a group.
@@ -223,11 +232,18 @@ pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
     total
 }
 
-/// Counts of all groups: of one piece of each `one_of`.
-pub fn count_groups(symbols: &[u8], one_of: usize) -> Vec<[u32; 256]> {
-    let mut counts = vec![[0u32; 256]; symbols.len().div_ceil(GROUP)];
-    for piece in pieces(symbols.len(), one_of * PIECE, PIECE) {
-        histogram::bytes(&symbols[piece.clone()], &mut counts[piece.start / GROUP]);
+/// Counts of the symbols of all groups of `n` elements: of one piece of each `one_of`. `fill` writes the symbols of a range of elements.
+pub fn count_groups(
+    n: usize,
+    one_of: usize,
+    fill: &mut dyn FnMut(Range<usize>, &mut [u8]),
+) -> Vec<[u32; 256]> {
+    let mut counts = vec![[0u32; 256]; n.div_ceil(GROUP)];
+    let mut symbols = [0; PIECE];
+    for piece in pieces(n, one_of * PIECE, PIECE) {
+        let symbols = &mut symbols[..piece.len()];
+        fill(piece.clone(), symbols);
+        histogram::bytes(symbols, &mut counts[piece.start / GROUP]);
     }
     counts
 }
@@ -236,29 +252,49 @@ pub fn count_groups(symbols: &[u8], one_of: usize) -> Vec<[u32; 256]> {
 #[derive(Default)]
 pub struct Streams {
     bytes: Vec<u8>,
-    of: Vec<std::ops::Range<usize>>,
+    of: Vec<Range<usize>>,
+    symbols: [Vec<u8>; 2],
     work: Work,
 }
 
 impl Streams {
-    /// Encodes a plane, two groups at a time. `codeless` gets the positions of symbols without a code, in no order.
-    pub fn encode<C: Code>(&mut self, codes: &Codes<C>, symbols: &[u8], codeless: &mut Vec<u32>) {
-        let groups: Vec<&[u8]> = symbols.chunks(GROUP).collect();
+    /// Encodes a plane of `n` elements, two groups at a time, whose symbols `fill` writes. `codeless` gets the positions of symbols without
+    /// a code, in order.
+    pub fn encode<C: Code>(
+        &mut self,
+        codes: &Codes<C>,
+        n: usize,
+        fill: &mut dyn FnMut(Range<usize>, &mut [u8]),
+        codeless: &mut Vec<u32>,
+    ) {
+        let groups = n.div_ceil(GROUP);
         let tables: Vec<C::Encoder> = codes.all.iter().map(C::encoder).collect();
         self.bytes.clear();
         self.of.clear();
-        self.of.resize(groups.len(), 0..0);
+        self.of.resize(groups, 0..0);
         codeless.clear();
-        for pair in codes.pairs(groups.len()) {
-            let both = [groups[pair[0]], pair.get(1).map_or(&[][..], |g| groups[*g])];
-            let first = [pair[0], *pair.last().unwrap_or(&0)].map(|g| (g * GROUP) as u32);
+        self.symbols.iter_mut().for_each(|s| s.resize(GROUP, 0));
+        let Streams { bytes, of, symbols: [one, other], work } = self;
+        for pair in codes.pairs(groups) {
+            let first = pair[0] * GROUP;
+            let second = pair.get(1).map_or(first, |g| g * GROUP);
+            let mut group = |from: usize, to: &mut Vec<u8>| {
+                let m = (n - from).min(GROUP);
+                fill(from..from + m, &mut to[..m]);
+                m
+            };
+            let a = group(first, &mut *one);
+            let b = if pair.len() > 1 { group(second, &mut *other) } else { 0 };
             let table = &tables[codes.chosen(pair[0])];
-            let streams = C::encode(table, both, first, codeless, &mut self.work);
+            let both = [&one[..a], &other[..b]];
+            let streams = C::encode(table, both, [first as u32, second as u32], codeless, work);
             for (g, stream) in pair.iter().zip(streams) {
-                self.of[*g] = self.bytes.len()..self.bytes.len() + stream.len();
-                self.bytes.extend_from_slice(stream);
+                of[*g] = bytes.len()..bytes.len() + stream.len();
+                bytes.extend_from_slice(stream);
             }
         }
+        // Made of runs that are in order.
+        codeless.sort();
     }
 
     /// Of a group.

@@ -21,16 +21,15 @@ fn width(kinds: usize) -> u32 {
     kinds.next_power_of_two().trailing_zeros()
 }
 
-/// Appends the symbols at these positions, which come in any order.
-pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
-    positions.sort_unstable();
+/// Appends the symbols at these positions, which are in order.
+pub fn write(positions: &[u32], symbols: &[u8], out: &mut Vec<u8>) {
     varint::write(positions.len() as u64, out);
     let Some(last) = positions.last() else { return };
     // Rice's code is best where 2^r is about the mean gap times ln 2.
     let mean = *last as u64 / positions.len() as u64;
     let low = ((mean * 11 / 16).max(1).ilog2() as u8).min(MOST_LOW);
     let mut seen = [false; 256];
-    positions.iter().for_each(|at| seen[symbols[*at as usize] as usize] = true);
+    symbols.iter().for_each(|s| seen[*s as usize] = true);
     let kinds: Vec<u8> = (0..=255u8).filter(|s| seen[*s as usize]).collect();
     let mut index = [0u8; 256];
     kinds.iter().enumerate().for_each(|(i, s)| index[*s as usize] = i as u8);
@@ -39,7 +38,7 @@ pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
     let width = width(kinds.len());
     let mut bits = BitWriter::new(out);
     let mut next = 0;
-    for &at in positions.iter() {
+    for (&at, &symbol) in positions.iter().zip(symbols) {
         let gap = at - next;
         let times = gap >> low;
         if times < LONG {
@@ -49,7 +48,7 @@ pub fn write(symbols: &[u8], positions: &mut [u32], out: &mut Vec<u8>) {
             bits.put(1 << LONG, LONG + 1);
             bits.put(gap as u64, FULL);
         }
-        bits.put(index[symbols[at as usize] as usize] as u64, width);
+        bits.put(index[symbol as usize] as u64, width);
         next = at + 1;
     }
     bits.finish();
@@ -126,13 +125,12 @@ mod tests {
         let codes = Codes::one(f);
         let n = 200_000u32;
         for step in [1u32, 2, 7, 100, 3001, 65_537, 199_999] {
-            let mut symbols = vec![0u8; n as usize];
             let mut positions: Vec<u32> = (0..n).step_by(step as usize).chain([n - 1]).collect();
             positions.dedup();
-            positions.iter().for_each(|at| symbols[*at as usize] = 2 + (at % 19) as u8);
+            let symbols: Vec<u8> = positions.iter().map(|at| 2 + (at % 19) as u8).collect();
             let mut out = Vec::new();
-            write(&symbols, &mut positions, &mut out);
-            let expected: Vec<(u32, u8)> = positions.iter().map(|at| (*at, symbols[*at as usize])).collect();
+            write(&positions, &symbols, &mut out);
+            let expected: Vec<(u32, u8)> = positions.into_iter().zip(symbols).collect();
             out.push(77);
             let mut from = Cursor(&out);
             assert_eq!(read(&codes, n as usize, &mut from).unwrap(), expected, "{step}");

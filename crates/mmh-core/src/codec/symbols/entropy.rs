@@ -70,9 +70,16 @@ pub fn lengths_of(total: u32, frequency: impl Fn(u8) -> u32, exception: u32) -> 
     })
 }
 
-/// Bits of all counts when values take so much each, in units of 2^-16.
-pub fn cost(counts: &[u32; 256], lengths: &[u32; 256]) -> u64 {
-    counts.iter().zip(lengths).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>() >> SCALE
+/// The values that occur, as a range: loops over all 256 take several times as long.
+pub fn range(counts: &[u32; 256]) -> std::ops::Range<usize> {
+    let first = counts.iter().position(|c| *c > 0).unwrap_or(0);
+    first..counts.iter().rposition(|c| *c > 0).map_or(first, |last| last + 1)
+}
+
+/// Bits of all counts of a range of values when these take so much each, in units of 2^-16.
+pub fn cost(range: &std::ops::Range<usize>, counts: &[u32; 256], lengths: &[u32; 256]) -> u64 {
+    counts[range.clone()].iter().zip(&lengths[range.clone()]).map(|(c, l)| *c as u64 * *l as u64).sum::<u64>()
+        >> SCALE
 }
 
 #[cfg(test)]

@@ -13,9 +13,6 @@ use mmh_kernels::memory;
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
 
-/// Elements that are merged at a time: their symbols, rests and bytes fit the first-level cache.
-const CHUNK: usize = 2048;
-
 /// A plane of the rest, and its decoding table if it is coded.
 struct Described {
     cut: Cut,
@@ -153,7 +150,6 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             }
         }
         let fill = repeat(constant, width);
-        let rest = lend(&mut scratch.rest, planes::storage(width, CHUNK));
         let whole_bytes = match parts.as_slice() {
             [only] if width == 0 && only.bits == 8 && params.low == 0 => Some(only.data),
             _ => None,
@@ -170,24 +166,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             // The one plane is the rest as it stands.
             fields::merge_bytes(&spec, symbol_bytes, bytes, body);
         } else if params.low == 0 {
-            for (c, (body, symbols)) in
-                body.chunks_mut(CHUNK * size).zip(symbol_bytes.chunks(CHUNK)).enumerate()
-            {
-                match parts.first() {
-                    Some(plane) if fill == 0 => {
-                        planes::unpack_first(width, plane, c * CHUNK, rest, symbols.len())
-                    }
-                    Some(plane) => {
-                        rest.fill(fill);
-                        planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
-                    }
-                    None => rest.fill(fill),
-                }
-                for plane in parts.iter().skip(1) {
-                    planes::unpack_or(width, plane, c * CHUNK, rest, symbols.len());
-                }
-                fields::merge(&spec, symbols, rest, body);
-            }
+            fields::merge_planes(&spec, symbol_bytes, &parts, constant, body);
         } else {
             // A group's segments of the low part are spread over words for the whole group first.
             let mut whole = vec![fill; planes::storage(width, m)];

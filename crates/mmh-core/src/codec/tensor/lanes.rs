@@ -1,9 +1,10 @@
 //! Symbols in lanes (modes 3 and 5): the choice of the codes, and elements of 16 bits that are put together while they are decoded.
 
+use super::encode::set_size;
 use super::params::{Mode, Params, bad};
-use super::{GROUP, Scratch};
+use super::{GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{Codes, Table, count_groups, entropy, sum};
+use crate::codec::symbols::{Code, Codes, Table, entropy, sum};
 use crate::error::{Error, Result};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::MANY;
@@ -33,35 +34,41 @@ const MANY_EXACT: usize = GROUP / 2;
 /// Exponents of bf16 as symbols; signs and mantissas are the rests.
 const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
 
-/// The codes for a plane of symbols, where lanes suit the level and pay.
-pub fn choose(symbols: &[u8], spec: &FieldSpec, level: Level) -> Option<Mode> {
-    if symbols.len() < MANY {
+/// Of how many symbols one is looked at.
+pub fn one_of(level: Level) -> usize {
+    ONE_OF[(level.get() >= CHOOSES) as usize]
+}
+
+/// The codes for a plane of `n` symbols, where lanes suit the level and pay. `groups` are the counts of one in [`one_of`] of them.
+pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -> Option<Mode> {
+    if n < MANY {
         return None;
     }
     let chooses = level.get() >= CHOOSES;
-    let one_of = ONE_OF[chooses as usize];
-    let groups = count_groups(symbols, one_of);
-    let total = sum(&groups);
+    let one_of = one_of(level);
+    let total = sum(groups);
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;
-    let exact = if chooses && symbols.len() >= MANY_EXACT {
+    // Elements of a byte are all symbol: for them exact frequencies are smaller and faster than prefix codes at any level.
+    let exact = if (chooses || spec.width == 0) && n >= MANY_EXACT {
         let offered = if spec.width == 0 { OFFERED_BYTES } else { OFFERED };
-        Codes::<Table>::choose(&groups, one_of, offered.min(groups.len()))
+        let offered = if chooses { offered } else { 1 };
+        Codes::<Table>::choose(groups, one_of, offered.min(groups.len()))
     } else {
         None
     };
-    let exact = exact.map(|codes| (codes.bits(&groups, one_of), codes)).filter(|e| pays(e.0));
+    let exact = exact.map(|codes| (codes.bits(groups, one_of), codes)).filter(|e| pays(e.0));
     let small = if level.get() <= SLOWEST && (exact.is_none() || is_joined(spec)) {
         let offered = if chooses { OFFERED.min(groups.len() / 2) } else { 1 };
-        Codes::<Frequencies>::choose(&groups, one_of, offered)
+        Codes::<Frequencies>::choose(groups, one_of, offered)
     } else {
         None
     };
-    let small = small.map(|codes| (codes.bits(&groups, one_of), codes)).filter(|s| pays(s.0));
+    let small = small.map(|codes| (codes.bits(groups, one_of), codes)).filter(|s| pays(s.0));
     match (small, exact) {
         (Some((_, codes)), None) => {
             let ideal = entropy::bits(total.iter().copied()) * one_of as u64;
-            let bits = codes.symbol_bits(&groups, one_of);
+            let bits = codes.symbol_bits(groups, one_of);
             // Elements of one byte are all symbol: for them a hundredth of a bit is more than speed is worth.
             let worth = if spec.width == 0 { 1 } else { PREFIX };
             (bits <= ideal + elements * worth / 100).then_some(Mode::Lanes(codes))
@@ -84,6 +91,30 @@ const EXACT: u64 = 8;
 /// Whether elements can be put together while their symbols are decoded.
 fn is_joined(spec: &FieldSpec) -> bool {
     *spec == BF16 || spec.width == 1 && spec.rest_bits() == 7
+}
+
+/// Appends the groups of a block of bf16 that [`is_straight`], two at a time: elements are split while their exponents are encoded. The sizes
+/// of the groups go to where [`begin`](super::encode::begin) has left room for them.
+pub fn encode_bf16(code: &Frequencies, body: &[u8], sizes: usize, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    let table = code.encoder();
+    let Scratch { lanes: work, codeless, bytes, .. } = scratch;
+    codeless.clear();
+    let (one, other) = lend(bytes, 2 * GROUP).split_at_mut(GROUP);
+    for (p, pair) in body.chunks(4 * GROUP).enumerate() {
+        let groups = pair.split_at(pair.len().min(2 * GROUP));
+        let groups = [groups.0, groups.1];
+        let both = [&mut one[..groups[0].len() / 2], &mut other[..groups[1].len() / 2]];
+        let first = [0, 1].map(|i| ((2 * p + i) * GROUP) as u32);
+        let streams = lanes::encode_bf16(&table, groups, both, first, codeless, work);
+        for (i, stream) in streams.into_iter().enumerate().filter(|(i, _)| !groups[*i].is_empty()) {
+            let rests = &[&*one, &*other][i][..groups[i].len() / 2];
+            out.extend((stream.len() as u16).to_le_bytes());
+            out.extend_from_slice(rests);
+            out.extend_from_slice(stream);
+            set_size(sizes, 2 * p + i, SIZE + rests.len() + stream.len(), out);
+        }
+    }
+    codeless.sort();
 }
 
 /// Takes the streams off the groups, which keep their planes.

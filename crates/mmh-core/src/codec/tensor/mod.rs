@@ -4,6 +4,8 @@
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `encode`, `decode`: the payload
+//! * `direct`: the payload of most blocks of weights, made faster
+//! * `planes`: how planes of rests are stored
 //! * `lanes`: symbols in lanes: which code, and elements of 16 bits that are put together at once
 
 use super::symbols::{GROUP, Streams};
@@ -12,15 +14,18 @@ use crate::dtype::{Dtype, Kind};
 use crate::error::Result;
 use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
+use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
 
 pub mod analyze;
 mod columns;
 mod decode;
+mod direct;
 mod encode;
 mod lanes;
 mod modelled;
 mod params;
+mod planes;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;
@@ -77,6 +82,7 @@ pub struct Scratch {
     more_counts: Vec<u32>,
     tables: Vec<DecodeTable>,
     streams: Streams,
+    lanes: Work,
     batch_symbols: Vec<u8>,
     model: DecodeModel,
     classes: Vec<u8>,
@@ -116,7 +122,8 @@ impl Codec for Tensor {
         let element = block.element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
         let scratch = &mut scratch.tensor;
         match block.split.cloned().or_else(|| analyze::analyze(block.data, element, block.level, scratch)) {
-            Some(found) => Ok(encode::encode(block.data, element, block.level, &found, scratch, out)),
+            Some(found) => Ok(direct::encode(block.data, element, block.level, &found, scratch, out)
+                .unwrap_or_else(|| encode::encode(block.data, element, block.level, &found, scratch, out))),
             None => Ok(false),
         }
     }

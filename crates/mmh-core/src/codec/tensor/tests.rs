@@ -399,3 +399,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_short_way_gives_what_the_long_one_gives() {
+    let noise = |n: usize| random(n).map(|x| x as u8);
+    let w = bytes(&weights(200_000));
+    let upcast: Vec<u8> = w.chunks(4).flat_map(|x| [0, 0, x[2], x[3]]).collect();
+    let narrow: Vec<u8> = w.chunks(4).flat_map(|x| [x[2], x[3]]).collect();
+    let bytes_alone: Vec<u8> = noise(300_000).zip(noise(300_000).skip(1)).map(|(a, b)| a & b).collect();
+    let mut outliers = w.clone();
+    outliers.chunks_mut(4).step_by(5000).for_each(|x| x[3] = 0x7f);
+    let f16 = Element { width: 1, kind: Kind::Float { exponent: 5 }, head: 0 };
+    let f8 = Element { width: 0, kind: Kind::Float { exponent: 4 }, head: 0 };
+    let shifted = Element { head: 3, ..F32 };
+    let mut taken = 0;
+    for (data, element) in [
+        (&w, F32),
+        (&w, shifted),
+        (&outliers, F32),
+        (&upcast, F32),
+        (&narrow, BF16),
+        (&narrow, f16),
+        (&bytes_alone, f8),
+        (&bytes_alone, element(0, Kind::Unsigned)),
+    ] {
+        for level in 1..=9 {
+            let level = Level::new(level).unwrap();
+            let mut scratch = codec::Scratch::default().tensor;
+            let found = analyze::analyze(data, element, level, &mut scratch).unwrap();
+            let (mut short, mut long) = (vec![9], vec![9]);
+            let smaller = encode::encode(data, element, level, &found, &mut scratch, &mut long);
+            match direct::encode(data, element, level, &found, &mut scratch, &mut short) {
+                Some(verdict) => {
+                    taken += 1;
+                    assert!(verdict == smaller && short == long, "{element:?} {level:?}");
+                }
+                None => assert_eq!(short, [9]),
+            }
+        }
+    }
+    assert!(taken > 30, "{taken}");
+}

@@ -1,0 +1,180 @@
+//! Parity for files: adding it, looking at what is left, mending.
+
+use super::target::Target;
+use super::{Progress, Workers};
+use crate::container::index;
+use crate::container::reader::Archive;
+use crate::error::{Error, Result};
+use crate::io::{FileAt, ReadAt};
+use crate::limits::Limits;
+use crate::parity::{self, Examination, Plan};
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::path::Path;
+
+/// Opens a regular file.
+fn open(path: &Path) -> Result<FileAt> {
+    let io = |e| Error::io(path, e);
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.is_dir() {
+        return Err(io(std::io::ErrorKind::IsADirectory.into()));
+    }
+    FileAt::new(file).map_err(io)
+}
+
+/// A stretch from the beginning of something.
+struct Start<'a>(&'a dyn ReadAt, u64);
+
+impl ReadAt for Start<'_> {
+    fn len(&self) -> u64 {
+        self.1
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        match offset.checked_add(buf.len() as u64) {
+            Some(end) if end <= self.1 => self.0.read_exact_at(offset, buf),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// Appends the section of all that is in `target` so far.
+pub(super) fn append(
+    target: &mut Target,
+    percent: u32,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Plan> {
+    let file = target.file();
+    file.flush()?;
+    let body = FileAt::new(file.try_clone()?)?;
+    let (plan, table) = parity::hashed(&body, Plan::new(body.len(), percent), workers, progress)?;
+    file.seek(std::io::SeekFrom::Start(plan.body))?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    parity::write(&body, &plan, &table, &mut out, workers, progress)?;
+    out.flush()?;
+    Ok(plan)
+}
+
+/// Writes `source` with parity to `target`, which may be `source` itself; parity that it had before is replaced. A damaged file is refused:
+/// its damage would be protected.
+pub fn protect_file(
+    source: &Path,
+    target: &Path,
+    percent: u32,
+    force: bool,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Plan> {
+    let input = open(source)?;
+    let body = parity::body_len(&input)?;
+    let archive = Archive::open_within(&input, &Limits::NONE)?;
+    // Without its base what is in the frames cannot be restored, and is protected as it is.
+    if archive.needs_base().is_none()
+        && let Some(damage) = super::verify(&archive, workers, &mut |_| Ok(()))?.damaged.first()
+    {
+        let what =
+            format!("{}: parity would protect the damage (restore the file from another copy)", damage.what);
+        return Err(Error::corrupt_at(damage.offset, what));
+    }
+    let in_place = same(source, target);
+    let mut to = Target::new(target, force || in_place)?;
+    to.reserve(body)?;
+    let mut from = Start(&input, body);
+    copy(&mut from, to.file(), workers)?;
+    let plan = append(&mut to, percent, workers, progress)?;
+    to.file().sync_all()?;
+    to.commit(Some(input.file()))?;
+    Ok(plan)
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+}
+
+fn copy(from: &mut Start<'_>, to: &mut File, workers: &Workers) -> Result<()> {
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < from.1 {
+        workers.check()?;
+        let n = (from.1 - at).min(piece.len() as u64) as usize;
+        from.read_exact_at(at, &mut piece[..n])?;
+        to.write_all(&piece[..n])?;
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// What is left of a protected file; `None` if there is no sign of parity in it.
+pub fn examine_file(path: &Path, workers: &Workers, progress: Progress<'_>) -> Result<Option<Examination>> {
+    parity::examine(&open(path)?, workers, progress)
+}
+
+/// What mending did.
+#[derive(Clone, Debug)]
+pub struct Mended {
+    /// Stretches of the body that were restored.
+    pub restored: Vec<std::ops::Range<u64>>,
+    /// Recovery shards that were lost, and are made again.
+    pub lost_recovery: u64,
+    /// Nothing was wrong, and nothing was written.
+    pub sound: bool,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Writes a protected file whole again, with its parity, to `target`, which may be `source` itself. It gets its name only when its hash is the one
+/// that was protected. A file in which nothing is wrong is not written, if it would be in its own place.
+pub fn repair_file(
+    source: &Path,
+    target: &Path,
+    force: bool,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Mended> {
+    let input = open(source)?;
+    let Some(found) = parity::examine(&input, workers, progress)? else {
+        return Err(no_parity(&input));
+    };
+    let plan = found.plan;
+    let mended = Mended {
+        restored: found.lost(),
+        lost_recovery: found.lost_recovery(),
+        sound: found.is_sound(),
+        plan,
+    };
+    let in_place = same(source, target);
+    if mended.sound && in_place {
+        return Ok(mended);
+    }
+    let mut to = Target::new(target, force || in_place)?;
+    parity::mend(&input, &found, to.file(), workers, progress)?;
+    let body = FileAt::new(to.file().try_clone()?)?;
+    let (again, table) =
+        parity::hashed(&body, Plan { table: 0, blake3: [0; 32], ..plan }, workers, progress)?;
+    if again != plan {
+        return Err(Error::corrupt(
+            "what was restored does not have the hash that was protected: nothing was written (restore the file from another copy)",
+        ));
+    }
+    let mut out = BufWriter::with_capacity(1 << 20, to.file());
+    parity::write(&body, &plan, &table, &mut out, workers, progress)?;
+    out.flush()?;
+    drop(out);
+    to.file().sync_all()?;
+    to.commit(Some(input.file()))?;
+    Ok(mended)
+}
+
+fn no_parity(input: &FileAt) -> Error {
+    let mut header = [0; 16];
+    let n = input.len().min(16) as usize;
+    if input.read_exact_at(0, &mut header[..n]).is_ok()
+        && let Err(e @ Error::NotMmh(_)) = index::read_header(&header[..n])
+    {
+        return e;
+    }
+    Error::corrupt(
+        "there is no parity to mend it with (mmh protect adds it to a sound file; mmh repair --salvage saves the tensors of a damaged one that are intact)",
+    )
+}

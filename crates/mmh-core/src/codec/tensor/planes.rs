@@ -1,0 +1,232 @@
+//! How the planes of the rests are stored: which bits are zero, and which planes are worth coding.
+
+use super::lend;
+use super::params::{Cut, Mode};
+use crate::codec::Level;
+use crate::codec::symbols::{entropy, pieces};
+use mmh_kernels::fields::{self, FieldSpec};
+use mmh_kernels::huffman::{self, CodeLengths};
+use mmh_kernels::{histogram, planes, zeros};
+
+/// log2 of the elements of the finest segment.
+pub const FINEST: u32 = 6;
+
+/// Elements of a piece of a sample of a plane, and how many of them it stands for; at the fastest levels four times as many.
+pub const SAMPLE_PIECE: usize = 1024;
+pub const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
+
+/// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
+const PAYS: (u64, u64) = (51, 52);
+
+/// Whether coding pays that makes `cost` bits of so many bytes.
+fn pays(cost: u64, bytes: u64) -> bool {
+    cost * PAYS.1 < bytes * 8 * PAYS.0
+}
+
+/// How far apart the pieces of a sample are.
+fn stride(level: Level) -> usize {
+    if level.get() <= 3 { 4 * SAMPLE_STRIDE } else { SAMPLE_STRIDE }
+}
+
+/// Zero bits at the bottom of the rests.
+pub struct Zeros {
+    /// Zero in all.
+    pub drop: u8,
+    /// Bits above those that are zero in some segments.
+    pub low: u8,
+    /// log2 of the elements of a segment.
+    pub segment: u8,
+    /// Which segments have a low part.
+    pub presence: Vec<u8>,
+    /// The bitwise or of all rests.
+    pub all: u64,
+    /// Bits saved by the segments without a low part.
+    pub saved: u64,
+}
+
+impl Zeros {
+    /// The same with one part alone.
+    pub fn without_low_part(self) -> Zeros {
+        Zeros { low: 0, segment: 0, presence: Vec::new(), saved: 0, ..self }
+    }
+
+    /// Nothing to drop, and no plane known to be constant.
+    pub fn none() -> Zeros {
+        Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX, saved: 0 }
+    }
+
+    /// Whether a plane of the rest, of so many bits from a place up, is zero.
+    pub fn is_zero(&self, (bits, shift): Cut) -> bool {
+        (self.all >> shift) & ((1u64 << bits) - 1) == 0
+    }
+
+    /// Finds what can be dropped everywhere, and what in some segments only.
+    pub fn find(spec: &FieldSpec, body: &[u8], ors: &mut Vec<u64>) -> Zeros {
+        let r = spec.rest_bits();
+        let n = body.len() / spec.size();
+        // With a rest of more than a bit that is not zigzagged, the lowest bit is the element's own.
+        if r > 1 && !spec.zigzag && zeros::low_bit_in_each(spec.width, body, 1 << FINEST) {
+            return Zeros::none();
+        }
+        ors.clear();
+        if r > 0 {
+            fields::rest_ors(spec, body, 1 << FINEST, ors);
+        }
+        let all = ors.iter().fold(0, |a, b| a | b);
+        let drop = all.trailing_zeros().min(r);
+        let mut zeros = Zeros { drop: drop as u8, low: 0, segment: 0, presence: Vec::new(), all, saved: 0 };
+        if ors.iter().all(|or| or.trailing_zeros() <= drop) {
+            return zeros;
+        }
+        // Coarser segments cost fewer bits of presence and find less.
+        for segment in FINEST..=12 {
+            let group = 1usize << (segment - FINEST);
+            let tz: Vec<u32> =
+                ors.chunks(group).map(|o| o.iter().fold(0, |a, b| a | b).trailing_zeros().min(r)).collect();
+            // How many segments have at least so many zeros.
+            let mut at_least = [0u64; 66];
+            tz.iter().for_each(|z| at_least[*z as usize] += 1);
+            for z in (0..65).rev() {
+                at_least[z] += at_least[z + 1];
+            }
+            for split in drop + 1..=r {
+                let saved = (at_least[split as usize] * ((split - drop) as u64)) << segment;
+                let cost = tz.len() as u64 + 64;
+                if saved > cost && saved - cost > zeros.saved {
+                    zeros.saved = saved - cost;
+                    zeros.low = (split - drop) as u8;
+                    zeros.segment = segment as u8;
+                    zeros.presence = bitmap(tz.iter().map(|z| *z < split));
+                }
+            }
+        }
+        // Not for a ten-thousandth of the size.
+        if zeros.saved * 10_000 < n as u64 * spec.bits() as u64 { zeros.without_low_part() } else { zeros }
+    }
+}
+
+fn bitmap(bits: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {
+    let mut map = vec![0; bits.len().div_ceil(8)];
+    for (i, bit) in bits.enumerate() {
+        map[i / 8] |= (bit as u8) << (i % 8);
+    }
+    map
+}
+
+/// Bits of the longest code: with 11, look-ups give more symbols.
+fn code_limit(level: Level) -> u32 {
+    if level.get() >= 7 { 12 } else { 11 }
+}
+
+pub fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    if !pays(entropy::bits(counts.iter().copied()), total) {
+        return Mode::Packed;
+    }
+    match CodeLengths::for_counts(counts, code_limit(level)) {
+        Some(code) if pays(huffman::coded_bits(counts, &code), total) => Mode::Coded(Box::new(code)),
+        _ => Mode::Packed,
+    }
+}
+
+/// The rests of a sample of a block.
+pub struct Sample<'a> {
+    width: u8,
+    rests: &'a [u64],
+    n: usize,
+    bytes: &'a mut Vec<u8>,
+}
+
+impl<'a> Sample<'a> {
+    /// One piece of each [`stride`].
+    pub fn of(
+        spec: &FieldSpec,
+        body: &[u8],
+        level: Level,
+        rests: &'a mut Vec<u64>,
+        bytes: &'a mut Vec<u8>,
+    ) -> Sample<'a> {
+        let (size, width) = (spec.size(), spec.rest_width());
+        let elements = body.len() / size;
+        let pieces: Vec<_> = pieces(elements, stride(level), SAMPLE_PIECE).collect();
+        lend(rests, planes::storage(width, pieces.len() * SAMPLE_PIECE));
+        let mut n = 0;
+        for piece in pieces.into_iter().filter(|_| spec.rest_bits() > 0) {
+            // The last one may be shorter; those before it end where a word does.
+            let at = planes::storage(width, n);
+            fields::rests(spec, &body[piece.start * size..piece.end * size], &mut rests[at..]);
+            n += piece.len();
+        }
+        Sample { width, rests, n, bytes }
+    }
+
+    /// Whether coding a plane of bytes of the rest could pay.
+    pub fn may_pay(&mut self, shift: u8) -> bool {
+        let bytes = lend(self.bytes, self.n);
+        planes::pack(self.width, self.rests, self.n, 8, shift, bytes);
+        let mut counts = [0u32; 256];
+        histogram::bytes(bytes, &mut counts);
+        pays(entropy::bits(counts.iter().copied()) + SHORT, self.n as u64)
+    }
+}
+
+/// A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
+const SHORT: u64 = 184;
+
+/// How to store a plane of the rest. `all` is the bitwise or of all rests.
+pub fn plane_mode(
+    (bits, shift): Cut,
+    width: u8,
+    rest: &[u64],
+    n: usize,
+    all: u64,
+    level: Level,
+    bytes: &mut Vec<u8>,
+) -> Mode {
+    let mask = (1u64 << bits) - 1;
+    if (all >> shift) & mask == 0 {
+        return Mode::Constant(0);
+    }
+    if bits < 8 {
+        return Mode::Packed;
+    }
+    // Noise is told by a part of it; only what promises to pay is looked at in full.
+    let (cost, total) = sampled_cost(shift, width, rest, n, stride(level), bytes);
+    if !pays(cost, total) {
+        return Mode::Packed;
+    }
+    let whole = lend(bytes, n);
+    planes::pack(width, rest, n, 8, shift, whole);
+    let mut counts = [0u32; 256];
+    histogram::bytes(whole, &mut counts);
+    if let Some(value) = counts.iter().position(|c| *c as usize == n) {
+        return Mode::Constant(value as u8);
+    }
+    code_if_it_pays(&counts, level)
+}
+
+/// Bits that a sample of a plane of bytes would cost, and the bytes of the sample.
+fn sampled_cost(
+    shift: u8,
+    width: u8,
+    rest: &[u64],
+    n: usize,
+    stride: usize,
+    bytes: &mut Vec<u8>,
+) -> (u64, u64) {
+    let mut counts = [0u32; 256];
+    let piece = lend(bytes, SAMPLE_PIECE);
+    for at in pieces(n, stride, SAMPLE_PIECE) {
+        let m = at.len();
+        planes::pack(width, &rest[planes::storage(width, at.start)..], m, 8, shift, &mut piece[..m]);
+        histogram::bytes(&piece[..m], &mut counts);
+    }
+    let total: u64 = counts.iter().map(|c| *c as u64).sum();
+    (entropy::bits(counts.iter().copied()) + SHORT, total)
+}
+
+/// Bits that coding a plane of bytes would save.
+pub fn saved_by_coding(shift: u8, width: u8, rest: &[u64], n: usize, bytes: &mut Vec<u8>) -> u64 {
+    let (cost, total) = sampled_cost(shift, width, rest, n, SAMPLE_STRIDE, bytes);
+    if pays(cost, total) { (total * 8 - cost) * n as u64 / total.max(1) } else { 0 }
+}

@@ -1,0 +1,36 @@
+//! XXH3-64, the checksum of blocks.
+
+use crate::cpu::Simd;
+use twox_hash::XxHash3_64;
+
+/// XXH3-64 of `data`, with seed 0.
+pub fn xxh3(data: &[u8]) -> u64 {
+    xxh3_on(crate::cpu::simd(), data)
+}
+
+/// The same on the given instruction set.
+pub fn xxh3_on(simd: Simd, data: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() && data.len() >= crate::x86_64::xxh3_avx512::SHORTEST {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::xxh3_avx512::xxh3(data) };
+    }
+    let _ = simd;
+    XxHash3_64::oneshot(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_has_the_hash_that_the_reference_gives() {
+        let data: Vec<u8> = (0..70_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 19) as u8).collect();
+        let around = [1024usize, 2048, 16_384, 65_536].into_iter().flat_map(|n| n - 70..n + 70);
+        for n in (0..1500).chain(around).chain([70_000]) {
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                assert_eq!(xxh3_on(simd, &data[..n]), XxHash3_64::oneshot(&data[..n]), "{simd:?} {n}");
+            }
+        }
+    }
+}
