@@ -2,8 +2,8 @@
 
     python benches/planner_cost.py FILE[:DTYPE] … [--level 5] [--megabytes 8]
 
-With a dtype (BF16, Q4_1, …) the bytes are elements of it; without, all that is known is what a reader finds in so much of
-the file. Counted by valgrind's callgrind (`apt install valgrind`), which knows AVX2 and no AVX-512: encoders take more
+With a dtype (BF16, Q4_1, …) the bytes are elements of it; without, only what a reader finds in so much of the file is
+known. Counted by valgrind's callgrind (`apt install valgrind`), which knows AVX2 and no AVX-512: encoders take more
 instructions there than on a processor with AVX-512. Reading the file and starting are left out. What the plan finds out
 for the encoder (the split of the elements, the words) counts as planning.
 """
