@@ -2,7 +2,7 @@
 # GNU make 3.81 and newer, Linux and macOS. On Windows: scripts/setup.ps1.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz vectors build clean
+.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz vectors docs build clean
 
 # The first Python that is new enough; `make PYTHON=…` names another one.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -68,6 +68,11 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 vectors: build ## add the vectors that spec/vectors/make.py describes and that are not there yet
 	$(BIN)/python spec/vectors/make.py
 
+docs: build $(VENV)/.docs ## the documentation as a site, in site/
+	$(BIN)/python scripts/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site/index.html"
+
 # Cargo knows what has to be compiled again.
 build: $(VENV)/.installed
 	@VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet --release --locked --skip-install
@@ -78,6 +83,10 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip 'maturin>=1.9.4,<2'
 	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --release --locked --extras dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --release --locked --extras docs
 	@touch $@
 
 # It shares the compiled module with the other environment: the module is the same for every CPython from 3.11 on.
@@ -93,7 +102,7 @@ $(TORCH)/.bench: $(TORCH)/.installed
 	@touch $@
 
 clean: ## remove everything that was built, fetched or set up
-	rm -rf .venv .venv-torch target fuzz/target fuzz/corpus fuzz/artifacts demo-out benches/corpus/data
+	rm -rf .venv .venv-torch target fuzz/target fuzz/corpus fuzz/artifacts demo-out site benches/corpus/data
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '_core*.so' -delete
 	find python tests benches scripts spec -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._diff import Diff, TensorDiff, diff
     from ._estimate import Estimate, LevelEstimate, estimate
+    from ._generate import GenerateReport, generate
     from ._limits import Limits
     from ._packs import PackReport, pack_dir, unpack_dir
     from ._parity import Examination, Parity, RepairReport, examine, protect, repair
@@ -37,6 +38,7 @@ __all__ = [
     "Diff",
     "Estimate",
     "Examination",
+    "GenerateReport",
     "LevelEstimate",
     "LimitError",
     "Limits",
@@ -63,6 +65,7 @@ __all__ = [
     "diff",
     "estimate",
     "examine",
+    "generate",
     "open",
     "pack_dir",
     "protect",
@@ -79,6 +82,7 @@ _LAZY = {
     "DecompressReport": "_reports",
     "Diff": "_diff",
     "Estimate": "_estimate",
+    "GenerateReport": "_generate",
     "LevelEstimate": "_estimate",
     "Examination": "_parity",
     "Limits": "_limits",
@@ -98,6 +102,7 @@ _LAZY = {
     "diff": "_diff",
     "estimate": "_estimate",
     "examine": "_parity",
+    "generate": "_generate",
     "open": "archive",
     "protect": "_parity",
     "repair": "_parity",

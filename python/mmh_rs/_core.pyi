@@ -187,6 +187,22 @@ class Diff(TypedDict):
     tensors: list[TensorDiff]
     other: Found
 
+class Generated(TypedDict):
+    target: str | None
+    like: str
+    dtype: str
+    format: str
+    seed: int
+    bytes: int
+    tensors: int
+    elements: int
+    width: int
+    layers: int
+    rows: int
+    rows_name: str
+    seconds: float
+    sha256: str | None
+
 class Archive:
     """One open `.mmh`. Thread-safe."""
 
@@ -284,5 +300,20 @@ def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estim
 def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""
 
+def families() -> list[tuple[str, str]]:
+    """Kinds of models that `generate` knows, each with a few words."""
+
+def generate(
+    target: str | None,  # None: standard output
+    like: str,
+    size: int,
+    dtype: str,
+    format: str,
+    seed: int,
+    threads: int,
+    force: bool,
+    sha256: bool,
+    progress: Progress | None = None,
+) -> Generated: ...
 def doctor() -> dict[str, Any]:
     """version, format_version, os, arch, cpu, threads, simd ({name: available}), simd_used, memcpy_gbps."""

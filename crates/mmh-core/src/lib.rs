@@ -17,6 +17,7 @@
 //! * [`parity`]: what mends a damaged `.mmh`
 //! * [`base`]: the file that others are stored against
 //! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
+//! * [`generate`]: weights made on demand, to try all of this on
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod codec;
 pub mod container;
 pub mod dtype;
 pub mod error;
+pub mod generate;
 pub mod io;
 pub mod limits;
 pub mod parity;

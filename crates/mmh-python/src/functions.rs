@@ -96,7 +96,7 @@ pub fn decompress_into(
     py.detach(|| api::decompress_into_by(slice, out, &workers, check)).map_err(|e| watch.error(py, e))
 }
 
-fn text(path: &Option<PathBuf>) -> Option<String> {
+pub fn text(path: &Option<PathBuf>) -> Option<String> {
     path.as_deref().map(|p: &Path| p.to_string_lossy().into_owned())
 }
 

@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod file_object;
 mod functions;
+mod making;
 mod pack;
 mod parity;
 
@@ -37,6 +38,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
     m.add_function(wrap_pyfunction!(compare::estimate, m)?)?;
     m.add_function(wrap_pyfunction!(compare::diff, m)?)?;
+    m.add_function(wrap_pyfunction!(making::families, m)?)?;
+    m.add_function(wrap_pyfunction!(making::generate, m)?)?;
     m.add_function(wrap_pyfunction!(parity::protect, m)?)?;
     m.add_function(wrap_pyfunction!(parity::examine, m)?)?;
     m.add_function(wrap_pyfunction!(parity::repair, m)?)?;

@@ -32,8 +32,10 @@ _COMMANDS = {
     "cat": ("cat", "cat"),
     "diff": ("diff", "diff"),
     "estimate": ("estimate", "estimate"),
+    "generate": ("generate", "generate"),
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
+    "menu": ("menu", "menu"),
 }
 
 _EPILOG = """\b

@@ -35,6 +35,7 @@ pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
 pub use protect::{Mended, examine_file, protect_file, repair_file};
+pub(crate) use target::Output;
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 
@@ -138,6 +139,11 @@ impl Workers {
             n => n,
         };
         Workers { threads, pool: std::sync::OnceLock::new(), watch: ask.map(Watch::new).map(Arc::new) }
+    }
+
+    /// How many there are.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// An error if the caller wants no more. Whatever takes long looks here between blocks.

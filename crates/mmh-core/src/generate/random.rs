@@ -1,0 +1,79 @@
+//! Random numbers by position: the same on every machine, in any order, by any number of threads.
+//!
+//! SplitMix64 (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>) of a key and a counter.
+
+/// The odd number that the counter goes up by.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A bijection of 64 bits that leaves nothing of their order.
+#[inline(always)]
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ z >> 31
+}
+
+/// A stream of random numbers that can be read at any position.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream(u64);
+
+impl Stream {
+    /// The stream of a name under a seed.
+    pub fn named(seed: u64, name: &str) -> Stream {
+        // FNV-1a, mixed afterwards.
+        let hash =
+            name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01B3));
+        Stream(mix(mix(seed ^ STEP) ^ hash))
+    }
+
+    /// A stream of its own for each number.
+    #[inline]
+    pub fn part(self, number: u64) -> Stream {
+        Stream(mix(self.0 ^ mix(number.wrapping_add(STEP))))
+    }
+
+    /// The 64 bits at a position.
+    #[inline(always)]
+    pub fn at(self, position: u64) -> u64 {
+        mix(self.0.wrapping_add(position.wrapping_add(1).wrapping_mul(STEP)))
+    }
+
+    /// A number from 0 (included) to 1 (not).
+    pub fn unit(self, position: u64) -> f64 {
+        (self.at(position) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number from `low` to `high`.
+    pub fn between(self, position: u64, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_splitmix64() {
+        // The first numbers of the published generator for seed 1234567.
+        let stream = Stream(1_234_567);
+        assert_eq!(stream.at(0), 6_457_827_717_110_365_317);
+        assert_eq!(stream.at(1), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn names_seeds_and_parts_differ() {
+        let one = Stream::named(1, "a");
+        let all = [
+            one.at(0),
+            one.at(1),
+            one.part(0).at(0),
+            Stream::named(2, "a").at(0),
+            Stream::named(1, "b").at(0),
+        ];
+        let mut sorted = all.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), all.len());
+    }
+}
