@@ -370,6 +370,7 @@ def restored_index(packed: Reader) -> Reader:
     size = packed.varint("size of the restored index")
     expect(size <= most, "size of the restored index", f"at most {most}", size, at)
     plain = decode_zstd(packed, size)
+    expect_equal("size of the restored index", size, len(plain), at)
     return Reader(plain, 0, len(plain), "restored index")
 
 

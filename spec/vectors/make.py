@@ -40,6 +40,12 @@ BF16 = np.ascontiguousarray(
 ).tobytes()
 
 
+def packed(index: bytes, size: int | None = None) -> bytes:
+    """A compressed index; `size` is what it says of the bytes that it restores."""
+    frame = zstandard.ZstdCompressor(level=19, write_content_size=size is None).compress(index)
+    return b"IZ" + mb.varint(len(index) if size is None else size) + frame
+
+
 def by_hand() -> Iterator[Vector]:
     """Files from the builder: what the format allows, used by our writer or not."""
 
@@ -55,6 +61,10 @@ def by_hand() -> Iterator[Vector]:
     yield file("lz4", [mb.lz4(b"\x26ab\x02\x00\x50cdefg", b"ab" * 6 + b"cdefg")])
     text = b"the quick brown fox, " * 30
     yield file("zstd", [mb.zstd(zstandard.ZstdCompressor(level=19).compress(text), text)])
+    yield file(
+        "index-compressed", [mb.store(b"abc")] * 40, [mb.Tensor(f"t{i}", "U8", [3]) for i in range(40)], pack=packed
+    )
+    yield file("tar", [mb.store(bytes(1024))], source_format=11)
     yield file("copy-of-frames", [mb.store(b"abc"), mb.pattern(b"de", 5), mb.store(b"fgh"), mb.copy(3, 8)])
     yield file(
         "tensors",
@@ -548,6 +558,11 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
             [mb.pattern(b"x", 4)] * 2, frame_table=[(mb.PATTERN251, 2**63, 1)] * 2, source_len=2**64 - 1
         ),
         "pattern-empty": mb.build([mb.Frame(mb.PATTERN251, b"", 5, bytes(5))]),
+        "index-compressed-size": mb.build([abc], pack=lambda index: packed(index, len(index) + 1)),
+        "index-compressed-and-more": mb.build([abc], pack=lambda index: packed(index) + b"\0"),
+        "index-compressed-too-much": mb.build([abc], pack=lambda index: packed(index + bytes(50_000))),
+        "index-compressed-twice": mb.build([abc], pack=lambda index: packed(packed(index))),
+        "index-compressed-noise": mb.build([abc], pack=lambda index: b"IZ\x04abcd"),
         "varint-too-long": mb.build(index=b"IX\x80\x00\0\0\0\0\0"),
     }
     for name, data in corrupt.items():

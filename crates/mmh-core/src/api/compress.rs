@@ -109,6 +109,7 @@ const NAMES_ARE_WORTH: u64 = 256;
 const SHORTEST_COPY: u64 = 64;
 
 /// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
+#[inline(never)]
 pub fn compress_bytes(
     data: &[u8],
     array: Option<(Dtype, Vec<u64>)>,

@@ -259,6 +259,7 @@ pub fn choose_with(
 }
 
 /// The same among some of the codecs, of which the first stores what none makes smaller.
+#[inline(never)]
 pub fn choose_among(
     codecs: &[&'static dyn Codec],
     block: &[u8],
