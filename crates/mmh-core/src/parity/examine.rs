@@ -142,14 +142,20 @@ pub fn examine(input: &dyn ReadAt, workers: &Workers, progress: Progress<'_>) ->
     let first_table = plan.body as i128 + HEAD as i128;
     let second_table = plan.file() as i128 - HEAD as i128 - plan.table_len() as i128;
     let (mut table, mut frame) = (None, trailer.is_some() && shift == 0);
+    let mut damaged = Vec::new();
     for at in [first_table, second_table].into_iter().flat_map(|t| shifts.iter().map(move |s| (t, *s))) {
-        let bytes = read(input, at.0 + at.1, plan.table_len() as usize)?;
-        match bytes.filter(|b| xxh3(b) == plan.table) {
-            Some(bytes) => table = Some(bytes),
-            None => frame &= at.1 != 0,
+        match read(input, at.0 + at.1, plan.table_len() as usize)? {
+            Some(bytes) if xxh3(&bytes) == plan.table => table = Some(bytes),
+            bytes => {
+                frame &= at.1 != 0;
+                damaged.extend(bytes);
+            }
         }
     }
     frame &= head_at(input, plan.body as i128)? == Some((plan, Kind::Section));
+    if table.is_none() {
+        table = joined(input, &plan, &damaged, &shifts)?;
+    }
     let Some(table) = table else {
         return Err(Error::corrupt(
             "both tables of the parity's checksums are damaged: what is sound cannot be told from what is not",
@@ -158,6 +164,52 @@ pub fn examine(input: &dyn ReadAt, workers: &Workers, progress: Progress<'_>) ->
     let data = find_data(input, &plan, &table, &mut shifts, workers, progress)?;
     let recovery = find_recovery(input, &plan, &shifts, heads, workers)?;
     Ok(Some(Examination { plan, data, recovery, frame, table }))
+}
+
+/// Sums on which copies do not agree that are tried out: twice as many ways for each.
+const UNDECIDED: usize = 16;
+
+/// The table out of damaged copies of it: where two of them differ, that sum is right which the shard has. Pieces that no two have in common
+/// are beyond it.
+fn joined(input: &dyn ReadAt, plan: &Plan, copies: &[Vec<u8>], shifts: &[i128]) -> Result<Option<Vec<u8>>> {
+    for (i, a) in copies.iter().enumerate() {
+        for b in &copies[i + 1..] {
+            let mut table = a.clone();
+            let mut undecided = Vec::new();
+            let differing = a.as_chunks::<SUM>().0.iter().zip(b.as_chunks::<SUM>().0).enumerate();
+            for (shard, (x, y)) in differing.filter(|(_, (x, y))| x != y) {
+                let (start, len) = plan.place(shard as u64);
+                let mut right = None;
+                for shift in shifts {
+                    let sum =
+                        read(input, start as i128 + shift, len)?.map(|bytes| xxh3(&bytes).to_le_bytes());
+                    right = right.or(sum.filter(|sum| sum == x || sum == y));
+                }
+                match right {
+                    Some(sum) => table[shard * SUM..(shard + 1) * SUM].copy_from_slice(&sum),
+                    None => undecided.push((shard, *y)),
+                }
+                if undecided.len() > UNDECIDED {
+                    break;
+                }
+            }
+            if undecided.len() > UNDECIDED {
+                continue;
+            }
+            for choice in 0..1u32 << undecided.len() {
+                let mut table = table.clone();
+                for (bit, (shard, other)) in undecided.iter().enumerate() {
+                    if choice >> bit & 1 == 1 {
+                        table[shard * SUM..(shard + 1) * SUM].copy_from_slice(other);
+                    }
+                }
+                if xxh3(&table) == plan.table {
+                    return Ok(Some(table));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Where a head of this kind stands in a whole file.

@@ -106,9 +106,12 @@ impl Plan {
         self.body + self.section()
     }
 
-    /// Bytes in one place of the body that may be lost, wherever it is.
+    /// Bytes in one place of the file that may be lost, wherever it is. Of `n` bytes across the end of the body, the short shard there included,
+    /// at most `n / shard + 3` shards and records are hit; where groups take turns, one of them may have one more than its share of each.
     pub fn burst(&self) -> u64 {
-        ((self.records() - 1) * self.shard + 1).min(self.body)
+        let uneven = if self.groups > 1 { 2 } else { 0 };
+        let shards = (self.recovery.saturating_sub(uneven) * self.groups).saturating_sub(3);
+        (shards * self.shard).clamp(1, self.body)
     }
 
     /// In words.

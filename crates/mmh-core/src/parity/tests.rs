@@ -1,3 +1,4 @@
+use super::plan::SUM;
 use super::*;
 use crate::api::{Step, Workers};
 use std::io::Cursor;
@@ -88,6 +89,30 @@ fn bursts_holes_heads_and_ends_are_mended() {
         let mut hurt = file.clone();
         hurt[start..start + burst].fill(0);
         assert_eq!(mended(&hurt).as_ref(), Some(&body), "{start}");
+    }
+    // Across the end of the body, at each byte, for groups and for one group with a short last shard.
+    let one = Plan { body: 100_500, shard: 2048, groups: 1, recovery: 7, table: 0, blake3: [0; 32] };
+    for plan in [plan, one] {
+        let file = protect(&body, plan);
+        let burst = plan.burst() as usize;
+        assert!(burst >= 3 * plan.shard as usize);
+        for start in (body.len() - burst - 3000..body.len() + 3000).step_by(257) {
+            let mut hurt = file.clone();
+            let end = (start + burst).min(file.len());
+            hurt[start..end].iter_mut().for_each(|b| *b ^= 0x55);
+            assert_eq!(mended(&hurt).as_ref(), Some(&body), "{plan:?} {start}");
+        }
+    }
+    // A bit in each copy of the table, and one in the shard that both are about.
+    let (first, second) = (plan.body as usize + HEAD, file.len() - HEAD - plan.table_len() as usize);
+    for (a, b, c) in [(8, 16, 90_000), (8, 8, 90_000), (8, 80, 1500), (80, 8, 1500), (8, 9, 10_000)] {
+        let mut hurt = file.clone();
+        hurt[first + a] ^= 1;
+        hurt[second + b] ^= 2;
+        hurt[c] ^= 4;
+        // Both copies of one sum are wrong in one case: then nothing is handed out but the truth.
+        let out = mended(&hurt);
+        assert!(out.is_none() && a / SUM == b / SUM || out.as_ref() == Some(&body), "{a} {b} {c}");
     }
     // A head that is gone, bytes put in and taken out, and an end that is cut off.
     for n in [1usize, 7, 1024, 3000] {
