@@ -74,7 +74,7 @@ def test_info_in_json(run: Command, archive_path: Path) -> None:
     (result,) = json.loads(run("info", "--json", archive_path).stdout)["results"]
     assert set(result) == {
         "path", "version", "name", "format", "source_bytes", "stored_bytes", "ratio", "frames", "tensors", "blake3",
-        "sha256", "codecs", "base",
+        "sha256", "codecs", "base", "parity",
     }  # fmt: skip
     (result,) = json.loads(run("info", "--json", "--why", archive_path).stdout)["results"]
     assert set(result["why"][0]) == {"name", "dtype", "start", "bytes", "stored", "chosen", "seen", "bids"}
@@ -106,8 +106,10 @@ def test_verify(run: Command, archive_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     document = json.loads(run("verify", "--json", archive_path).stdout)
     (result,) = document["results"]
-    assert set(result) == {"path", "ok", "source_bytes", "stored_bytes", "frames", "tensors", "seconds", "damaged"}
-    assert result["ok"] is True
+    assert set(result) == {
+        "path", "ok", "source_bytes", "stored_bytes", "frames", "tensors", "seconds", "damaged", "parity",
+    }  # fmt: skip
+    assert result["ok"] is True and result["parity"] is None
 
 
 def test_verify_names_the_damage(run: Command, archive_path: Path) -> None:
@@ -116,7 +118,8 @@ def test_verify_names_the_damage(run: Command, archive_path: Path) -> None:
     assert done.returncode == 2
     first = lines(done.stderr)[0]
     assert first.startswith(f"mmh: {archive_path.name}: damaged block ")
-    assert "tensor model.experts" in first and "at byte" in first and "(restore the file from another copy)" in first
+    assert "tensor model.experts" in first and "at byte" in first
+    assert "(restore the file from another copy; mmh repair --salvage" in first
     document = json.loads(run("verify", "--json", archive_path).stdout)
     assert document["exit_code"] == 2
     assert document["results"][0]["ok"] is False

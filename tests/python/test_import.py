@@ -77,3 +77,12 @@ def test_errors_are_a_family() -> None:
         assert issubclass(kind, mmh.MmhError)
     assert issubclass(mmh.MmhError, Exception)
     assert not issubclass(mmh.MmhError, (ValueError, OSError))
+
+
+def test_what_the_list_of_commands_says_is_what_they_say() -> None:
+    from importlib import import_module
+
+    from mmh_rs.cli import _COMMANDS
+
+    for module, name, text in _COMMANDS.values():
+        assert getattr(import_module(f"mmh_rs.cli.{module}"), name).short_help == text

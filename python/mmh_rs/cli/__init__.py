@@ -20,22 +20,23 @@ from ._run import document, print_failure
 
 __all__ = ["main"]
 
-# Each command with its module and its name there, in the order of use; the module is imported when it is needed.
+# Each command with its module, its name there and what it does, in the order of use. The module is imported when it is
+# needed, which is not for the list of them all.
 _COMMANDS = {
-    "compress": ("compress", "compress"),
-    "decompress": ("compress", "decompress"),
-    "list": ("show", "list_"),
-    "info": ("show", "info"),
-    "verify": ("verify", "verify"),
-    "protect": ("parity", "protect_"),
-    "repair": ("parity", "repair_"),
-    "cat": ("cat", "cat"),
-    "diff": ("diff", "diff"),
-    "estimate": ("estimate", "estimate"),
-    "generate": ("generate", "generate"),
-    "bench": ("bench", "bench"),
-    "doctor": ("doctor", "doctor"),
-    "menu": ("menu", "menu"),
+    "compress": ("compress", "compress", "Compress files to FILE.mmh."),
+    "decompress": ("compress", "decompress", "Restore files, byte for byte."),
+    "list": ("show", "list_", "List the tensors of a .mmh."),
+    "info": ("show", "info", "Say what a .mmh holds, and why it is stored so."),
+    "verify": ("verify", "verify", "Check every block and hash."),
+    "protect": ("parity", "protect_", "Add parity to a .mmh, so that damage can be mended."),
+    "repair": ("parity", "repair_", "Mend a damaged .mmh that has parity."),
+    "cat": ("cat", "cat", "Write the bytes of one tensor."),
+    "diff": ("diff", "diff", "Say which tensors of two files differ, and how much."),
+    "estimate": ("estimate", "estimate", "Say what compressing would save, and how long it takes."),
+    "generate": ("generate", "generate", "Make a file of weights to try things on."),
+    "bench": ("bench", "bench", "Measure this and other compressors on your files."),
+    "doctor": ("doctor", "doctor", "Say what this machine and installation offer."),
+    "menu": ("menu", "menu", "Be asked what to do, step by step."),
 }
 
 _EPILOG = """\b
@@ -66,9 +67,13 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name]
+        module, name, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f".{module}", __name__), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
