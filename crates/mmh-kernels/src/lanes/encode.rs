@@ -196,7 +196,7 @@ pub fn encode_bf16_on<'w>(
     }
     let [a, b] = symbols;
     let symbols = [at_least(a, elements[0]), at_least(b, elements[1])];
-    for ((group, symbols), rests) in groups.into_iter().zip(symbols.into_iter()).zip(rests) {
+    for ((group, symbols), rests) in groups.into_iter().zip(symbols).zip(rests) {
         fields::split_bytes_on(simd, &super::BF16, group, symbols, rests);
     }
     let symbols = [&a[..elements[0]], &b[..elements[1]]];
