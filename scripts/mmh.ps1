@@ -15,7 +15,10 @@ $clone = Split-Path $PSScriptRoot
 $mmh = [IO.Path]::Combine($clone, ".venv", "Scripts", "mmh.exe")
 
 # To standard error, since standard output may be what a command is to write.
-function Write-Note { param([string]$Text) [Console]::Error.WriteLine($Text) }
+function Write-Note {
+    param([string]$Text)
+    [Console]::Error.WriteLine($Text)
+}
 
 if (-not (Test-Path -LiteralPath $mmh)) {
     Write-Note "First use: mmh is being built and set up in $(Join-Path $clone '.venv')."

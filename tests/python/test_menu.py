@@ -135,6 +135,26 @@ def test_nothing_is_overwritten_unasked(model: Path, person: Person, tmp_path: P
 
 
 @posix
+def test_generate_and_repair(person: Person, tmp_path: Path) -> None:
+    person.answers(MENU, "generate")
+    person.answers("[example.safetensors]", "-made.safetensors")
+    person.answers("Size", "100kB")
+    person.answers(MENU, "compress")
+    person.answers("to compress", "-made.safetensors")
+    person.answers("Level", "fast")
+    person.answers("Write to", "made.mmh")
+    person.reads("safetensors  ")
+    assert mmh.protect(tmp_path / "made.mmh").bytes
+    whole = (tmp_path / "made.mmh").read_bytes()
+    (tmp_path / "made.mmh").write_bytes(whole[:500] + b"damaged" + whole[507:])
+    person.answers(MENU, "repair")
+    person.answers("to mend", "made.mmh")
+    person.answers(MENU, "q")
+    assert person.leaves()[0] == 0
+    assert (tmp_path / "made.mmh").read_bytes() == whole
+
+
+@posix
 def test_wrong_answers_are_asked_again(model: Path, person: Person, tmp_path: Path) -> None:
     person.answers(MENU, "99")
     person.reads("There is no 99")

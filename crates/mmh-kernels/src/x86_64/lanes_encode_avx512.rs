@@ -119,8 +119,8 @@ unsafe fn rows<const REGISTERS: usize, const BF16: bool>(
     let stand_in = _mm512_set1_epi8(t.stand_in as i8);
     let present = present.map(|p| if p { u32::MAX } else { 0 });
     // Lanes of one stream are every second bit.
-    let of_present =
-        ((present[0] as u64 * 0x1_0000_0001) & EVEN) | ((present[1] as u64 * 0x1_0000_0001) & !EVEN);
+    let twice = present.map(|p| p as u64 * 0x1_0000_0001);
+    let of_present = (twice[0] & EVEN) | (twice[1] & !EVEN);
     // In variables of their own, the state stays in registers.
     let [Lanes { lane: mut la, count: ca, at: mut ta }, Lanes { lane: mut lb, count: cb, at: mut tb }] =
         lanes;
