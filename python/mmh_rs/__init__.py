@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._safe_open import safe_open
     from ._salvage import SalvageReport, salvage
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
+    from ._validate import Proof, TensorValidation, Validation, validate
     from .archive import Archive, TensorInfo, TensorSlice, Verification, open
 
 __all__ = [
@@ -43,15 +44,18 @@ __all__ = [
     "Limits",
     "MmhError",
     "Parity",
+    "Proof",
     "RepairReport",
     "SalvageReport",
     "TensorDiff",
     "TensorInfo",
     "TensorSlice",
+    "TensorValidation",
     "TreeFailure",
     "TreeFile",
     "TreeReport",
     "UnsupportedFormatError",
+    "Validation",
     "Verification",
     "__version__",
     "compress",
@@ -69,10 +73,13 @@ __all__ = [
     "repair",
     "safe_open",
     "salvage",
+    "validate",
 ]
 
 # Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
 _LAZY = {
+    "Proof": "_validate",
+    "validate": "_validate",
     "Archive": "archive",
     "CompressReport": "_reports",
     "DecompressReport": "_reports",
@@ -88,9 +95,11 @@ _LAZY = {
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
+    "TensorValidation": "_validate",
     "TreeFailure": "_trees",
     "TreeFile": "_trees",
     "TreeReport": "_trees",
+    "Validation": "_validate",
     "Verification": "archive",
     "compress_dir": "_trees",
     "decompress_dir": "_trees",

@@ -33,6 +33,7 @@ _COMMANDS = {
     "diff": ("diff", "diff"),
     "estimate": ("estimate", "estimate"),
     "generate": ("generate", "generate"),
+    "validate": ("validate", "validate"),
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
 }
@@ -47,7 +48,8 @@ Exit codes:
    64  wrong usage
   130  interrupted (Ctrl-C, SIGTERM)
 Of several files, all are tried, and the highest code is returned.
-(mmh diff --exit-code returns 1 where the files differ.)
+(mmh diff --exit-code returns 1 where the files differ; mmh validate 2 where a
+tensor looks corrupt.)
 
 \b
 Errors are lines "mmh: <path>: <what> (<what to do>)" on standard error.

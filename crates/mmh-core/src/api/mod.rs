@@ -8,6 +8,7 @@
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
+//! * `validate`: statistics of tensors, what they look like, and the proof that they come back
 //! * `target`: a temporary file that takes its name only when it is whole
 //! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
@@ -21,6 +22,7 @@ mod explain;
 mod pipeline;
 mod protect;
 mod target;
+mod validate;
 mod verify;
 mod watch;
 
@@ -33,6 +35,7 @@ pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub(crate) use target::Output;
+pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 
