@@ -45,8 +45,8 @@ class TensorValidation:
     shape: tuple[int, ...]
     bytes: int
     verdict: str
-    """"trained", "fresh" (as it was made before training), "synthetic" (made by a rule), "constant", "quantized", "data"
-    (integers that count something), "unknown" (too few elements), or "corrupt"."""
+    """"trained", "fresh" (as it was made before training), "synthetic" (made by a rule), "constant", "quantized",
+    "data" (integers that count something), "unknown" (too few elements), or "corrupt"."""
     reason: str
     """Why."""
     equals: str | None

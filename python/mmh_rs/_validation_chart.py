@@ -77,7 +77,8 @@ def exponents(dtype: str, counts: Mapping[int, int], bits: int, width: int = 900
         power = "0" if field == 0 else f"2{_superscript(field - bias)}"
         parts.append(
             f'<rect class="bar" x="{x + each * 0.08:.1f}" y="{bottom - tall:.1f}" width="{each * 0.84:.1f}" '
-            f'height="{max(tall, 0.6 if count else 0):.1f}" rx="1.5"><title>{power}: {100 * count / total:.3g} %</title></rect>'
+            f'height="{max(tall, 0.6 if count else 0):.1f}" rx="1.5">'
+            f"<title>{power}: {100 * count / total:.3g} %</title></rect>"
         )
         if (field - first) % shown_every == 0:
             parts.append(f'<text x="{x + each / 2:.1f}" y="{height - 4}" text-anchor="middle">{power}</text>')

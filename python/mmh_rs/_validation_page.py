@@ -36,7 +36,7 @@ h2 .faint { font-weight: 400; font-size: .9rem; margin-left: .5rem; }
 .fact span { color: var(--faint); font-size: .82rem; }
 .fact.good b { color: var(--fresh); }
 .fact.bad b { color: var(--corrupt); }
-.chips { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .5rem 0 0; padding: 0; list-style: none; 
+.chips { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .5rem 0 0; padding: 0; list-style: none;
   font-size: .88rem; }
 .chips i, td i.dot { display: inline-block; width: .68em; height: .68em; border-radius: 3px;
   margin-right: .45em; }
@@ -169,8 +169,8 @@ def _exponents(found: Validation) -> str:
     if not drawn:
         return ""
     return (
-        "<h3>Exponents</h3><p class='faint'>How often each power of two comes. Few come often, so that they take less than "
-        "the bits that they have: this is what is saved.</p>" + "".join(drawn)
+        "<h3>Exponents</h3><p class='faint'>How often each power of two comes. Few come often, so that they take less "
+        "than the bits that they have: this is what is saved.</p>" + "".join(drawn)
     )
 
 
@@ -182,8 +182,8 @@ def _cards(found: Validation) -> str:
     of = "" if len(largest) == len(able) else f" of the {len(largest)} largest tensors"
     cards = "".join(_card(found.tensors[place]) for place in largest)
     return (
-        f"<h3>How numbers are spread{of}</h3><p class='faint'>From the mean to 4.5 standard deviations on each side; the "
-        f"line is a bell curve of the same width.</p><div class='cards'>{cards}</div>"
+        f"<h3>How numbers are spread{of}</h3><p class='faint'>From the mean to 4.5 standard deviations on each "
+        f"side; the line is a bell curve of the same width.</p><div class='cards'>{cards}</div>"
     )
 
 
@@ -192,7 +192,7 @@ def _card(tensor: TensorValidation) -> str:
     shape = " × ".join(map(str, tensor.shape)) or "scalar"
     title = escape(f"{tensor.verdict}: {tensor.reason}")
     what = "scales, " if tensor.scales else ""
-    told = f"{what}σ {_digits(tensor.std)}, {_digits(tensor.min)} … {_digits(tensor.max)}"
+    told = f"{what}\N{GREEK SMALL LETTER SIGMA} {_digits(tensor.std)}, {_digits(tensor.min)} … {_digits(tensor.max)}"
     return (
         f'<div class="card" title="{escape(printable(title))}"><h4>{_broken(tensor.name)}</h4>'
         f"{bell(tensor.histogram, tensor.mean or 0.0, tensor.std or 0.0, f'var(--{tensor.verdict})')}"
@@ -217,9 +217,10 @@ def _proofs(proofs: Sequence[Proof]) -> str:
     heads = ["", "size of the original", "%", "stored", "compress", "decompress", "comes back"]
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     return (
-        "<h3>The proof</h3><p class='faint'>All of the file through each level and codec into a temporary file, restored "
-        "and compared bit by bit. Speeds are of this one run.</p>"
-        f'<div class="scroll"><table class="proof"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        "<h3>The proof</h3><p class='faint'>All of the file through each level and codec into a temporary file, "
+        "restored and compared bit by bit. Speeds are of this one run.</p>"
+        f'<div class="scroll"><table class="proof"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -243,7 +244,8 @@ def _list(found: Validation) -> str:
     shown = " open" if len(rows) <= 200 else ""
     return (
         f"<details{shown}><summary>All {number(len(rows))} tensors</summary>"
-        f'<div class="scroll"><table class="list"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'<div class="scroll"><table class="list"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
         "</details>"
     )
 

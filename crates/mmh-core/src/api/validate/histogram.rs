@@ -65,10 +65,10 @@ pub fn histogram(s: &Stats, steps: usize) -> Option<Histogram> {
         outside.0 += part(f64::NEG_INFINITY, from);
         outside.1 += part(to, f64::INFINITY);
         let first = (((a - from) / width).floor().max(0.0) as usize).min(steps - 1);
-        let last = (((b - from) / width).ceil().max(0.0) as usize).min(steps);
+        let last = (((b - from) / width).ceil().max(0.0) as usize).max(first + 1).min(steps);
         for (i, count) in counts.iter_mut().enumerate().take(last).skip(first) {
-            let x = from + i as f64 * width;
-            *count += part(x, x + width);
+            // The end of one step is the beginning of the next, to the last bit.
+            *count += part(from + i as f64 * width, from + (i + 1) as f64 * width);
         }
     }
     Some(Histogram { range: (from, to), counts, outside })
