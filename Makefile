@@ -2,7 +2,8 @@
 # GNU make 3.81 and newer, Linux and macOS. On Windows: scripts/setup.ps1.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz validate-1gb claims vectors build clean
+.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz sanitize damages kills validate-1gb claims \
+	vectors docs build clean
 
 # The first Python that is new enough; `make PYTHON=…` names another one.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -56,14 +57,24 @@ format: $(VENV)/.installed ## format everything
 bench: build $(TORCH)/.bench ## mmh bench on real weights (fetches 1.1 GB once; ARGS=--update-readme)
 	$(TORCH)/bin/python benches/run.py $(ARGS)
 
+# The targets are the files: none is forgotten.
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	@mkdir -p fuzz/corpus/decode_never_panics && cp spec/vectors/*/*.mmh fuzz/corpus/decode_never_panics/
-	@mkdir -p fuzz/corpus/sources_never_panic && cp tests/data/model.* tests/data/*.pt tests/data/*.h5 fuzz/corpus/sources_never_panic/
-	@for target in decode_never_panics round_trip_is_exact payload_never_panics sources_never_panic; do \
+	@$(PYTHON) fuzz/seeds.py
+	@for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-timeout=10 -rss_limit_mb=2048 || exit 1; \
 	done
+
+sanitize: ## the tests of the kernels with AddressSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked -q -p mmh-kernels --lib \
+		--target $(shell rustc -vV | sed -n 's/^host: //p') --target-dir target/sanitize
+
+damages: build ## ten thousand random damages of protected and unprotected files (ARGS="FILE … --count N")
+	$(BIN)/python scripts/damages.py $(ARGS)
+
+kills: build ## SIGKILL at random moments: nothing half written under a final name (ARGS="--kills N")
+	$(BIN)/python scripts/kills.py $(ARGS)
 
 validate-1gb: build ## 1 GB generated, compressed, verified, damaged, repaired, restored, compared (ARGS="--gb 8")
 	$(BIN)/python scripts/validate_1gb.py $(ARGS)
@@ -73,6 +84,11 @@ claims: build ## what is claimed, measured again: docs/claims.md (CORPUS=DIR)
 
 vectors: build ## add the vectors that spec/vectors/make.py describes and that are not there yet
 	$(BIN)/python spec/vectors/make.py
+
+docs: build $(VENV)/.docs ## the documentation as a site, in site/
+	$(BIN)/python scripts/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site/index.html"
 
 # Cargo knows what has to be compiled again.
 build: $(VENV)/.installed
@@ -84,6 +100,10 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip 'maturin>=1.9.4,<2'
 	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --release --locked --extras dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --release --locked --extras docs
 	@touch $@
 
 # It shares the compiled module with the other environment: the module is the same for every CPython from 3.11 on.
@@ -99,7 +119,7 @@ $(TORCH)/.bench: $(TORCH)/.installed
 	@touch $@
 
 clean: ## remove everything that was built, fetched or set up
-	rm -rf .venv .venv-torch target fuzz/target fuzz/corpus fuzz/artifacts demo-out benches/corpus/data
+	rm -rf .venv .venv-torch target fuzz/target fuzz/corpus fuzz/artifacts demo-out site benches/corpus/data
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '_core*.so' -delete
 	find python tests benches scripts spec -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import zlib
@@ -366,8 +365,8 @@ def main() -> None:
 def write(rows: list[list[str]]) -> None:
     today = datetime.date.today().isoformat()
     text = (
-        "# Claims\n\nWhat has been claimed of this system and of the one that it continues, with the command that measures "
-        "each and what it\nmeasured. Those that do not hold are marked false. DIR is the corpus "
+        "# Claims\n\nWhat has been claimed of this system and of the one that it continues, with the command that "
+        "measures each and what it\nmeasured. Those that do not hold are marked false. DIR is the corpus "
         "(`python benches/corpus/fetch.py DIR`); `make claims`\nmeasures all and writes this page.\n\n"
         f"{today}, {described(machine([]))}.\n\n"
         f"{table(['claim', 'command', 'measured', 'holds'], rows, left=4)}\n\n"
@@ -379,4 +378,4 @@ def write(rows: list[list[str]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,11 @@
-"""A folder of many files: `compress_dir` beside Python's gzip at level 6, file by file.
+"""A folder of many files: `compress_dir` and `pack_dir` beside Python's gzip at level 6.
 
-    python benches/folder.py DIR [--runs 5]
+    python benches/folder.py DIR [--runs 5] [--scratch DIR] [--levels fast,balanced,max]
 
-Both write a file for each file. Candidates take turns; times are medians, from files in the cache to new files.
-What `compress_dir` wrote is restored and compared first. Sizes count the files' contents, containers included.
+gzip of each file, and of a tar archive. Candidates take turns; times are medians, from files in the cache to new files,
+and beside them what the process and its threads had of the processors, which other work on the machine disturbs less.
+What was written is removed at the end alone: after many removals some file systems (ext4) make new files slowly, for
+all candidates. What ours wrote is restored and compared first. Sizes count the files' contents, containers included.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import gzip
 import os
 import shutil
 import statistics
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +23,7 @@ from pathlib import Path
 
 import mmh_rs as mmh
 
-LEVELS = ("fast", "balanced", "max")
+EACH, TAR = "gzip 6, each file", "gzip 6, tar"
 
 
 def files_in(root: Path) -> list[Path]:
@@ -35,7 +38,12 @@ def with_gzip(root: Path, target: Path) -> None:
             shutil.copyfileobj(source, sink)
 
 
-def with_mmh(level: str, threads: int) -> Callable[[Path, Path], None]:
+def with_tar(root: Path, target: Path) -> None:
+    with tarfile.open(target, "w:gz", compresslevel=6) as archive:
+        archive.add(root, ".")
+
+
+def mirrored(level: str, threads: int) -> Callable[[Path, Path], None]:
     def work(root: Path, target: Path) -> None:
         report = mmh.compress_dir(root, target, level=level, threads=threads)
         if not report:
@@ -44,47 +52,65 @@ def with_mmh(level: str, threads: int) -> Callable[[Path, Path], None]:
     return work
 
 
+def packed(level: str, threads: int) -> Callable[[Path, Path], None]:
+    def work(root: Path, target: Path) -> None:
+        mmh.pack_dir(root, target, level=level, threads=threads)
+
+    return work
+
+
 def check(root: Path, scratch: Path) -> None:
     """Every file comes back, or the times mean nothing."""
     mmh.compress_dir(root, scratch / "checked.mmh")
     mmh.decompress_dir(scratch / "checked.mmh")
+    mmh.pack_dir(root, scratch / "packed.tar.mmh")
+    mmh.unpack_dir(scratch / "packed.tar.mmh")
     for path in files_in(root):
-        if (scratch / "checked" / path.relative_to(root)).read_bytes() != path.read_bytes():
-            raise RuntimeError(f"{path} did not come back")
+        for back in ("checked", "packed"):
+            if (scratch / back / path.relative_to(root)).read_bytes() != path.read_bytes():
+                raise RuntimeError(f"{path} did not come back")
+
+
+def size_of(target: Path) -> int:
+    return sum(path.stat().st_size for path in (files_in(target) if target.is_dir() else [target]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--scratch", type=Path, help="where results are written")
+    parser.add_argument("--levels", default="fast,balanced,max")
     arguments = parser.parse_args()
     root: Path = arguments.folder
-    sizes = [path.stat().st_size for path in files_in(root)]
-    total = sum(sizes)
-    print(
-        f"{root}: {len(sizes):,} files, {total:,} bytes, {total // max(len(sizes), 1):,} each; {os.cpu_count()} cores"
-    )
-    candidates: dict[str, Callable[[Path, Path], None]] = {"gzip 6": with_gzip}
-    candidates |= {f"mmh {level}, {n} threads": with_mmh(level, n) for level in LEVELS for n in (1, 2)}
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    total = size_of(root)
+    count = len(files_in(root))
+    print(f"{root}: {count:,} files, {total:,} bytes, {total // max(count, 1):,} each; {os.cpu_count()} cores")
+    candidates: dict[str, Callable[[Path, Path], None]] = {EACH: with_gzip, TAR: with_tar}
+    for kind, make in (("-r", mirrored), ("--pack", packed)):
+        for level in arguments.levels.split(","):
+            candidates |= {f"mmh {kind} {level}, {n} threads": make(level, n) for n in (1, 2)}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     stored: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as directory:
         scratch = Path(directory)
         check(root, scratch)
-        for _ in range(arguments.runs):
-            for name, work in candidates.items():
-                target = scratch / "out"
-                started = time.perf_counter()
+        for run in range(arguments.runs):
+            for number, (name, work) in enumerate(candidates.items()):
+                target = scratch / f"{run}-{number}"
+                started, busy = time.perf_counter(), time.process_time()
                 work(root, target)
-                times[name].append(time.perf_counter() - started)
-                stored[name] = sum(path.stat().st_size for path in files_in(target))
-                shutil.rmtree(target)
-    base = statistics.median(times["gzip 6"])
-    print(f"{'':<22}  {'size':>6}  {'of gzip':>7}  {'ms':>7}  times gzip's speed")
+                times[name].append((time.perf_counter() - started, time.process_time() - busy))
+                stored[name] = size_of(target)
+    medians = {name: [statistics.median(part) for part in zip(*times[name], strict=True)] for name in candidates}
+    print(
+        f"{'':<30}  {'size':>6}  {'of each':>7}  {'of tar':>6}  {'ms':>7}  {'busy':>7}  times the speed of each, of tar"
+    )
     for name in candidates:
-        took = statistics.median(times[name])
-        row = f"{stored[name] / total:>6.3f}  {stored[name] / stored['gzip 6']:>7.3f}  {1000 * took:>7.1f}"
-        print(f"{name:<22}  {row}  {base / took:.1f}")
+        took, busy = medians[name]
+        sizes = f"{stored[name] / total:>6.3f}  {stored[name] / stored[EACH]:>7.3f}  {stored[name] / stored[TAR]:>6.3f}"
+        speeds = f"{medians[EACH][0] / took:.1f}, {medians[TAR][0] / took:.1f}"
+        print(f"{name:<30}  {sizes}  {1000 * took:>7.1f}  {1000 * busy:>7.1f}  {speeds}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def put(target: str, name: str, data: bytes) -> None:
 def main() -> None:
     for path in sorted((ROOT / "spec" / "vectors").glob("*/*.mmh")):
         data = path.read_bytes()
-        for target in ("decode_never_panics", "decode_never_allocates_past_the_limit"):
+        for target in ("decode_never_panics", "decode_never_allocates_past_the_limit", "parity_never_panics"):
             put(target, path.stem, data)
         for number, (codec, raw, payload) in enumerate(frames(data)[:2]):
             # The table of codecs is in the order of their numbers; a target adds one to what is left of `raw`.

@@ -1,13 +1,14 @@
 <#
 .SYNOPSIS
-  The two steps of the Makefile on Windows: the demo and the tests, set-up included.
+  The steps of the Makefile on Windows: build, the demo and the tests, set-up included.
 .EXAMPLE
+  .\scripts\setup.ps1 build
   .\scripts\setup.ps1 demo
   .\scripts\setup.ps1 demo -File model.safetensors
   .\scripts\setup.ps1 test
 #>
 param(
-    [Parameter(Mandatory)][ValidateSet("demo", "test")][string]$Step,
+    [Parameter(Mandatory)][ValidateSet("build", "demo", "test")][string]$Step,
     [string]$File
 )
 $ErrorActionPreference = "Stop"
@@ -42,7 +43,7 @@ if ($Step -eq "demo") {
     $arguments = @("scripts\demo.py")
     if ($File) { $arguments += $File }
     Invoke-Step $python $arguments
-} else {
+} elseif ($Step -eq "test") {
     Invoke-Step "cargo" @("test", "--locked", "-q", "-p", "mmh-kernels", "-p", "mmh-core")
     Invoke-Step $python @("-m", "pytest")
 }

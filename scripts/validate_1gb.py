@@ -78,7 +78,7 @@ def one_level(level: str, source: Path, expected: str, steps: Steps) -> None:
     packed, restored = source.with_name("packed.mmh"), source.with_name("restored")
     # The fast one gets its parity afterwards, as files do that were compressed without.
     late = level == "fast"
-    words = ["compress", source, "-o", packed, "--level", level, "--json", "-f"]
+    words: list[str | Path] = ["compress", source, "-o", packed, "--level", level, "--json", "-f"]
     ran = mmh(*words, *([] if late else [f"--parity={PARITY}"]))
     stored = packed.stat().st_size
     steps.add(
@@ -144,8 +144,8 @@ def write(path: Path, gb: float, steps: Steps, verdict: str) -> None:
     )
     head = (
         "# Validation\n\nA file is generated, compressed with each level, verified, damaged, repaired, decompressed and "
-        "compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are of the "
-        "original's bytes.\nWritten by `scripts/validate_1gb.py`.\n"
+        "compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are of "
+        "the original's bytes.\nWritten by `scripts/validate_1gb.py`.\n"
     )
     sections: dict[str, str] = {}
     if path.exists():

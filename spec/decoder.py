@@ -28,6 +28,7 @@ from typing import Any, NoReturn, TypeVar
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
+PARITY_MAGIC, PARITY_HEAD_SIZE = b"MMHPARIT", 96
 MAX_BLOCK = 1 << 24
 
 CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 6: "delta", 7: "copy"}
@@ -44,6 +45,7 @@ FORMATS = (
     "onnx",
     "hdf5",
     "tflite",
+    "tar",
 )
 LAYOUTS = ("C", "F")
 # Name, and elements and bytes of a unit; the place in the table is the number in the file.
@@ -233,7 +235,9 @@ class Decoded:
 
 def decode(data: bytes, check: bool = True, limit: int = 2**31, base: bytes | None = None) -> Decoded:
     """Decode a whole `.mmh` file, which may need the bytes of a base. `limit` bounds the bytes restored, since a run of
-    a few bytes may stand for any number of them. Without `check` no hash is compared, but everything else is."""
+    a few bytes may stand for any number of them. Without `check` no hash is compared, but everything else is. Parity is
+    passed over: what it would take to mend a damaged file is not here."""
+    data = without_parity(data, check)
     has_copies, has_base = read_header(data, check)
     record = read_base(data, check) if has_base else None
     index = read_index(read_footer(data, check), HEADER_SIZE + (record.size if record else 0))
@@ -251,6 +255,29 @@ def decode(data: bytes, check: bool = True, limit: int = 2**31, base: bytes | No
     if check:
         check_hashes(index, source)
     return replace(index, source=source)
+
+
+def without_parity(data: bytes, check: bool) -> bytes:
+    """FORMAT 6. The body, without the parity that may follow it."""
+    at = len(data) - PARITY_HEAD_SIZE
+    if at < 0 or data[at : at + 8] != PARITY_MAGIC:
+        return data
+    trailer = Reader(data, at + 8, len(data), "trailer of the parity")
+    expect_equal("version of the parity", 0, trailer.uint(2, "version"), at + 8)
+    expect_equal("kind of the last head", 2, trailer.uint(2, "kind"), at + 10)
+    shard, body = trailer.uint(4, "size of a shard"), trailer.uint(8, "size of the body")
+    groups, recovery = trailer.uint(4, "groups"), trailer.uint(4, "recovery shards")
+    if check:
+        expected = xxh3(data[at : at + 88])
+        expect_equal("hash of the trailer", expected, int.from_bytes(data[at + 88 :], "little"), at + 88)
+    expect(64 <= shard <= 1 << 24 and shard.bit_count() == 1, "size of a shard", "a power of two", shard, at + 12)
+    expect(1 <= body < 1 << 50, "size of the body", "1 to 2^50 - 1", body, at + 16)
+    shards = -(-body // shard)
+    expect(1 <= groups <= shards, "groups", f"1 to {shards}", groups, at + 24)
+    expect(1 <= recovery <= 32768, "recovery shards", "1 to 32768", recovery, at + 28)
+    size = body + 2 * (PARITY_HEAD_SIZE + 8 * shards) + groups * recovery * (PARITY_HEAD_SIZE + shard)
+    expect_equal("size of the file with its parity", size, len(data), at + 16)
+    return data[:body]
 
 
 def read_header(data: bytes, check: bool) -> tuple[bool, bool]:
@@ -319,6 +346,8 @@ def read_footer(data: bytes, check: bool) -> Reader:
 def read_index(index: Reader, first_frame: int) -> Decoded:
     """FORMAT 2.3."""
     index_at = index.at
+    if index.data[index_at : index_at + 2] == b"IZ":
+        index = restored_index(index)
     index.literal(b"IX", "sync of the index")
     length = index.varint("source length")
     hashes = index.u8("content hashes")
@@ -332,6 +361,17 @@ def read_index(index: Reader, first_frame: int) -> Decoded:
     tensors = read_tensor_table(index, length, has_hashes=bool(hashes & 1))
     index.finish()
     return Decoded(name, source_format, length, source_blake3, source_sha256, tensors, frames)
+
+
+def restored_index(packed: Reader) -> Reader:
+    """FORMAT 2.3, of an index that is compressed."""
+    at, most = packed.at, 256 * packed.left
+    packed.literal(b"IZ", "sync of the index")
+    size = packed.varint("size of the restored index")
+    expect(size <= most, "size of the restored index", f"at most {most}", size, at)
+    plain = decode_zstd(packed, size)
+    expect_equal("size of the restored index", size, len(plain), at)
+    return Reader(plain, 0, len(plain), "restored index")
 
 
 def one_of(names: tuple[str, ...], index: Reader, what: str) -> str:

@@ -238,12 +238,14 @@ def build(
     between: bytes = b"",
     trailing: bytes = b"",
     record: bytes = b"",
+    pack: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """A whole `.mmh` file.
 
     `hashes` and `sha256` say which content hashes there are. `frame_table` has (codec, raw, stored) rows; `index` is a
     whole index instead of the one made from the other arguments; `index_tail` is added to it; `between` stands between
-    the frames and the index; `trailing` follows the footer; `record` is that of a base (see `base_record`). What is
+    the frames and the index; `trailing` follows the footer; `record` is that of a base (see `base_record`);
+    `pack` makes what is written of the index. What is
     None is made right.
     """
     source = restored_source(frames)
@@ -269,6 +271,8 @@ def build(
             tensor_count=tensor_count,
         )
     index += index_tail
+    if pack is not None:
+        index = pack(index)
     body = header + record + b"".join(frame.to_bytes() for frame in frames) + between + index
     footer = u64(len(index) if index_size is None else index_size)
     footer += u64(xxh3(index) if index_hash is None else index_hash)

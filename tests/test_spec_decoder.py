@@ -174,6 +174,7 @@ FORMATS = [
     "onnx",
     "hdf5",
     "tflite",
+    "tar",
 ]
 
 
@@ -258,7 +259,7 @@ def test_varints() -> None:
         ({"index_sync": b"XI"}, r"sync of the index: expected 49 58, found 58 49"),
         ({"hash_flags": 4}, r"reserved content hashes: expected 0, found 4"),
         ({"hash_flags": 0x81}, r"reserved content hashes: expected 0, found 128"),
-        ({"source_format": 11}, r"source format: expected at most 10, found 11"),
+        ({"source_format": 11}, r"source format: expected at most 11, found 12"),
         ({"name": "a/b"}, r"source name: expected a plain file name, found 'a/b'"),
         ({"name": "a\\b"}, r"source name"),
         ({"name": "a\0b"}, r"source name"),

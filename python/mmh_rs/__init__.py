@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._estimate import Estimate, LevelEstimate, estimate
     from ._generate import GenerateReport, generate
     from ._limits import Limits
+    from ._packs import PackReport, pack_dir, unpack_dir
     from ._parity import Examination, Parity, RepairReport, examine, protect, repair
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
@@ -43,6 +44,7 @@ __all__ = [
     "LimitError",
     "Limits",
     "MmhError",
+    "PackReport",
     "Parity",
     "Proof",
     "RepairReport",
@@ -69,10 +71,12 @@ __all__ = [
     "examine",
     "generate",
     "open",
+    "pack_dir",
     "protect",
     "repair",
     "safe_open",
     "salvage",
+    "unpack_dir",
     "validate",
 ]
 
@@ -92,6 +96,7 @@ _LAZY = {
     "Parity": "_parity",
     "RepairReport": "_parity",
     "SalvageReport": "_salvage",
+    "PackReport": "_packs",
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
@@ -111,7 +116,9 @@ _LAZY = {
     "protect": "_parity",
     "repair": "_parity",
     "salvage": "_salvage",
+    "pack_dir": "_packs",
     "safe_open": "_safe_open",
+    "unpack_dir": "_packs",
 }
 _SUBMODULES = ("archive", "cli", "numpy", "torch")
 

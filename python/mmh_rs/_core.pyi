@@ -38,6 +38,12 @@ class Report(TypedDict):
     blake3: str | None  # hex, of the uncompressed side
     sha256: str | None
 
+class PackReport(Report):
+    files: int
+    links: int
+    directories: int
+    ignored: list[str]
+
 class Header(TypedDict):
     version: int
     name: str
@@ -316,6 +322,27 @@ def decompress_file(
     base: str | None = None,
     limits: Limits = None,
 ) -> Report: ...
+def pack_dir(
+    source: str,
+    target: str | None,  # None for standard output
+    codec: str,
+    level: int,
+    threads: int,
+    verify: bool,
+    sha256: bool,
+    force: bool,
+    name: str,
+    progress: Progress | None = None,
+    parity: int | None = None,
+) -> PackReport: ...
+def unpack_dir(
+    source: str,
+    target: str,
+    threads: int,
+    progress: Progress | None = None,
+    base: str | None = None,
+    limits: Limits = None,
+) -> PackReport: ...
 def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 

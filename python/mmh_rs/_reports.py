@@ -25,8 +25,8 @@ class _Report:
     """Size of the `.mmh` side."""
     seconds: float
     format: str
-    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "array", or "opaque"
-    for any other."""
+    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "tar", "array", or
+    "opaque" for any other."""
     tensors: int
     codecs: dict[str, CodecTotal]
     """Frames, original bytes and stored bytes, by codec."""

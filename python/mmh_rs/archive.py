@@ -39,8 +39,8 @@ class Header:
     name: str
     """Name of the original file; empty where there was none."""
     format: str
-    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "array", or "opaque"
-    for any other."""
+    """"safetensors", "gguf", "pytorch", "pytorch-legacy", "onnx", "hdf5", "tflite", "npy", "npz", "tar", "array", or
+    "opaque" for any other."""
     source_bytes: int
     stored_bytes: int
     frames: int

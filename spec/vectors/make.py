@@ -40,6 +40,12 @@ BF16 = np.ascontiguousarray(
 ).tobytes()
 
 
+def packed(index: bytes, size: int | None = None) -> bytes:
+    """A compressed index; `size` is what it says of the bytes that it restores."""
+    frame = zstandard.ZstdCompressor(level=19, write_content_size=size is None).compress(index)
+    return b"IZ" + mb.varint(len(index) if size is None else size) + frame
+
+
 def by_hand() -> Iterator[Vector]:
     """Files from the builder: what the format allows, used by our writer or not."""
 
@@ -55,6 +61,10 @@ def by_hand() -> Iterator[Vector]:
     yield file("lz4", [mb.lz4(b"\x26ab\x02\x00\x50cdefg", b"ab" * 6 + b"cdefg")])
     text = b"the quick brown fox, " * 30
     yield file("zstd", [mb.zstd(zstandard.ZstdCompressor(level=19).compress(text), text)])
+    yield file(
+        "index-compressed", [mb.store(b"abc")] * 40, [mb.Tensor(f"t{i}", "U8", [3]) for i in range(40)], pack=packed
+    )
+    yield file("tar", [mb.store(bytes(1024))], source_format=11)
     yield file("copy-of-frames", [mb.store(b"abc"), mb.pattern(b"de", 5), mb.store(b"fgh"), mb.copy(3, 8)])
     yield file(
         "tensors",
@@ -548,6 +558,11 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
             [mb.pattern(b"x", 4)] * 2, frame_table=[(mb.PATTERN251, 2**63, 1)] * 2, source_len=2**64 - 1
         ),
         "pattern-empty": mb.build([mb.Frame(mb.PATTERN251, b"", 5, bytes(5))]),
+        "index-compressed-size": mb.build([abc], pack=lambda index: packed(index, len(index) + 1)),
+        "index-compressed-and-more": mb.build([abc], pack=lambda index: packed(index) + b"\0"),
+        "index-compressed-too-much": mb.build([abc], pack=lambda index: packed(index + bytes(50_000))),
+        "index-compressed-twice": mb.build([abc], pack=lambda index: packed(packed(index))),
+        "index-compressed-noise": mb.build([abc], pack=lambda index: b"IZ\x04abcd"),
         "varint-too-long": mb.build(index=b"IX\x80\x00\0\0\0\0\0"),
     }
     for name, data in corrupt.items():
@@ -1019,6 +1034,31 @@ def invalid_against_base() -> Iterator[tuple[str, bytes, str]]:
         yield f"delta-{name}", mb.build([mb.delta(payload, BF16)], record=mb.base_record(BASE)), "corrupt"
 
 
+def protected() -> Iterator[Vector]:
+    """Files with parity."""
+    for label, source, percent in (
+        ("bf16", mmh.compress(BF16, dtype="BF16"), 5),
+        ("small", mb.build([mb.store(b"abc")]), 100),
+        ("empty", mb.build([]), 1),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "file.mmh")
+            path.write_bytes(source)
+            mmh.protect(path, percent=percent)
+            yield f"parity-{label}", path.read_bytes(), mmh.decompress(source)
+
+
+def invalid_parity() -> Iterator[tuple[str, bytes, str]]:
+    """A trailer that lies, or that is damaged."""
+    [(_, good, _)] = [vector for vector in protected() if vector[0] == "parity-small"]
+    trailer = good[-96:]
+    yield "parity-longer-than-it-says", good[:-96] + b"\0" + trailer, "corrupt"
+    yield "parity-shorter-than-it-says", good[:-97] + trailer, "corrupt"
+    yield "parity-damaged-trailer", good[:-1] + bytes([good[-1] ^ 1]), "corrupt"
+    # The end is cut off, so that a recovery shard ends the file.
+    yield "parity-without-trailer", good[:-96], "corrupt"
+
+
 def write_new(path: Path, data: bytes) -> None:
     if len(data) >= 1 << 18:
         raise SystemExit(f"{path.name} is too large: {len(data)} bytes, at most 256 KiB")
@@ -1041,7 +1081,7 @@ def list_new() -> None:
 
 
 def main() -> None:
-    for name, data, source in (*by_hand(), *by_engine()):
+    for name, data, source in (*by_hand(), *by_engine(), *protected()):
         target = HERE / "valid" / f"{name}.mmh"
         if not target.exists():
             write_new(target, data)
@@ -1054,7 +1094,7 @@ def main() -> None:
             write_new(target.with_name(f"{name}.base.bin"), base)
     expected = HERE / "invalid" / "EXPECTED.json"
     kinds: dict[str, str] = json.loads(expected.read_text()) if expected.exists() else {}
-    for name, data, kind in invalid():
+    for name, data, kind in (*invalid(), *invalid_parity()):
         write_new(HERE / "invalid" / f"{name}.mmh", data)
         kinds.setdefault(name, kind)
     for name, data, kind in invalid_against_base():

@@ -17,7 +17,7 @@ from support import Command, Server, environment, model_tensors, plain_safetenso
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> Iterator[None]:
-    """Shells start what runs in the background with SIGINT ignored, and children inherit that: here it is to be answered."""
+    """Shells start what runs in the background with SIGINT ignored, and children inherit that: it is to be answered."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

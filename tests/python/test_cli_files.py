@@ -160,7 +160,7 @@ def test_directories_need_r(run: Command, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     done = run("compress", "tree")
     assert done.returncode == 64
-    assert lines(done.stderr) == ["mmh: tree: is a directory (use -r for what is in it)"]
+    assert lines(done.stderr) == ["mmh: tree: is a directory (use -r for a mirror of it, --pack for one file)"]
     assert run("decompress", "tree").returncode == 64
 
 

@@ -8,6 +8,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import types
 import zipfile
 from collections.abc import Iterator
@@ -186,6 +187,31 @@ def test_gguf(tmp_path: Path) -> None:
     with mmh.open(f"{path}.mmh") as archive:
         assert archive.info("blk.0.ffn_up.weight").shape == (32, 64)
         assert archive.info("blk.0.ffn_up.weight").dtype == "Q4_0"
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_tar(form: int, tmp_path: Path) -> None:
+    weight = normal(160, 128)
+    np.save(tmp_path / "weight.npy", weight)
+    name = "directory/" + "x" * (90 if form == tarfile.USTAR_FORMAT else 200) + ".npy"
+    path = tmp_path / "all.tar"
+    with tarfile.open(path, "w", format=form) as archive:
+        archive.add(tmp_path / "weight.npy", name)
+        archive.add(tmp_path / "weight.npy", "again.npy")
+        archive.add(DATA / "module.pt", "small.pt")
+    with mmh.open(mmh.compress(path.read_bytes())) as archive:
+        assert archive.header.format == "tar"
+        (first, second) = archive.keys()
+        assert first == f"{name}:data" and second == "again.npy:data"
+        assert np.array_equal(archive.get(first), weight)
+    assert compressed(path).format == "tar"
+    with mmh.open(f"{path}.mmh") as archive:
+        assert archive.info(second).copy_of == first
+    whole = path.read_bytes()
+    for cut in (512, 700, 20_000, len(whole) - 3000):
+        assert mmh.decompress(mmh.compress(whole[:cut])) == whole[:cut]
+    lying = whole.replace(b"again.npy", b"0gain.npy")
+    assert mmh.decompress(mmh.compress(lying)) == lying
 
 
 def test_list_and_safe_open(run: Command) -> None:

@@ -1,6 +1,6 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
-use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, pattern251};
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, zstd};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -29,11 +29,13 @@ pub const BYTE_BLOCK: usize = 1 << 19;
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let (elements, bytes) = dtype.map_or((1, 2), Dtype::unit);
     let is_bytes = elements >= bytes && !dtype.is_some_and(|d| d.kind() == Kind::Blocks);
-    let size = match (level.get() <= 3, is_bytes) {
-        (true, true) => FAST_BYTE_BLOCK,
-        (true, false) => FAST_BLOCK,
-        (false, true) => BYTE_BLOCK,
-        (false, false) => BLOCK,
+    let size = match (level.get(), is_bytes) {
+        (..=3, true) => FAST_BYTE_BLOCK,
+        (..=3, false) => FAST_BLOCK,
+        (_, true) => BYTE_BLOCK,
+        // Opaque bytes are few beside tensors; a folder of sources is all of them, and has work for every thread.
+        (..=6, false) if dtype.is_none() => FAST_BLOCK,
+        (_, false) => BLOCK,
     };
     size - size % bytes as usize
 }
@@ -193,15 +195,17 @@ fn forced(
     // The plan is asked for the element type, which opaque bytes do not declare.
     let &Given { data, declared, base } = given;
     let choice = plan::choose_with(data, declared, base, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
-    attempt(codec, &block, scratch, out)
+    attempt(codec, &choice.block(data, declared, level, base), scratch, out)
 }
 
 /// Encodes with the codec that the plan picks.
 fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
     let &Given { data, declared, base } = given;
+    if declared.is_none() && base.is_none() && data.len() <= TINY && plan::is_text(data) {
+        return text(data, level, scratch, out);
+    }
     let choice = plan::choose_with(data, declared, base, level, scratch);
-    let block = Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base };
+    let block = choice.block(data, declared, level, base);
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
         let start = out.len();
         let codec = attempt(choice.codec, &block, scratch, out)?;
@@ -211,6 +215,14 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
                     && (out.len() - start) as f64 > estimate * data.len() as f64 =>
             {
                 alone(codec, start, other, &block, scratch, out)
+            }
+            // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
+            _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
+                alone(codec, start, &zstd::Zstd, &block, scratch, out)
+            }
+            // Where words come again, longer stretches may, from further away than the piece reaches.
+            _ if codec == hierarchical::ID && choice.structure.is_some() => {
+                alone(codec, start, &zstd::Zstd, &block, scratch, out)
             }
             _ => Ok(codec),
         };
@@ -226,7 +238,17 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
     Ok(best.0)
 }
 
-/// The base has disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
+/// A short text: there are many in a directory of sources, and no other codec makes them as small.
+fn text(data: &[u8], level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+    let block =
+        Block { data, declared: None, element: None, level, split: None, structure: None, base: None };
+    match pattern251::find(data) {
+        Some(_) => attempt(&pattern251::Pattern251, &block, scratch, out),
+        None => attempt(&zstd::Zstd, &block, scratch, out),
+    }
+}
+
+/// The choice may have disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
 fn alone(
     codec: u8,
     start: usize,

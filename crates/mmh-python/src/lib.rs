@@ -10,6 +10,7 @@ mod error;
 mod file_object;
 mod functions;
 mod making;
+mod pack;
 mod parity;
 mod validation;
 
@@ -34,6 +35,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::decompress_into, m)?)?;
     m.add_function(wrap_pyfunction!(functions::compress_file, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress_file, m)?)?;
+    m.add_function(wrap_pyfunction!(pack::pack_dir, m)?)?;
+    m.add_function(wrap_pyfunction!(pack::unpack_dir, m)?)?;
     m.add_function(wrap_pyfunction!(functions::explain_file, m)?)?;
     m.add_function(wrap_pyfunction!(compare::estimate, m)?)?;
     m.add_function(wrap_pyfunction!(compare::diff, m)?)?;

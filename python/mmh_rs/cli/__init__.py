@@ -36,6 +36,7 @@ _COMMANDS = {
     "validate": ("validate", "validate"),
     "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
+    "menu": ("menu", "menu"),
 }
 
 _EPILOG = """\b

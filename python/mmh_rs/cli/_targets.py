@@ -50,7 +50,7 @@ def jobs(
         try:
             path = None if source == STREAM else source
             if path is not None and os.path.isdir(path):
-                raise WrongUsageError("is a directory (use -r for what is in it)")
+                raise WrongUsageError("is a directory (use -r for a mirror of it, --pack for one file)")
             if to_stdout or output == STREAM:
                 target = None
             elif output is None:

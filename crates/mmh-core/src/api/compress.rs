@@ -99,10 +99,17 @@ impl CompressOptions {
 /// First bytes of a stream that readers see.
 const HEAD: usize = 8 << 20;
 
+/// Sources up to this size are compressed in memory, and in more ways than one.
+const SMALL: u64 = 1 << 20;
+
+/// An index without names has to make the whole smaller by one part in so many.
+const NAMES_ARE_WORTH: u64 = 256;
+
 /// Tensors shorter than this are not worth a copy frame.
 const SHORTEST_COPY: u64 = 64;
 
 /// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
+#[inline(never)]
 pub fn compress_bytes(
     data: &[u8],
     array: Option<(Dtype, Vec<u64>)>,
@@ -323,39 +330,59 @@ fn from_file(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Report> {
+    let layout = source::find(Input { bytes: &input, complete: true });
+    let output = Output::new(target, options.force)?;
+    compress_source(&input, layout, (path, Some(input.file())), (target, output), options, workers, progress)
+}
+
+/// Compresses what can be read at any offset to an output. Of the source, its path and the file whose mode and time are taken over; of the
+/// target, its path.
+pub(super) fn compress_source(
+    input: &dyn ReadAt,
+    layout: Layout,
+    (path, like): (Option<&Path>, Option<&File>),
+    (target, mut output): (Option<&Path>, Output),
+    options: &CompressOptions,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Report> {
     let at_source = with_path(path);
     let at_target = with_path(target);
-    let layout = source::find(Input { bytes: &input, complete: true });
-    let mut output = Output::new(target, options.force)?;
     let allowed = allowance(input.len());
     if let Output::Stdout = output {
         // What went into a pipe cannot be taken back: small sources are compressed in memory first, and the tensors of large ones
         // whose index would weigh too much have no names.
         if input.len() <= HEAD as u64 {
-            let (blob, report) = smallest(&input, layout, options, workers, progress)?;
+            let (blob, report) = smallest(input, layout, options, workers, progress)?;
             write_pieces(&blob, &mut output).map_err(&at_target)?;
             output.commit(None)?;
             return Ok(report);
         }
         let layout = layout.within(input.len());
-        let report = compress_at(&input, layout, output.writer()?, options, workers, progress)
+        let report = compress_at(input, layout, output.writer()?, options, workers, progress)
             .map(|(_, r)| r)
             .map_err(at_target)?;
         output.commit(None)?;
         return Ok(report);
     }
+    if input.len() <= SMALL {
+        let (blob, report) = smallest(input, layout, options, workers, progress)
+            .map_err(|e| of_target(e, &at_source, &at_target))?;
+        write_pieces(&blob, &mut output).map_err(&at_target)?;
+        return ended(output, like, report, options, workers, progress).map_err(at_target);
+    }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
     let out = TargetWriter(file.writer());
-    let (_, mut report) = compress_at(&input, layout, out, options, workers, progress)
+    let (_, mut report) = compress_at(input, layout, out, options, workers, progress)
         .map_err(|e| of_target(e, &at_source, &at_target))?;
     if report.stored_bytes > allowed && report.tensors > 0 {
         let again = file.file();
         again.set_len(0).and_then(|()| again.rewind()).map_err(|e| at_target(e.into()))?;
         let out = TargetWriter(file.writer());
-        (_, report) = compress_at(&input, bare(&input), out, options, workers, progress)
+        (_, report) = compress_at(input, bare(input), out, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
     }
-    ended(output, Some(input.file()), report, options, workers, progress).map_err(at_target)
+    ended(output, like, report, options, workers, progress).map_err(at_target)
 }
 
 /// Adds parity, where it is asked for, and gives the file its name.
@@ -391,7 +418,16 @@ fn smallest(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<(Pieces, Report)> {
-    let (blob, report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
+    let others =
+        if input.len() <= SMALL && options.base.is_none() { layout.without_names() } else { Vec::new() };
+    let (mut blob, mut report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
+    let named = report.stored_bytes;
+    for other in others {
+        let (smaller, of_it) = compress_at(input, other, Pieces::default(), options, workers, progress)?;
+        if of_it.stored_bytes < report.stored_bytes && of_it.stored_bytes + named / NAMES_ARE_WORTH < named {
+            (blob, report) = (smaller, of_it);
+        }
+    }
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }

@@ -39,7 +39,7 @@ pub struct DecompressOptions {
 }
 
 impl DecompressOptions {
-    fn base(&self) -> Result<Option<Arc<Base>>> {
+    pub(super) fn base(&self) -> Result<Option<Arc<Base>>> {
         self.base.as_deref().map(|path| Base::open(path).map(Arc::new)).transpose()
     }
 }
@@ -186,7 +186,7 @@ fn hash_and_write(hasher: &mut Content, out: &mut dyn Write, data: &[u8]) -> Res
     Ok(out.write_all(data)?)
 }
 
-fn check_hash(hasher: Content, index: &Index) -> Result<()> {
+pub(super) fn check_hash(hasher: Content, index: &Index) -> Result<()> {
     match hasher.differing(index).first() {
         Some(name) => {
             Err(Error::corrupt(format!("the restored bytes do not have the {name} hash of the source")))
@@ -195,7 +195,7 @@ fn check_hash(hasher: Content, index: &Index) -> Result<()> {
     }
 }
 
-fn report(index: &Index, stored_bytes: u64) -> Report {
+pub(super) fn report(index: &Index, stored_bytes: u64) -> Report {
     Report {
         source_bytes: index.source_len,
         stored_bytes,
@@ -262,7 +262,7 @@ fn from_stream(
     let mut hasher = Content::new(options.check, false);
     let mut seen: Vec<FrameRow> = Vec::new();
     let mut done = 0u64;
-    loop {
+    let sync = loop {
         let (batch, ended) = read_batch(&mut input, workers.batch() as u64)?;
         // What comes later is not known: a stream is held to what has come.
         let raw = batch.iter().fold(done, |n: u64, f| n.saturating_add(f.head.raw));
@@ -298,11 +298,11 @@ fn from_stream(
             seen.push(FrameRow { codec: f.head.codec, raw: f.head.raw, stored: f.head.stored as u64 });
         }
         progress(Step { done, total: None, stored: input.at })?;
-        if ended {
-            break;
+        if let Some(sync) = ended {
+            break sync;
         }
-    }
-    let index = read_end(&mut input, &header, flags, &seen, &options.limits)?;
+    };
+    let index = read_end(&mut input, sync, &header, flags, &seen, &options.limits)?;
     out.flush()?;
     drop(out);
     check_hash(hasher, &index)?;
@@ -321,16 +321,16 @@ fn read_record(input: &mut Counted<'_>) -> Result<BaseRecord> {
     BaseRecord::from_bytes(&all).map_err(at)
 }
 
-/// Reads frames of about a batch; whether the index is next (its sync is read already).
-fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, bool)> {
+/// Reads frames of about a batch; the sync of the index, where that is next.
+fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, Option<[u8; 2]>)> {
     let mut batch = Vec::new();
     let mut size = 0;
     while size < most && batch.len() < BATCH_BLOCKS {
         let offset = input.at;
         let mut head = [0; frame::HEAD];
         input.exact(&mut head[..2])?;
-        if head[..2] == index::SYNC {
-            return Ok((batch, true));
+        if head[..2] == index::SYNC || head[..2] == index::PACKED_SYNC {
+            return Ok((batch, Some([head[0], head[1]])));
         }
         input.exact(&mut head[2..])?;
         let head = Head::from_bytes(&head).map_err(|e| e.at(offset))?;
@@ -344,7 +344,7 @@ fn read_batch(input: &mut Counted<'_>, most: u64) -> Result<(Vec<Incoming>, bool
         size += if codec::is_run(head.codec) { head.stored as u64 } else { head.raw };
         batch.push(Incoming { head, payload, offset });
     }
-    Ok((batch, false))
+    Ok((batch, None))
 }
 
 fn write_run(
@@ -399,13 +399,14 @@ fn skip_parity(input: &mut Counted<'_>, end: &[u8]) -> Result<u64> {
 /// Reads index and footer and compares them with the frames that came.
 fn read_end(
     input: &mut Counted<'_>,
+    sync: [u8; 2],
     header: &[u8; HEADER],
     flags: u16,
     seen: &[FrameRow],
     limits: &Limits,
 ) -> Result<Index> {
-    let at = input.at - index::SYNC.len() as u64;
-    let mut end = index::SYNC.to_vec();
+    let at = input.at - sync.len() as u64;
+    let mut end = sync.to_vec();
     // An endless stream must not fill the memory.
     let most = limits.index.saturating_add(FOOTER as u64);
     input.stream.take(most).read_to_end(&mut end)?;

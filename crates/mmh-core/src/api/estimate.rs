@@ -457,13 +457,16 @@ fn frame_bytes(raw: u64, stored: u64) -> u64 {
 /// What does not depend on the level: header, footer, the index without the frames, and copies.
 fn fixed_bytes(source_len: u64, name: &str, layout: Layout, segments: &[Segment], copies: &[usize]) -> u64 {
     let hash = Some([0; 32]);
-    let tensors = layout.tensors.into_iter().map(|tensor| TensorRow { tensor, blake3: hash }).collect();
+    // Hashes do not compress, and names are as good as bytes to make some of.
+    let row =
+        |tensor: Tensor| TensorRow { blake3: Some(*blake3::hash(tensor.name.as_bytes()).as_bytes()), tensor };
+    let tensors = layout.tensors.into_iter().map(row).collect();
     let frames: Vec<FrameRow> = Vec::new();
     let name = name.into();
     let index =
         Index { source_len, blake3: hash, sha256: None, format: layout.format, name, frames, tensors };
     let copied: u64 = copies.iter().map(|i| frame_bytes(segments[*i].len, 8)).sum();
-    (HEADER + FOOTER + index.to_bytes().len()) as u64 + copied
+    (HEADER + FOOTER + index.to_bytes().map_or(0, |b| b.len())) as u64 + copied
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! * `pipeline`: while one batch of blocks is encoded, the next is read and the one before is written
 //! * `chunks`: memory in which frames are made
 //! * `compress`, `decompress`: between memory, files and pipes
+//! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash
 //! * `protect`: parity for files
 //! * `explain`: what the plan sees
@@ -19,6 +20,7 @@ mod decompress;
 mod diff;
 mod estimate;
 mod explain;
+mod pack;
 mod pipeline;
 mod protect;
 mod target;
@@ -33,6 +35,7 @@ pub use decompress::{
 pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
+pub use pack::{Packed, pack_dir, unpack_dir};
 pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};

@@ -33,6 +33,8 @@ pub struct Block<'a> {
     pub level: Level,
     /// What the plan has found out about the elements already.
     pub split: Option<&'a tensor::analyze::Found>,
+    /// What the plan has found out about words that come again, and decimals.
+    pub structure: Option<&'a hierarchical::Found>,
     /// The same stretch of a base, where there is one.
     pub base: Option<Counterpart<'a>>,
 }

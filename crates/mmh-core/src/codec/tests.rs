@@ -59,6 +59,7 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
                     element: choice.element,
                     level,
                     split: None,
+                    structure: None,
                     base: Some(base),
                 };
                 let mut payload = Vec::new();

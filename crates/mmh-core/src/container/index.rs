@@ -2,7 +2,8 @@
 
 use super::frame;
 use super::{END_MAGIC, FOOTER, HEADER, MAGIC, varint};
-use crate::codec::{self, delta};
+use crate::api::zeroed;
+use crate::codec::{self, delta, zstd};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -12,6 +13,12 @@ use twox_hash::XxHash3_64;
 
 /// First bytes of the index.
 pub const SYNC: [u8; 2] = *b"IX";
+/// The same of one that is compressed.
+pub const PACKED_SYNC: [u8; 2] = *b"IZ";
+/// An index that is compressed restores at most so many times its bytes.
+const MOST_PACKED: u64 = 256;
+/// An index shorter than this is left as it is.
+const WORTH_PACKING: usize = 1024;
 /// Flag of the header: the file has `copy` frames.
 pub const HAS_COPIES: u16 = 1;
 /// Flag of the header: the record of a base follows, and the file may have `delta` frames.
@@ -138,8 +145,20 @@ fn put_string(s: &str, out: &mut Vec<u8>) {
 }
 
 impl Index {
-    /// As bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    /// As a file has it: compressed where that pays. (Names of tensors are alike, and so are the sizes of frames.)
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let plain = self.to_plain_bytes();
+        if plain.len() < WORTH_PACKING {
+            return Ok(plain);
+        }
+        let mut packed = PACKED_SYNC.to_vec();
+        varint::write(plain.len() as u64, &mut packed);
+        zstd::compress_whole(&plain, &mut packed)?;
+        let earned = packed.len() as u64 * MOST_PACKED >= plain.len() as u64;
+        Ok(if earned && packed.len() < plain.len() - plain.len() / 16 { packed } else { plain })
+    }
+
+    fn to_plain_bytes(&self) -> Vec<u8> {
         let mut out = SYNC.to_vec();
         varint::write(self.source_len, &mut out);
         out.push(self.blake3.is_some() as u8 | (self.sha256.is_some() as u8) << 1);
@@ -170,6 +189,22 @@ impl Index {
 
     /// From bytes that begin at `offset` of the file; every rule of the format is checked.
     pub fn from_bytes(bytes: &[u8], offset: u64, flags: u16, limits: &Limits) -> Result<Index> {
+        if !bytes.starts_with(&PACKED_SYNC) {
+            return Index::from_plain_bytes(bytes, offset, flags, limits);
+        }
+        let bad = |what: String| Error::corrupt_at(offset, format!("index: {what}"));
+        let mut left = &bytes[PACKED_SYNC.len()..];
+        let len = varint::read(&mut left).ok_or_else(|| bad("malformed number in its size".into()))?;
+        if len > bytes.len() as u64 * MOST_PACKED {
+            return Err(bad(format!("{} bytes that would restore {len}", bytes.len())));
+        }
+        limits.check_index(len)?;
+        let mut plain = zeroed(len)?;
+        zstd::decompress_whole(left, &mut plain).map_err(|e| e.at(offset))?;
+        Index::from_plain_bytes(&plain, offset, flags, limits)
+    }
+
+    fn from_plain_bytes(bytes: &[u8], offset: u64, flags: u16, limits: &Limits) -> Result<Index> {
         let mut at = Reader { left: bytes, offset, len: bytes.len(), limits };
         if at.take(2, "sync")? != SYNC {
             return Err(Error::corrupt_at(offset, "expected the index"));

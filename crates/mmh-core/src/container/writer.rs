@@ -153,7 +153,7 @@ impl<W: Target> Writer<W> {
         let Facts { blake3, sha256, format, name, tensors } = facts;
         let index =
             Index { source_len: self.source_len, blake3, sha256, format, name, frames: self.frames, tensors };
-        let bytes = index.to_bytes();
+        let bytes = index.to_bytes()?;
         let len = self.written + bytes.len() as u64 + FOOTER as u64;
         self.out.write_all(&bytes)?;
         self.out.write_all(&index::footer(&self.header, &bytes, len))?;

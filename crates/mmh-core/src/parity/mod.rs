@@ -1,4 +1,4 @@
-//! Parity: Reed–Solomon over the bytes of a `.mmh`, behind it (`spec/FORMAT.md`, section 7; `docs/design/0008-parity.md`).
+//! Parity: Reed–Solomon over the bytes of a `.mmh`, behind it (`spec/FORMAT.md`, section 6; `docs/design/0008-parity.md`).
 //!
 //! * `plan`: which shards there are, and the heads that say so
 //! * `section`: the section, written

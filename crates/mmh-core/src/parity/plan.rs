@@ -1,4 +1,4 @@
-//! Which shards there are, and what each part of the section says of them (`spec/FORMAT.md`, section 7).
+//! Which shards there are, and what each part of the section says of them (`spec/FORMAT.md`, section 6).
 
 use crate::error::{Error, Result};
 use mmh_kernels::checksum::xxh3;

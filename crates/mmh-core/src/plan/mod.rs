@@ -3,14 +3,17 @@
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
+use crate::codec::hierarchical::Found as Structure;
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
-use crate::codec::{self, Codec, Counterpart, Level, Scratch};
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch};
 use crate::dtype::Dtype;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
 mod sniff;
+
+pub use sniff::is_text;
 
 /// What a codec expects to make of a block.
 #[derive(Clone, Debug)]
@@ -52,7 +55,10 @@ pub struct Sample<'a> {
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
     repeats: Cell<Option<bool>>,
+    text: OnceCell<bool>,
     split: OnceCell<Option<Found>>,
+    structure: OnceCell<Option<Structure>>,
+    best: Cell<f64>,
 }
 
 impl<'a> Sample<'a> {
@@ -72,7 +78,10 @@ impl<'a> Sample<'a> {
             level,
             scratch: RefCell::new(scratch),
             repeats: Cell::new(None),
+            text: OnceCell::new(),
             split: OnceCell::new(),
+            structure: OnceCell::new(),
+            best: Cell::new(1.0),
         }
     }
 
@@ -88,9 +97,14 @@ impl<'a> Sample<'a> {
         &self.block[at..at + n]
     }
 
+    fn is_short(&self) -> bool {
+        self.block.len() <= 4 * PIECE
+    }
+
     /// Whether it looks like text, and nobody said that it is something else.
     pub fn is_text(&self) -> bool {
-        self.declared.is_none() && sniff::is_text(self.piece())
+        let seen = || is_text(self.piece()) && (self.is_short() || is_text(&scattered(self.block, PIECE)));
+        self.declared.is_none() && *self.text.get_or_init(seen)
     }
 
     /// The dtype of the tensor that the block is of, where it is known.
@@ -128,7 +142,11 @@ impl<'a> Sample<'a> {
         self.repeats.get().unwrap_or_else(|| {
             // A part of the piece will do where time is short.
             let n = if self.level.get() <= 3 { self.piece().len().min(PIECE / 4) } else { PIECE };
-            let repeats = repeats(&self.piece()[..n.min(self.piece().len())]);
+            let repeats = match self.declared {
+                // Bytes of which nothing is known may be of several kinds.
+                None if !self.is_short() => repeats(&scattered(self.block, n)),
+                _ => repeats(&self.piece()[..n.min(self.piece().len())]),
+            };
             self.repeats.set(Some(repeats));
             repeats
         })
@@ -142,6 +160,26 @@ impl<'a> Sample<'a> {
         };
         self.split.get_or_init(find).as_ref()
     }
+
+    /// The words or decimals that the `hierarchical` codec would choose, if they may do better than the bids so far; found once for it and
+    /// for its encoder.
+    pub fn structure(&self) -> Option<&Structure> {
+        let find = || {
+            let &Sample { block: data, declared, element, level, .. } = self;
+            let split = self.split();
+            let block = Block { data, declared, element, level, split, structure: None, base: None };
+            Structure::best(&block, self.best.get(), &mut self.scratch.borrow_mut())
+        };
+        self.structure.get_or_init(find).as_ref()
+    }
+}
+
+/// `n` bytes in pieces from all over the block.
+fn scattered(block: &[u8], n: usize) -> Vec<u8> {
+    const PIECES: usize = 8;
+    let piece = n / PIECES;
+    let stride = (block.len() - piece) / (PIECES - 1);
+    (0..PIECES).flat_map(|i| &block[i * stride..][..piece]).copied().collect()
 }
 
 /// One word in 32, or one in 8 of a short piece, where chance plays a larger part.
@@ -169,11 +207,30 @@ pub struct Choice {
     pub element: Option<Element>,
     /// What is known about the split of the elements.
     pub split: Option<Found>,
+    /// What is known about words that come again, and decimals.
+    pub structure: Option<Structure>,
     /// Every codec's bid, in the order of the table.
     pub bids: Vec<(&'static dyn Codec, Bid)>,
 }
 
 impl Choice {
+    /// What an encoder is given of the block that was looked at.
+    pub fn block<'a>(
+        &'a self,
+        data: &'a [u8],
+        declared: Option<Dtype>,
+        level: Level,
+        base: Option<Counterpart<'a>>,
+    ) -> Block<'a> {
+        let (split, structure) = (self.split.as_ref(), self.structure.as_ref());
+        Block { data, declared, element: self.element, level, split, structure, base }
+    }
+
+    /// What a codec has bid.
+    pub fn estimate_of(&self, codec: u8) -> Option<f64> {
+        self.bids.iter().find(|(c, _)| c.id() == codec)?.1.estimate
+    }
+
     /// The best bid that does without a base.
     pub fn alone(&self) -> Option<(&'static dyn Codec, f64)> {
         let others = self.bids.iter().filter(|(c, _)| c.id() != codec::delta::ID);
@@ -202,6 +259,7 @@ pub fn choose_with(
 }
 
 /// The same among some of the codecs, of which the first stores what none makes smaller.
+#[inline(never)]
 pub fn choose_among(
     codecs: &[&'static dyn Codec],
     block: &[u8],
@@ -219,6 +277,7 @@ pub fn choose_among(
     for &codec in codecs {
         let bid = codec.bid(&sample);
         let certain = bid.certain;
+        sample.best.set(bid.estimate.map_or(1.0, |e| e).min(sample.best.get()));
         bids.push((codec, bid));
         if certain {
             break;
@@ -237,7 +296,8 @@ pub fn choose_among(
     }
     let codec = winner.map_or(codecs[0], |w| w.0);
     let split = sample.split.into_inner().flatten();
-    Choice { codec, element, split, bids }
+    let structure = sample.structure.into_inner().flatten();
+    Choice { codec, element, split, structure, bids }
 }
 
 #[cfg(test)]

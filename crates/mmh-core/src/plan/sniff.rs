@@ -48,9 +48,24 @@ fn sample(block: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Whether there are no control characters but those of text. Numbers have some soon, in zeros and small exponents if nowhere else.
+/// Zeros in a row that are padding, between the files of an archive say.
+const PADDING: usize = 16;
+
+/// Whether there are no control characters but those of text, and zeros as archives of texts have them. Numbers have some soon, in small
+/// exponents and whole numbers if nowhere else; and where all of theirs are zero, those are many and in short rows.
 pub fn is_text(sample: &[u8]) -> bool {
-    sample.iter().all(|b| *b >= 0x20 && *b != 0x7F || matches!(b, b'\t' | b'\n' | b'\r' | 0x0C | 0x1B))
+    let (mut row, mut few) = (0, 0);
+    for &b in sample {
+        match b {
+            0 => row += 1,
+            0x20..=0x7E | 0x80.. | b'\t' | b'\n' | b'\r' | 0x0C | 0x1B => {
+                few += if row < PADDING { row } else { 0 };
+                row = 0;
+            }
+            _ => return false,
+        }
+    }
+    few * 32 <= sample.len() && row < sample.len().max(1)
 }
 
 fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> f64 {

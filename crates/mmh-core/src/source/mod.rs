@@ -13,6 +13,7 @@ mod npz;
 mod onnx;
 mod pytorch;
 mod safetensors;
+mod tar;
 mod tflite;
 mod zip;
 
@@ -41,10 +42,12 @@ pub enum Format {
     Hdf5,
     /// TensorFlow Lite.
     Tflite,
+    /// A tar archive, of whatever files.
+    Tar,
 }
 
 impl Format {
-    const ALL: [Format; 11] = [
+    const ALL: [Format; 12] = [
         Format::Unknown,
         Format::Safetensors,
         Format::Npy,
@@ -56,6 +59,7 @@ impl Format {
         Format::Onnx,
         Format::Hdf5,
         Format::Tflite,
+        Format::Tar,
     ];
 
     /// The number that stands for it in the container.
@@ -82,6 +86,7 @@ impl Format {
             Format::Onnx => "onnx",
             Format::Hdf5 => "hdf5",
             Format::Tflite => "tflite",
+            Format::Tar => "tar",
         }
     }
 }
@@ -148,6 +153,28 @@ impl Layout {
         Layout::of(Format::Unknown, Vec::new())
     }
 
+    /// The same bytes without an index of tensors, for small files with many: each by itself, and neighbours of one dtype together. Of
+    /// safetensors alone, whose own header, at the front, has the names for whoever reads the restored bytes.
+    pub fn without_names(&self) -> Vec<Layout> {
+        if self.format != Format::Safetensors || self.tensors.len() < 2 {
+            return Vec::new();
+        }
+        let filled = self.tensors.iter().filter(|t| t.len > 0);
+        let each: Vec<Hint> = filled.map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }).collect();
+        let mut joined: Vec<Hint> = Vec::new();
+        for hint in &each {
+            match joined
+                .last_mut()
+                .filter(|last| last.start + last.len == hint.start && last.dtype == hint.dtype)
+            {
+                Some(last) => last.len += hint.len,
+                None => joined.push(*hint),
+            }
+        }
+        let of = |hints| Layout { format: self.format, tensors: Vec::new(), hints };
+        vec![of(each), of(joined)]
+    }
+
     /// A layout that makes a container no larger than a thousandth of these bytes more than none would, whatever the bytes are: this
     /// one, or the dtypes of its large tensors without the names.
     pub fn within(mut self, bytes: u64) -> Layout {
@@ -190,8 +217,11 @@ impl Input<'_> {
     }
 }
 
+type Reader = fn(Input<'_>) -> Option<Layout>;
+
 /// The readers, in the order in which they are asked: ONNX has no magic number, and comes last.
-const READERS: [fn(Input<'_>) -> Option<Layout>; 9] = [
+const READERS: [Reader; 10] = [
+    tar::read,
     safetensors::read,
     npy::read,
     gguf::read,
@@ -206,6 +236,11 @@ const READERS: [fn(Input<'_>) -> Option<Layout>; 9] = [
 /// Asks the readers in turn; the first that understands the file wins.
 pub fn find(input: Input<'_>) -> Layout {
     READERS.iter().find_map(|read| read(input)).filter(is_sound).unwrap_or_else(Layout::opaque)
+}
+
+/// The same for a file in an archive, which is not looked for in archives in it.
+fn find_inside(input: Input<'_>) -> Option<Layout> {
+    READERS.iter().skip(1).find_map(|read| read(input)).filter(is_sound)
 }
 
 /// The longest name and the most axes that the container holds.

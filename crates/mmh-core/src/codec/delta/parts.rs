@@ -19,8 +19,7 @@ pub fn put(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let choice = plan::choose_among(&CODECS, data, declared, None, level, scratch);
-    let block =
-        Block { data, declared, element: choice.element, level, split: choice.split.as_ref(), base: None };
+    let block = choice.block(data, declared, level, None);
     // What zstd spends on a short block is meant for headers; these are parts of a long one.
     let quick = choice.codec.id() == zstd::ID && level < Level::MAX;
     let block = Block { level: if quick { Level::FAST } else { level }, ..block };

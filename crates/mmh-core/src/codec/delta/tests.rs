@@ -20,7 +20,8 @@ const KINDS: [Dtype; 9] = [
 fn encoded(data: &[u8], base: &[u8], element: Element, level: Level, offset: u64) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let base = Some(Counterpart { offset, bytes: base });
-    let block = Block { data, declared: None, element: Some(element), level, split: None, base };
+    let block =
+        Block { data, declared: None, element: Some(element), level, split: None, structure: None, base };
     Delta.encode(&block, &mut Memory::default(), &mut out).unwrap().then_some(out)
 }
 

@@ -20,6 +20,7 @@ const PIECE: usize = 64;
 const BASES: std::ops::RangeInclusive<u8> = 0..=12;
 
 /// Decimals that pay.
+#[derive(Clone, Debug)]
 pub struct Found {
     base: u8,
     /// Size over size.

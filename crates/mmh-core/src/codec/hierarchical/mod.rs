@@ -12,13 +12,13 @@ use crate::container::varint;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 
-mod decimals;
+pub mod decimals;
 mod formats;
 mod node;
 mod records;
 #[cfg(test)]
 mod tests;
-mod words;
+pub mod words;
 
 /// `spec/codecs/hierarchical.md`
 pub struct Hierarchical;
@@ -84,15 +84,19 @@ impl Scratch {
 }
 
 /// What makes a block that is not made of records smaller.
-enum Found {
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Words that come again.
     Words(words::Found),
+    /// Floats that were printed in decimal.
     Decimals(decimals::Found),
 }
 
 impl Found {
-    fn best(block: &Block<'_>, scratch: &mut super::Scratch) -> Option<Found> {
+    /// The better of the two. What promises no less than `bound`, a size over size, need not be looked at.
+    pub fn best(block: &Block<'_>, bound: f64, scratch: &mut super::Scratch) -> Option<Found> {
         let bits = block.split.map(|s| s.element_millibits);
-        let words = words::find(block.data, MAX_BITS, block.element, bits, block.level, scratch);
+        let words = words::find(block.data, MAX_BITS, block.element, bits, bound, block.level, scratch);
         match (words, decimals::find(block, scratch)) {
             (Some(words), Some(decimals)) if decimals.estimate < words.estimate => {
                 Some(Found::Decimals(decimals))
@@ -127,16 +131,7 @@ impl Codec for Hierarchical {
             // Words of fixed sizes at fixed places; text has neither.
             return Bid::none("text");
         }
-        let split = sample.split();
-        let block = Block {
-            data: sample.block(),
-            declared: sample.declared(),
-            element: sample.element(),
-            level: sample.level(),
-            split,
-            base: None,
-        };
-        match Found::best(&block, &mut sample.scratch()) {
+        match sample.structure() {
             Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),
             Some(Found::Decimals(found)) => Bid::of(found.estimate, found.describe()),
             None => Bid::none("no words that come again often"),
@@ -151,9 +146,10 @@ impl Codec for Hierarchical {
             out.push(node::RECORDS);
             record.encode(block.data, block.level, scratch, out)?
         } else {
-            match Found::best(block, scratch) {
-                Some(Found::Words(found)) => words::encode(block, &found, scratch, out)?,
-                Some(Found::Decimals(found)) => decimals::encode(block, &found, scratch, out)?,
+            let found = block.structure.cloned().or_else(|| Found::best(block, 1.0, scratch));
+            match &found {
+                Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
+                Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
                 None => false,
             }
         };

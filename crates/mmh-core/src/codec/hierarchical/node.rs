@@ -76,7 +76,15 @@ pub fn encode_leaf(
     if data.is_empty() {
         return Ok(());
     }
-    let block = Block { data, declared: None, element: Some(element), level, split: None, base: None };
+    let block = Block {
+        data,
+        declared: None,
+        element: Some(element),
+        level,
+        split: None,
+        structure: None,
+        base: None,
+    };
     let mut payload = scratch.hierarchical.lend(0);
     let smaller = tensor::Tensor.encode(&block, scratch, &mut payload)? && payload.len() < data.len();
     let (id, bytes) = if smaller { (tensor::ID, payload.as_slice()) } else { (codec::store::ID, data) };

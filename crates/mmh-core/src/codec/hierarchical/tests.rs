@@ -19,7 +19,7 @@ fn drawn(bits: usize, known: usize, count: usize, head: usize) -> Vec<u8> {
 }
 
 fn block<'a>(data: &'a [u8], declared: Option<Dtype>, element: Option<Element>) -> Block<'a> {
-    Block { data, declared, element, level: Level::BALANCED, split: None, base: None }
+    Block { data, declared, element, level: Level::BALANCED, split: None, structure: None, base: None }
 }
 
 /// Encodes, decodes, compares; gives the payload.
@@ -54,7 +54,7 @@ fn words_of_every_width_are_found_and_come_back() {
     ] {
         let data = drawn(bits, known, count, head);
         let found =
-            words::find(&data, MAX_BITS, None, None, Level::BALANCED, &mut Default::default()).unwrap();
+            words::find(&data, MAX_BITS, None, None, 1.0, Level::BALANCED, &mut Default::default()).unwrap();
         assert!(
             found.describe().ends_with(&format!("words of {bits} bits in a codebook")),
             "{}",

@@ -73,6 +73,7 @@ impl Grid {
 }
 
 /// Words that pay.
+#[derive(Clone, Debug)]
 pub struct Found {
     grid: Grid,
     /// Size over size.
@@ -148,12 +149,13 @@ impl Counter {
 }
 
 /// The grid of words of at most so many bits whose codebook would make the block smallest, if one would. `element_millibits` is what an
-/// element costs elsewhere.
+/// element costs elsewhere; `bound` is a size over size that another codec has offered already.
 pub fn find(
     data: &[u8],
     most: usize,
     element: Option<Element>,
     element_millibits: Option<u64>,
+    bound: f64,
     level: Level,
     scratch: &mut codec::Scratch,
 ) -> Option<Found> {
@@ -172,7 +174,7 @@ pub fn find(
         _ => &WIDTHS,
     };
     for bits in others.iter().copied().filter(|w| *w != own || head > 0) {
-        grids.extend((0..bits).step_by(places(bits)).map(|head| Grid { bits, head }));
+        grids.push(Grid { bits, head: 0 });
     }
     let mut best: Option<Found> = None;
     for grid in grids {
@@ -181,8 +183,10 @@ pub fn find(
             continue;
         }
         let passed = per_bit * grid.bits as u64;
-        let Some(grid) = promises(data, grid, passed) else { continue };
-        let own = (grid.bits == own && grid.head == head).then_some(Element { head: 0, ..element });
+        let offered = (bound * 1000.0 * grid.bits as f64) as u64;
+        let is_own = grid.bits == own && grid.head == head;
+        let Some(grid) = promises(data, grid, is_own, passed, passed.min(offered)) else { continue };
+        let own = is_own.then_some(Element { head: 0, ..element });
         let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
         // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
         if estimate * 51.0 < 50.0 * per_bit as f64 / 1000.0
@@ -209,31 +213,46 @@ fn millibits(n: u32) -> u64 {
     (log2(n.max(1)) * 1000) >> 16
 }
 
-/// Whether words come twice so often that they may be few. Tries other places of the first word where words are no whole bytes, as
-/// blocks are cut at bytes.
-fn promises(data: &[u8], grid: Grid, passed: u64) -> Option<Grid> {
+/// Pairs among `n`.
+fn of_pairs(n: u64) -> u64 {
+    n * n.saturating_sub(1) / 2
+}
+
+/// Whether words come twice so often that they may be few; and where the first one is, unless they are the block's `own` elements: blocks
+/// are cut at bytes. `passed` is what a word costs elsewhere, `offered` the best offer for it; in thousandths of a bit.
+fn promises(data: &[u8], grid: Grid, own: bool, passed: u64, offered: u64) -> Option<Grid> {
+    // Pairs of equal words, and how often the most frequent word comes.
     let pairs = |grid: Grid| {
         let stride = grid.count(data.len()) / FEW;
         // Not at the same place of each stride, where all might be of one column.
         let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
         let mut keys: [u64; FEW] = std::array::from_fn(|i| grid.key(data, i * stride + scatter(i) as usize));
         keys.sort_unstable();
-        keys.chunk_by(|a, b| a == b).map(|same| same.len() * (same.len() - 1) / 2).sum::<usize>() as u64
+        let each = keys.chunk_by(|a, b| a == b).map(|same| same.len() as u64);
+        each.fold((0, 0), |(all, most), n| (all + of_pairs(n), most.max(n)))
     };
-    let found = pairs(grid);
+    let best_of = |step: usize| {
+        let grids = (grid.head..grid.bits).step_by(step).map(|head| Grid { head, ..grid });
+        grids.map(|g| (pairs(g), std::cmp::Reverse(g.head), g)).max_by_key(|g| (g.0.0, g.1))
+    };
+    let ((found, most), _, grid) = best_of(if own { grid.bits } else { places(grid.bits) })?;
     if found == 0 {
         return None;
     }
     // Words that are drawn from n alike come twice once in n pairs; in general log2 n is at most their entropy (Rényi's of order 2).
-    let all = (FEW * (FEW - 1) / 2) as u64;
-    let low = millibits((all / found) as u32);
-    if low * 5 >= passed * 4 {
+    let low = millibits((of_pairs(FEW as u64) / found) as u32);
+    // One word, zero say, may be frequent, and tell nothing of the others.
+    let (others, found_there) = (FEW as u64 - most, found - of_pairs(most));
+    let cost_there =
+        of_pairs(others).checked_div(found_there).map_or(passed, |n| millibits(n as u32).min(passed));
+    if low.max(cost_there * others / FEW as u64) * 5 >= offered * 4 {
         return None;
     }
-    if grid.bits.is_multiple_of(8) || grid.bits == MIN_BITS || low < 1000 {
+    // Runs of one value are words at any place.
+    if grid.bits.is_multiple_of(8) || grid.bits == MIN_BITS || low < 1000 || found_there == 0 {
         return Some(grid);
     }
-    (0..grid.bits).map(|head| Grid { head, ..grid }).max_by_key(|g| (pairs(*g), std::cmp::Reverse(g.head)))
+    Some(best_of(1)?.2)
 }
 
 /// Estimated size over size, and the words seen that would be in the codebook.
@@ -419,13 +438,14 @@ fn pass_down(
     };
     let start = out.len();
     node::encode_leaf(rest, element, block.level, scratch, out)?;
-    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, block.level, scratch) {
+    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, 1.0, block.level, scratch) {
         let inner = Block {
             data: rest,
             declared: None,
             element: Some(element),
             level: block.level,
             split: None,
+            structure: None,
             base: None,
         };
         // The estimate does not know what the leaf makes of the elements, so both are made.

@@ -109,6 +109,9 @@ impl Codec for Tensor {
         if sample.element().is_none() {
             return Bid::none("no element type");
         }
+        if sample.is_text() {
+            return Bid::none("text");
+        }
         match sample.split() {
             Some(found) => Bid::of(found.ratio(sample.block().len()), found.describe()),
             None => Bid::none("shorter than one element"),

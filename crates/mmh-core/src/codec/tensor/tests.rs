@@ -7,7 +7,15 @@ use proptest::prelude::*;
 fn encode(data: &[u8], element: Element, level: u8) -> Option<Vec<u8>> {
     let mut scratch = codec::Scratch::default();
     let level = Level::new(level).unwrap();
-    let block = Block { data, declared: None, element: Some(element), level, split: None, base: None };
+    let block = Block {
+        data,
+        declared: None,
+        element: Some(element),
+        level,
+        split: None,
+        structure: None,
+        base: None,
+    };
     let mut out = Vec::new();
     Tensor.encode(&block, &mut scratch, &mut out).unwrap().then_some(out)
 }

@@ -28,7 +28,8 @@ fn level_for(level: Level, len: usize) -> i32 {
         (1, _) => 1,
         (2..=3, 0..=0x3ffff) => 3,
         (2..=3, _) => 2,
-        (4..=6, 0..=0x3ffff) => 12,
+        (4..=6, 0..=0xffff) => 12,
+        (4..=6, 0x10000..=0x3ffff) => 6,
         (4..=6, _) => 3,
         (7, _) => 12,
         (8, _) => 17,
@@ -88,6 +89,20 @@ fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -
     Ok(n)
 }
 
+/// Appends `data` as one frame, as small as it gets in little time.
+pub fn compress_whole(data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let level = if data.len() <= 1 << 18 { 12 } else { 3 };
+    let mut packed = Vec::new();
+    compress(data, level, &mut Scratch::default(), &mut packed)?;
+    out.append(&mut packed);
+    Ok(())
+}
+
+/// Restores all of `out` from one frame.
+pub fn decompress_whole(frame: &[u8], out: &mut [u8]) -> Result<()> {
+    Zstd.decode(frame, out, &mut super::Scratch::default())
+}
+
 /// Size of `data` over its size compressed at level 1, for estimates.
 pub fn quick_ratio(data: &[u8], scratch: &mut Scratch) -> Option<f64> {
     let mut out = Vec::new();
@@ -108,7 +123,7 @@ impl Codec for Zstd {
         // Numbers that count up never come again, but all of their upper bytes do.
         let wide =
             |d: Dtype| matches!(d.kind(), Kind::Signed | Kind::Unsigned) && matches!(d.unit(), (1, 4..));
-        if !sample.repeats() && !sample.declared().is_some_and(wide) {
+        if !sample.is_text() && !sample.repeats() && !sample.declared().is_some_and(wide) {
             return Bid::none("no repeated words");
         }
         match quick_ratio(sample.piece(), &mut sample.scratch().zstd) {

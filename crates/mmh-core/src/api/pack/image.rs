@@ -1,0 +1,264 @@
+//! A tar archive of a directory: headers in memory, contents in the files that they are in.
+
+use super::{Packed, Workers};
+use crate::error::{Error, Result};
+use crate::io::{FileAt, ReadAt};
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
+use tar::{Builder, EntryType, Header};
+
+/// Files up to this size stand together, by the ends of their names: what is alike is in one block then.
+const SMALL: u64 = 1 << 20;
+
+/// Groups of files that are read at once.
+const AT_ONCE: usize = 64;
+
+/// Bytes of a block of an archive; contents are filled up to whole ones.
+const BLOCK: u64 = 512;
+
+/// The archive.
+pub struct Image<'a> {
+    workers: &'a Workers,
+    /// Headers and padding, in order.
+    loose: Vec<u8>,
+    parts: Vec<Part>,
+    files: Vec<(PathBuf, u64)>,
+    len: u64,
+    /// The file that was read last, by its number.
+    open: Mutex<Option<(usize, Arc<FileAt>)>>,
+}
+
+/// A stretch of the archive.
+struct Part {
+    start: u64,
+    /// Offset in `loose`, or the number of a file.
+    from: From,
+}
+
+#[derive(Clone, Copy)]
+enum From {
+    Loose(usize),
+    File(usize),
+}
+
+/// What there is of each kind.
+#[derive(Default)]
+pub struct Counts {
+    files: u64,
+    links: u64,
+    directories: u64,
+    ignored: Vec<PathBuf>,
+}
+
+/// What was found, with names relative to the directory.
+#[derive(Default)]
+struct Found {
+    directories: Vec<(PathBuf, Metadata)>,
+    links: Vec<(PathBuf, PathBuf, Metadata)>,
+    files: Vec<(PathBuf, Metadata)>,
+    ignored: Vec<PathBuf>,
+}
+
+impl<'a> Image<'a> {
+    /// Walks through a directory. Directories come first, then links, then files.
+    pub fn of(directory: &Path, workers: &'a Workers) -> Result<(Image<'a>, Counts)> {
+        let mut found = walk(directory, workers)?;
+        found.files.sort_by_cached_key(|(path, meta)| {
+            let large = meta.len() > SMALL;
+            let end: Option<OsString> = path.extension().filter(|_| !large).map(Into::into);
+            (large, end, path.clone())
+        });
+        let mut image = Image {
+            workers,
+            loose: Vec::new(),
+            parts: Vec::new(),
+            files: Vec::new(),
+            len: 0,
+            open: Mutex::default(),
+        };
+        let mut headers = Headers(Builder::new(Vec::new()));
+        for (path, meta) in &found.directories {
+            headers.add(path, None, meta, EntryType::Directory, 0).map_err(|e| Error::io(path, e))?;
+        }
+        for (path, text, meta) in &found.links {
+            headers.add(path, Some(text), meta, EntryType::Symlink, 0).map_err(|e| Error::io(path, e))?;
+        }
+        for (path, meta) in &found.files {
+            headers.add(path, None, meta, EntryType::Regular, meta.len()).map_err(|e| Error::io(path, e))?;
+            image.put(headers.0.get_mut());
+            image.put_file(directory.join(path), meta.len());
+            headers.0.get_mut().resize((meta.len().next_multiple_of(BLOCK) - meta.len()) as usize, 0);
+        }
+        let mut end = headers.0.into_inner().map_err(|e| Error::io(directory, e))?;
+        image.put(&mut end);
+        let counts = Counts {
+            files: found.files.len() as u64,
+            links: found.links.len() as u64,
+            directories: found.directories.len() as u64,
+            ignored: found.ignored,
+        };
+        Ok((image, counts))
+    }
+
+    /// Appends what is in `bytes`, and takes it.
+    fn put(&mut self, bytes: &mut Vec<u8>) {
+        if !bytes.is_empty() {
+            self.parts.push(Part { start: self.len, from: From::Loose(self.loose.len()) });
+            self.len += bytes.len() as u64;
+            self.loose.append(bytes);
+        }
+    }
+
+    fn put_file(&mut self, path: PathBuf, len: u64) {
+        if len > 0 {
+            self.parts.push(Part { start: self.len, from: From::File(self.files.len()) });
+            self.files.push((path, len));
+            self.len += len;
+        }
+    }
+
+    fn file(&self, i: usize) -> io::Result<Arc<FileAt>> {
+        let held =
+            self.open.lock().ok().and_then(|open| open.as_ref().filter(|o| o.0 == i).map(|o| o.1.clone()));
+        if let Some(file) = held {
+            return Ok(file);
+        }
+        let (path, len) = &self.files[i];
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let file = Arc::new(FileAt::new(File::open(path).map_err(named)?).map_err(named)?);
+        if file.len() != *len {
+            return Err(io::Error::other(format!("{} changed while it was packed", path.display())));
+        }
+        if let Ok(mut open) = self.open.lock() {
+            *open = Some((i, file.clone()));
+        }
+        Ok(file)
+    }
+}
+
+impl ReadAt for Image<'_> {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut i = self.parts.partition_point(|p| p.start <= offset).saturating_sub(1);
+        let (mut at, mut left) = (offset, buf);
+        let mut from_files = Vec::new();
+        while !left.is_empty() {
+            let end = self.parts.get(i + 1).map_or(self.len, |p| p.start);
+            let n = (end - at).min(left.len() as u64) as usize;
+            let (now, later) = left.split_at_mut(n);
+            let within = at - self.parts[i].start;
+            match self.parts[i].from {
+                From::Loose(start) => now.copy_from_slice(&self.loose[start + within as usize..][..n]),
+                From::File(file) => from_files.push((file, within, now)),
+            }
+            (at, left, i) = (end, later, i + 1);
+        }
+        // Opening a small file takes longer than reading it.
+        let each = (from_files.len() / AT_ONCE).max(1);
+        let mut groups = Vec::new();
+        while !from_files.is_empty() {
+            let later = from_files.split_off(from_files.len().min(each));
+            groups.push(std::mem::replace(&mut from_files, later));
+        }
+        let read = |group: Vec<(usize, u64, &mut [u8])>| {
+            group.into_iter().try_for_each(|(file, within, now)| self.file(file)?.read_exact_at(within, now))
+        };
+        self.workers.map(groups, read).into_iter().collect()
+    }
+}
+
+/// Writes headers; contents are elsewhere.
+struct Headers(Builder<Vec<u8>>);
+
+impl Headers {
+    fn add(
+        &mut self,
+        path: &Path,
+        link: Option<&Path>,
+        meta: &Metadata,
+        kind: EntryType,
+        len: u64,
+    ) -> io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(len);
+        header.set_mode(mode(meta, kind));
+        header.set_uid(0);
+        header.set_gid(0);
+        let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+        header.set_mtime(modified);
+        match link {
+            Some(text) => self.0.append_link(&mut header, path, text),
+            None => self.0.append_data(&mut header, path, io::empty()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn mode(meta: &Metadata, _: EntryType) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    meta.permissions().mode() & 0o7777
+}
+
+#[cfg(not(unix))]
+fn mode(meta: &Metadata, kind: EntryType) -> u32 {
+    match (kind, meta.permissions().readonly()) {
+        (EntryType::Directory, _) => 0o755,
+        (_, true) => 0o444,
+        (_, false) => 0o644,
+    }
+}
+
+fn walk(root: &Path, workers: &Workers) -> Result<Found> {
+    let of_root = |e| Error::io(root, e);
+    let meta = fs::metadata(root).map_err(of_root)?;
+    if !meta.is_dir() {
+        return Err(of_root(io::ErrorKind::NotADirectory.into()));
+    }
+    let mut found = Found::default();
+    found.directories.push((PathBuf::from("./"), meta));
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(directory) = waiting.pop() {
+        workers.check()?;
+        let path = root.join(&directory);
+        let at = |e| Error::io(&path, e);
+        let mut entries: Vec<DirEntry> =
+            fs::read_dir(&path).and_then(Iterator::collect::<io::Result<_>>).map_err(at)?;
+        entries.sort_by_key(DirEntry::file_name);
+        let mut below = Vec::new();
+        for entry in entries {
+            let at = |e| Error::io(&entry.path(), e);
+            let name = directory.join(entry.file_name());
+            let meta = entry.metadata().map_err(at)?;
+            if meta.is_dir() {
+                found.directories.push((name.clone(), meta));
+                below.push(name);
+            } else if meta.is_symlink() {
+                found.links.push((name, fs::read_link(entry.path()).map_err(at)?, meta));
+            } else if meta.is_file() {
+                found.files.push((name, meta));
+            } else {
+                found.ignored.push(entry.path());
+            }
+        }
+        waiting.extend(below.into_iter().rev());
+    }
+    Ok(found)
+}
+
+impl std::convert::From<(Counts, crate::api::Report)> for Packed {
+    fn from((counts, report): (Counts, crate::api::Report)) -> Packed {
+        let Counts { files, links, directories, ignored } = counts;
+        Packed { report, files, links, directories, ignored }
+    }
+}
