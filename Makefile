@@ -2,7 +2,8 @@
 # GNU make 3.81 and newer, Linux and macOS. On Windows: scripts/setup.ps1.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz sanitize damages kills vectors docs build clean
+.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz sanitize damages kills validate-1gb claims \
+	vectors docs build clean
 
 # The first Python that is new enough; `make PYTHON=…` names another one.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,7 +19,7 @@ TYPED := python/mmh_rs spec/decoder.py spec/vectors/make.py scripts benches
 FUZZ_SECONDS ?= 30
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## compress a model, list, verify, restore, compare, damage a copy (FILE=model.safetensors for your own)
 	@$(BIN)/python scripts/demo.py $(if $(FILE),"$(FILE)")
@@ -39,7 +40,7 @@ test-python: build
 test-torch: build $(TORCH)/.installed ## the tests that need PyTorch, in an environment of their own (a large download)
 	$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
 	$(TORCH)/bin/python -m pytest tests/python/test_torch.py tests/python/test_examples.py tests/python/test_safe_open.py \
-		tests/python/test_sources.py
+		tests/python/test_sources.py tests/python/test_generate_torch.py
 
 lint: $(VENV)/.installed ## formatting, clippy, ruff, mypy
 	cargo fmt --all --check
@@ -74,6 +75,12 @@ damages: build ## ten thousand random damages of protected and unprotected files
 
 kills: build ## SIGKILL at random moments: nothing half written under a final name (ARGS="--kills N")
 	$(BIN)/python scripts/kills.py $(ARGS)
+
+validate-1gb: build ## 1 GB generated, compressed, verified, damaged, repaired, restored, compared (ARGS="--gb 8")
+	$(BIN)/python scripts/validate_1gb.py $(ARGS)
+
+claims: build ## what is claimed, measured again: docs/claims.md (CORPUS=DIR)
+	$(BIN)/python benches/claims.py $(or $(CORPUS),$(HOME)/.cache/mmh-rs-corpus) $(ARGS)
 
 vectors: build ## add the vectors that spec/vectors/make.py describes and that are not there yet
 	$(BIN)/python spec/vectors/make.py

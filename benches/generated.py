@@ -43,8 +43,8 @@ def entropy(path: Path) -> float | None:
         mmh.compress_file(path, archive, level="fast", codec="store", verify=False)
         sums = [0.0, 0.0]
         with mmh.open(archive) as file:
-            for name in file:
-                info = file.info(name)
+            for info in file.infos():
+                name = info.name
                 if info.dtype not in EXPONENTS or len(info.shape) < 2 or info.nbytes < 4096:
                     continue
                 bits, mantissa, exponent = EXPONENTS[info.dtype]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._safe_open import safe_open
     from ._salvage import SalvageReport, salvage
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
+    from ._validate import Proof, TensorValidation, Validation, validate
     from .archive import Archive, TensorInfo, TensorSlice, Verification, open
 
 __all__ = [
@@ -45,15 +46,18 @@ __all__ = [
     "MmhError",
     "PackReport",
     "Parity",
+    "Proof",
     "RepairReport",
     "SalvageReport",
     "TensorDiff",
     "TensorInfo",
     "TensorSlice",
+    "TensorValidation",
     "TreeFailure",
     "TreeFile",
     "TreeReport",
     "UnsupportedFormatError",
+    "Validation",
     "Verification",
     "__version__",
     "compress",
@@ -73,10 +77,13 @@ __all__ = [
     "safe_open",
     "salvage",
     "unpack_dir",
+    "validate",
 ]
 
 # Where the names live that are imported on first use, so that `import mmh_rs` stays cheap.
 _LAZY = {
+    "Proof": "_validate",
+    "validate": "_validate",
     "Archive": "archive",
     "CompressReport": "_reports",
     "DecompressReport": "_reports",
@@ -93,9 +100,11 @@ _LAZY = {
     "TensorDiff": "_diff",
     "TensorInfo": "archive",
     "TensorSlice": "archive",
+    "TensorValidation": "_validate",
     "TreeFailure": "_trees",
     "TreeFile": "_trees",
     "TreeReport": "_trees",
+    "Validation": "_validate",
     "Verification": "archive",
     "compress_dir": "_trees",
     "decompress_dir": "_trees",

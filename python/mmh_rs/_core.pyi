@@ -203,6 +203,58 @@ class Generated(TypedDict):
     seconds: float
     sha256: str | None
 
+class Validated(TypedDict):
+    name: str
+    dtype: str
+    shape: list[int]
+    fortran: bool
+    bytes: int
+    verdict: str
+    reason: str
+    equals: str | None
+    scales: bool
+    count: int | None
+    min: float | None
+    max: float | None
+    mean: float | None
+    std: float | None
+    kurtosis: float | None
+    nan: int | None
+    infinite: int | None
+    zeros: int | None
+    distinct: int | None
+    byte_entropy: float | None
+    exponent_entropy: float | None
+    exponent_bits: int | None
+    period: int | None
+    upcast_from: str | None
+    upcast_share: float | None
+    exponents: list[tuple[int, int]]
+    histogram: tuple[float, float, list[float], float, float] | None  # low, high, counts, below, above
+
+class ValidatedFile(TypedDict):
+    format: str
+    source_bytes: int
+    packed: bool
+    other_bytes: int
+    generated: bool
+    tensors: list[Validated]
+
+class Proved(TypedDict):
+    codec: str
+    level: int
+    stored_bytes: int
+    compress_seconds: float
+    decompress_seconds: float
+    differs: int | None
+
+class Validator:
+    """A path or a binary file object that can seek; a source or a `.mmh`."""
+
+    def __new__(cls, source: Any, limits: Limits = None) -> Validator: ...
+    def tensors(self, threads: int, progress: Progress | None = None) -> ValidatedFile: ...
+    def prove(self, codec: str, level: int, threads: int, progress: Progress | None = None) -> Proved: ...
+
 class Archive:
     """One open `.mmh`. Thread-safe."""
 

@@ -69,7 +69,7 @@ pub fn estimate<'py>(
 }
 
 /// A path, or a file object that can seek.
-fn input(source: &Bound<'_, PyAny>) -> PyResult<Input> {
+pub fn input(source: &Bound<'_, PyAny>) -> PyResult<Input> {
     if let Ok(path) = source.extract::<PathBuf>() {
         let file = source.py().detach(|| opened(&path)).map_err(|e| raise(source.py(), e))?;
         return Ok(Box::new(file));
@@ -128,7 +128,7 @@ pub fn diff<'py>(
     Ok(d)
 }
 
-fn tensor<'py>(py: Python<'py>, tensor: Option<&Tensor>) -> PyResult<Option<Bound<'py, PyDict>>> {
+pub fn tensor<'py>(py: Python<'py>, tensor: Option<&Tensor>) -> PyResult<Option<Bound<'py, PyDict>>> {
     let Some(t) = tensor else { return Ok(None) };
     let d = PyDict::new(py);
     d.set_item("dtype", t.dtype.name())?;

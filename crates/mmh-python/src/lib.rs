@@ -12,6 +12,7 @@ mod functions;
 mod making;
 mod pack;
 mod parity;
+mod validation;
 
 use pyo3::prelude::*;
 
@@ -27,6 +28,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("UnsupportedFormatError", py.get_type::<error::UnsupportedFormatError>())?;
     m.add("LimitError", py.get_type::<error::LimitError>())?;
     m.add_class::<archive::Archive>()?;
+    m.add_class::<validation::Validator>()?;
     m.add_function(wrap_pyfunction!(functions::compress, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompressed_size, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress, m)?)?;

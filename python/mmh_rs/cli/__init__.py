@@ -34,6 +34,7 @@ _COMMANDS = {
     "diff": ("diff", "diff", "Say which tensors of two files differ, and how much."),
     "estimate": ("estimate", "estimate", "Say what compressing would save, and how long it takes."),
     "generate": ("generate", "generate", "Make a file of weights to try things on."),
+    "validate": ("validate", "validate", "Look at every tensor, and prove that all comes back."),
     "bench": ("bench", "bench", "Measure this and other compressors on your files."),
     "doctor": ("doctor", "doctor", "Say what this machine and installation offer."),
     "menu": ("menu", "menu", "Be asked what to do, step by step."),
@@ -49,7 +50,8 @@ Exit codes:
    64  wrong usage
   130  interrupted (Ctrl-C, SIGTERM)
 Of several files, all are tried, and the highest code is returned.
-(mmh diff --exit-code returns 1 where the files differ.)
+(mmh diff --exit-code returns 1 where the files differ; mmh validate 2 where a
+tensor looks corrupt.)
 
 \b
 Errors are lines "mmh: <path>: <what> (<what to do>)" on standard error.

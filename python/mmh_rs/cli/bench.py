@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -132,11 +132,12 @@ def bench(
     if target is not None and results:
         import shlex
 
+        from .._page import write_page
         from ..bench.report import report
 
         words = click.get_current_context().meta[_WORDS]
         with run.working_on(target):
-            _write(target, report(results, shlex.join(words), reference), force)
+            write_page(target, report(results, shlex.join(words), reference), force)
             run.summary(f"{printable(target)}  written")
 
 
@@ -269,22 +270,3 @@ def _writable(target: str, force: bool) -> None:
         raise WrongUsageError("is a directory (name a file in it)")
     refuse_existing(target, force)
     os.stat(os.path.dirname(target) or ".")
-
-
-def _write(target: str, text: str, force: bool) -> None:
-    """Whole or not at all."""
-    import tempfile
-
-    refuse_existing(target, force)
-    handle, part = tempfile.mkstemp(prefix=".mmh-", dir=os.path.dirname(target) or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)
-        os.replace(part, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise

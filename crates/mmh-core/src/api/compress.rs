@@ -149,7 +149,7 @@ pub fn compress_pieces(
 }
 
 /// Compresses what can be read at any offset.
-fn compress_at<W: Target>(
+pub(super) fn compress_at<W: Target>(
     source: &dyn ReadAt,
     layout: Layout,
     out: W,

@@ -9,6 +9,7 @@
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
+//! * `validate`: statistics of tensors, what they look like, and the proof that they come back
 //! * `target`: a temporary file that takes its name only when it is whole
 //! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
@@ -23,6 +24,7 @@ mod pack;
 mod pipeline;
 mod protect;
 mod target;
+mod validate;
 mod verify;
 mod watch;
 
@@ -36,6 +38,7 @@ pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
 pub use protect::{Mended, examine_file, protect_file, repair_file};
 pub(crate) use target::Output;
+pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify};
 pub use watch::{Ask, Watch};
 

@@ -15,8 +15,9 @@ use std::collections::HashMap;
 mod numbers;
 mod restored;
 
+pub(super) use numbers::Decoder;
 pub use numbers::Numbers;
-use numbers::{Decoder, element_size};
+use numbers::element_size;
 use restored::Restored;
 
 /// Blocks of each side that are in memory at a time.
@@ -106,7 +107,12 @@ impl Side {
         Side { name: name.to_owned(), ..self }
     }
 
-    fn read(&self, start: u64, out: &mut [u8], workers: &Workers) -> Result<()> {
+    /// The segments' places.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn read(&self, start: u64, out: &mut [u8], workers: &Workers) -> Result<()> {
         match &self.content {
             Content::Plain(input) => Ok(input.read_exact_at(start, out)?),
             Content::Packed(archive) => archive.read_range(start, out, workers, true),

@@ -93,6 +93,25 @@ impl Decoder {
         })
     }
 
+    /// Appends the numbers of a range.
+    pub fn values(&self, x: &[u8], out: &mut Vec<f64>) {
+        match self {
+            Decoder::F32 => all(x, out, |b| f32::from_le_bytes(b) as f64),
+            Decoder::F64 => all(x, out, f64::from_le_bytes),
+            Decoder::Bf16 => all(x, out, |b| f32::from_bits((u16::from_le_bytes(b) as u32) << 16) as f64),
+            Decoder::Table8(table) => all(x, out, |b: [u8; 1]| table[b[0] as usize]),
+            Decoder::F16 => all(x, out, |b| half(u16::from_le_bytes(b))),
+            Decoder::Signed(1) => all(x, out, |b: [u8; 1]| b[0] as i8 as f64),
+            Decoder::Signed(2) => all(x, out, |b| i16::from_le_bytes(b) as f64),
+            Decoder::Signed(4) => all(x, out, |b| i32::from_le_bytes(b) as f64),
+            Decoder::Signed(_) => all(x, out, |b| i64::from_le_bytes(b) as f64),
+            Decoder::Unsigned(1) => all(x, out, |b: [u8; 1]| b[0] as f64),
+            Decoder::Unsigned(2) => all(x, out, |b| u16::from_le_bytes(b) as f64),
+            Decoder::Unsigned(4) => all(x, out, |b| u32::from_le_bytes(b) as f64),
+            Decoder::Unsigned(_) => all(x, out, |b| u64::from_le_bytes(b) as f64),
+        }
+    }
+
     /// How far the numbers of two ranges of the same length are apart.
     pub fn compare(&self, x: &[u8], y: &[u8]) -> Numbers {
         match self {
@@ -111,6 +130,10 @@ impl Decoder {
             Decoder::Unsigned(_) => numbers(x, y, |b| u64::from_le_bytes(b) as f64),
         }
     }
+}
+
+fn all<const N: usize>(x: &[u8], out: &mut Vec<f64>, decode: impl Fn([u8; N]) -> f64) {
+    out.extend(x.as_chunks::<N>().0.iter().map(|x| decode(*x)));
 }
 
 fn numbers<const N: usize>(x: &[u8], y: &[u8], decode: impl Fn([u8; N]) -> f64) -> Numbers {

@@ -95,7 +95,7 @@ impl Kind {
                 _ => Err(Error::Invalid("npy holds one array".into())),
             },
             Kind::Gguf => gguf::write(rows, about, sink),
-            Kind::Pytorch => pytorch::write(rows, sink),
+            Kind::Pytorch => pytorch::write(rows, about, sink),
         }
     }
 }

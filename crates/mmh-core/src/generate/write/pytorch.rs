@@ -2,8 +2,8 @@
 //!
 //! The pickle calls what PyTorch's own does, and nothing else: `torch.load(…, weights_only=True)` opens it.
 
-use super::Row;
 use super::zip::Archive;
+use super::{About, Row};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::generate::sink::Sink;
@@ -95,7 +95,7 @@ impl Pickle {
     }
 }
 
-pub fn write(rows: &[Row], sink: &mut dyn Sink) -> Result<()> {
+pub fn write(rows: &[Row], about: &About<'_>, sink: &mut dyn Sink) -> Result<()> {
     let mut pickle = Pickle(b"\x80\x02}(".to_vec());
     for (i, row) in rows.iter().enumerate() {
         pickle.text(&row.name);
@@ -104,6 +104,8 @@ pub fn write(rows: &[Row], sink: &mut dyn Sink) -> Result<()> {
     pickle.0.extend(b"u.");
     let mut archive = Archive::default();
     archive.bytes("archive/data.pkl", pickle.0, sink)?;
+    // PyTorch has a file of its own in that folder, and leaves others alone.
+    archive.bytes("archive/.data/made_by", about.made_by.clone().into_bytes(), sink)?;
     archive.bytes("archive/byteorder", b"little".to_vec(), sink)?;
     for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.tied.is_none()) {
         archive.tensor(&format!("archive/data/{i}"), i, row.len, sink)?;
