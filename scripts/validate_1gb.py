@@ -143,8 +143,8 @@ def write(path: Path, gb: float, steps: Steps, verdict: str) -> None:
         f"{table(HEADS, steps.rows, left=1)}\n\n**{verdict}**, and no command took more than {peak} MB of memory.\n"
     )
     head = (
-        "# Validation\n\nA file is generated, compressed with each level, verified, damaged, repaired, decompressed and "
-        "compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are of "
+        "# Validation\n\nA file is generated, compressed with each level, verified, damaged, repaired, decompressed "
+        "and compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are of "
         "the original's bytes.\nWritten by `scripts/validate_1gb.py`.\n"
     )
     sections: dict[str, str] = {}
