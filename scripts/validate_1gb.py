@@ -144,7 +144,8 @@ def write(path: Path, gb: float, steps: Steps, verdict: str) -> None:
     )
     head = (
         "# Validation\n\nA file is generated, compressed with each level, verified, damaged, repaired, decompressed "
-        "and compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are of "
+        "and compared. Each\nrow is a command as a user would type it; seconds include the start of Python. GB/s are "
+        "of "
         "the original's bytes.\nWritten by `scripts/validate_1gb.py`.\n"
     )
     sections: dict[str, str] = {}

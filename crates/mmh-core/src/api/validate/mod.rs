@@ -149,7 +149,7 @@ fn examine(
 fn says_generated(side: &Side, workers: &Workers) -> Result<bool> {
     let segments = block::segments(side.layout(), Some(side.source_bytes()));
     let others = segments.iter().filter(|s| s.tensor.is_none());
-    for s in others.clone().take(2).chain(others.clone().last()) {
+    for s in others.clone().take(2).chain(others.clone().next_back()) {
         let mut bytes = vec![0; s.len.min(HEAD) as usize];
         side.read(s.start, &mut bytes, workers)?;
         if bytes.windows(MADE_BY.len()).any(|w| w == MADE_BY) {

@@ -61,6 +61,7 @@ fn threads_do_not_matter() {
 #[test]
 fn verdicts() {
     let scale = |i: u64| (0.3 + (i / 256 % 7) as f32) * noise(i);
+    #[allow(clippy::type_complexity)]
     let cases: Vec<(Dtype, Vec<u64>, Vec<u8>, Verdict, &str)> = vec![
         (Dtype::F32, vec![256, 256], floats((0..65536).map(noise)), Verdict::Fresh, "uniform"),
         (Dtype::F32, vec![256, 256], floats((0..65536).map(scale)), Verdict::Trained, "rows"),

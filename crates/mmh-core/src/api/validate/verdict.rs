@@ -181,10 +181,7 @@ fn floats(e: &Examined, s: &Stats) -> (Verdict, String) {
     if rows > 1.0 || columns > 1.0 {
         let by = |x: f64| if x > 1.0 { format!("{x:.0} ×") } else { "no more than".into() };
         let reason = format!("scales of rows differ {} by chance, of columns {}", by(rows), by(columns));
-        return (
-            Verdict::Trained,
-            reason.replace("× by chance", "× as much as by chance").replace("than by", "than by"),
-        );
+        return (Verdict::Trained, reason.replace("× by chance", "× as much as by chance"));
     }
     let noise = 6.0 * (24.0 / s.count as f64).sqrt() + 0.05;
     let kind = shape_of(kurtosis, noise);
