@@ -265,6 +265,11 @@ class Archive:
     @staticmethod
     def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
         """A binary file object with `seek` and `read`; used under a lock."""
+    @property
+    def indexed(self) -> int:
+        """Number of tensors in the index; of a small file it may leave them to the header of the source."""
+    @property
+    def format(self) -> str: ...
     def header(self) -> Header: ...
     def keys(self) -> list[str]:
         """In the order of their offsets."""

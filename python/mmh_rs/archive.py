@@ -185,7 +185,7 @@ class Archive:
 
     def __len__(self) -> int:
         if self._tensors is None and self._is_listed():
-            return int(self._engine().header()["tensors"])
+            return self._engine().indexed
         return len(self._infos())
 
     def __iter__(self) -> Iterator[str]:
@@ -304,8 +304,8 @@ class Archive:
 
     def _is_listed(self) -> bool:
         """Whether the index has the tensors; of small files it may leave them to the header of the source."""
-        header = self._engine().header()
-        return bool(header["tensors"]) or header["format"] != "safetensors"
+        engine = self._engine()
+        return bool(engine.indexed) or engine.format != "safetensors"
 
     def _infos(self) -> dict[str, TensorInfo]:
         engine = self._engine()

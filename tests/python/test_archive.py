@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -286,6 +288,22 @@ def test_many_threads_read_one_archive(archive_path: Path) -> None:
     for source in (archive_path, io.BytesIO(archive_path.read_bytes())):
         with mmh.open(source) as archive, ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number, archive=archive: work(number, archive), range(8)))
+
+
+class Slow(io.BytesIO):
+    """Lets other threads run in the middle of each read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        time.sleep(0.001)
+        return super().read(size)
+
+
+def test_threads_that_ask_and_threads_that_read(archive_path: Path) -> None:
+    """Each needs the file object and the GIL; none may wait for one with the other in hand."""
+    with mmh.open(Slow(archive_path.read_bytes())) as archive, ThreadPoolExecutor(4) as pool:
+        name = next(iter(model_tensors()))
+        work: list[Callable[[], object]] = [lambda: archive.header, lambda: archive.get(name), lambda: repr(archive)]
+        list(pool.map(lambda i: work[i % 3](), range(60)))
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in WIDTHS if not dtype.startswith(("F4", "F6"))])

@@ -183,9 +183,21 @@ impl Archive {
             PyResult::Ok(b)
         });
         d.set_item("base", base.transpose()?)?;
-        let plan = self.inner.parity().map_err(|e| raise(py, e))?;
+        let plan = py.detach(|| self.inner.parity()).map_err(|e| raise(py, e))?;
         d.set_item("parity", plan.map(|plan| parity::promise(py, &plan)).transpose()?)?;
         Ok(d)
+    }
+
+    /// Number of tensors in the index; of a small file it may leave them to the header of the source.
+    #[getter]
+    fn indexed(&self) -> usize {
+        self.inner.index().tensors.len()
+    }
+
+    /// Format of the source.
+    #[getter]
+    fn format(&self) -> &'static str {
+        self.inner.index().format.name()
     }
 
     fn keys(&self) -> Vec<&str> {

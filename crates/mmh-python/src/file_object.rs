@@ -2,6 +2,7 @@
 
 use mmh_core::io::ReadAt;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyBytes;
 use std::io;
 use std::sync::Mutex;
@@ -26,9 +27,10 @@ impl ReadAt for FileObject {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        // The lock comes before the GIL, always in this order: who waits for the lock must not hold the GIL.
-        let file = self.file.lock().map_err(|_| io::Error::other("a reader of this file object failed"))?;
         Python::attach(|py| -> io::Result<()> {
+            // Who waits for the lock lets go of the GIL, whether the caller held it or not: who has the lock needs it.
+            let file = self.file.lock_py_attached(py);
+            let file = file.map_err(|_| io::Error::other("a reader of this file object failed"))?;
             let file = file.bind(py);
             file.call_method1("seek", (offset,))?;
             let mut done = 0;
