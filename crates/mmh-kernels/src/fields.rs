@@ -3,6 +3,8 @@
 use crate::cpu::Simd;
 use crate::generic;
 use crate::planes::Plane;
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64;
 use std::mem::MaybeUninit;
 
 /// How elements are split. The caller keeps: `width` ≤ 3; `1 ≤ t ≤ min(16, bits)`; `sign_moved` needs `t < bits` and excludes
@@ -191,9 +193,14 @@ pub fn merge_planes_on(
         let parts = &mut parts[..planes.len()];
         let (mut symbols, mut out) = (&symbols[at..at + run], &mut out[size * at..size * (at + run)]);
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx512 && simd.is_available() {
-            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-            let done = unsafe { crate::x86_64::merge_avx512::parts(spec, symbols, parts, fill, out) };
+        if simd.is_available() {
+            let done = match simd {
+                // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+                Simd::Avx512 => unsafe { x86_64::merge_avx512::parts(spec, symbols, parts, fill, out) },
+                // SAFETY: as above.
+                Simd::Avx2 => unsafe { x86_64::merge_avx2::parts(spec, symbols, parts, fill, out) },
+                _ => 0,
+            };
             (symbols, out) = (&symbols[done..], &mut out[size * done..]);
             parts.iter_mut().for_each(|p| p.bytes = &p.bytes[done..]);
         }
@@ -244,7 +251,7 @@ pub fn merge_nibbles_on(
         #[cfg(target_arch = "x86_64")]
         if simd == Simd::Avx512 && simd.is_available() {
             // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-            whole = unsafe { crate::x86_64::merge_avx512::nibbles(spec, symbols, planes, at, out) };
+            whole = unsafe { x86_64::merge_avx512::nibbles(spec, symbols, planes, at, out) };
         }
         merge_nibbles_plain_on(simd, spec, &symbols[whole..], planes, at + whole, &mut out[2 * whole..]);
         done += run;

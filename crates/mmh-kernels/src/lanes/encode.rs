@@ -27,6 +27,7 @@ pub struct Encoder {
 pub(crate) const MISSING: u8 = 128;
 
 /// What vectors look up, by value less `first`, modulo 256; for values without a code what the one has that stands in.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct Places {
     /// Quarters of the tables that are used: 1, 2 or 4.
     pub(crate) quarters: usize,

@@ -54,6 +54,11 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
         // SAFETY: as above.
         return unsafe { crate::x86_64::rans_avx2::decode(groups) };
     }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    if simd == Simd::Neon {
+        // SAFETY: every aarch64 has it.
+        return unsafe { crate::aarch64::rans_neon::decode(groups) };
+    }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::rans::decode(&g.table.table, g.stream, g.out))
 }

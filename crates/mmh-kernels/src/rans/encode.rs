@@ -4,6 +4,8 @@ use super::{Frequencies, PROBABILITY_BITS, TOTAL};
 use crate::cpu::Simd;
 use crate::generic;
 use crate::lanes::Work;
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64;
 
 /// What coding a symbol takes.
 #[derive(Clone, Copy, Default)]
@@ -23,11 +25,21 @@ pub(crate) struct Entry {
 pub struct Encoder {
     pub(crate) entries: [Entry; 256],
     /// The frequency's low byte, its high one with bit 7 set where the symbol has none, the first slot's low and high byte.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) bytes: [[u8; 256]; 4],
+    /// The reciprocal, 2^(31 + n) over the frequency, rounded down, where 2^n is not below it and n at least 1; and above it the frequency,
+    /// n − 1 << [`FREQUENCY_BITS`], the first slot << [`START_AT`], and [`MISSING_BIT`] where the symbol has none.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(crate) packed: [u64; 256],
 }
 
 /// Fractional bits of the reciprocals.
 pub(crate) const RECIPROCAL_BITS: u32 = 32 + PROBABILITY_BITS;
+
+/// Where the parts of a packed entry begin.
+pub(crate) const FREQUENCY_BITS: u32 = PROBABILITY_BITS;
+pub(crate) const START_AT: u32 = FREQUENCY_BITS + 4;
+pub(crate) const MISSING_BIT: u32 = 1 << (START_AT + PROBABILITY_BITS);
 
 /// Marks a symbol without a frequency.
 pub(crate) const MISSING: u8 = 0x80;
@@ -45,15 +57,27 @@ impl Encoder {
         }
         let stand_in = entries.iter().copied().max_by_key(|e| e.frequency).unwrap_or_default();
         let mut bytes = [[0; 256]; 4];
+        let mut packed = [0; 256];
         for (symbol, entry) in entries.iter_mut().enumerate() {
             let missing = entry.frequency == 0;
             *entry = if missing { Entry { missing: 1, ..stand_in } } else { *entry };
             let ([f, high_f], [s, high_s]) = (entry.frequency.to_le_bytes(), entry.start.to_le_bytes());
             let marked = high_f | if missing { MISSING } else { 0 };
             bytes.iter_mut().zip([f, marked, s, high_s]).for_each(|(table, byte)| table[symbol] = byte);
+            packed[symbol] = pack(entry);
         }
-        Encoder { entries, bytes }
+        Encoder { entries, bytes, packed }
     }
+}
+
+fn pack(entry: &Entry) -> u64 {
+    let f = entry.frequency.max(1) as u32;
+    let n = f.next_power_of_two().trailing_zeros().max(1);
+    // That of 1 is one too small, which costs the quotient what is added again.
+    let reciprocal = ((1u64 << (31 + n)) / f as u64).min(u32::MAX as u64);
+    let missing = if entry.missing == 0 { 0 } else { MISSING_BIT };
+    let others = f | (n - 1) << FREQUENCY_BITS | (entry.start as u32) << START_AT | missing;
+    reciprocal | (others as u64) << 32
 }
 
 /// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Coded symbols without a frequency
@@ -79,12 +103,15 @@ pub fn encode_on<'w>(
 ) -> [&'w [u8]; 2] {
     let [one, other] = work.streams(groups.map(|symbols| super::room(symbols.len())));
     #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx512 && simd.is_available() {
-        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        let sizes = unsafe {
-            crate::x86_64::rans_avx512::encode(table, groups, first, misses, [&mut *one, &mut *other])
+    if simd.is_available() && simd != Simd::Scalar {
+        let out = [one.as_mut_slice(), other.as_mut_slice()];
+        let [a, b] = match simd {
+            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+            Simd::Avx512 => unsafe { x86_64::rans_avx512::encode(table, groups, first, misses, out) },
+            // SAFETY: as above; nothing else is available here.
+            _ => unsafe { x86_64::rans_encode_avx2::encode(table, groups, first, misses, out) },
         };
-        return [&one[..sizes[0]], &other[..sizes[1]]];
+        return [&one[..a], &other[..b]];
     }
     let _ = simd;
     let a = generic::rans::encode(table, groups[0], first[0], misses, one);

@@ -14,7 +14,7 @@ mod frequencies;
 pub(crate) use decode::Table;
 pub use decode::{Decoder, Group, decode, decode_on};
 pub use encode::{Encoder, encode, encode_on};
-pub(crate) use encode::{Entry, MISSING, RECIPROCAL_BITS};
+pub(crate) use encode::{Entry, FREQUENCY_BITS, MISSING, MISSING_BIT, RECIPROCAL_BITS, START_AT};
 pub use frequencies::Frequencies;
 
 /// Frequencies of a table add up to 2 to this.
