@@ -154,13 +154,15 @@ pub fn encode_into(
 ) -> Result<Coded> {
     let start = out.len();
     let data = given.data;
+    // First of all, as it goes through the block from end to end: samples, which come from all over it, then find it in the cache.
+    let of_data = checksum::xxh3(data);
     let codec = match settings.codec {
         Some(codec) => forced(codec, given, settings.level, scratch, out)?,
         None => planned(given, settings.level, scratch, out)?,
     };
     let payload = &out[start..];
     let raw = data.len() as u64;
-    let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { checksum::xxh3(data) };
+    let checksum = if codec::is_run(codec) { run_checksum(payload, raw) } else { of_data };
     let coded = Coded { codec, raw, checksum };
     if settings.verify && codec != codec::store::ID {
         self_check(given, &coded, payload, scratch)?;

@@ -75,6 +75,44 @@ pub fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) }
 }
 
+/// The same for what will not be read soon: it goes past the cache, and memory that is overwritten is not read first.
+///
+/// # Panics
+/// If `to` is not as long as `from`.
+pub fn copy_away(from: &[u8], to: &mut [MaybeUninit<u8>]) {
+    assert_eq!(from.len(), to.len());
+    #[cfg(target_arch = "x86_64")]
+    if from.len() >= FAR {
+        use std::arch::x86_64::*;
+        let before = to.as_ptr().align_offset(64).min(to.len());
+        let (first, lines) = from.split_at(before);
+        let (to_first, to_lines) = to.split_at_mut(before);
+        copy(first, to_first);
+        let whole = lines.len() / 64 * 64;
+        for at in (0..whole).step_by(64) {
+            // SAFETY: 64 bytes from `at` on are within both, and those of `to_lines` are aligned to 64 bytes. SSE2 is part of x86-64.
+            unsafe {
+                let (from, to) = (
+                    lines.as_ptr().add(at).cast::<__m128i>(),
+                    to_lines.as_mut_ptr().add(at).cast::<__m128i>(),
+                );
+                let line = [0, 1, 2, 3].map(|i| _mm_loadu_si128(from.add(i)));
+                line.into_iter().enumerate().for_each(|(i, x)| _mm_stream_si128(to.add(i), x));
+            }
+        }
+        copy(&lines[whole..], &mut to_lines[whole..]);
+        // Whoever reads it, on whichever core, is to find it.
+        // SAFETY: SSE is part of x86-64.
+        unsafe { _mm_sfence() };
+        return;
+    }
+    copy(from, to);
+}
+
+/// Bytes from which on [`copy_away`] goes past the cache.
+#[cfg(target_arch = "x86_64")]
+const FAR: usize = 64 << 10;
+
 /// Asks for data that will be needed soon to be brought near. Advice only.
 pub fn prefetch(data: &[u8]) {
     #[cfg(target_arch = "x86_64")]
@@ -86,4 +124,21 @@ pub fn prefetch(data: &[u8]) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = data;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_past_the_cache_arrives() {
+        let from: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
+        for (start, len) in [(0, 300_000), (1, 200_001), (63, 65_600), (5, 100), (0, 0)] {
+            let mut to = vec![MaybeUninit::new(7); len + start];
+            copy_away(&from[..len], &mut to[start..]);
+            // SAFETY: all of it has a value.
+            let to: Vec<u8> = to.into_iter().map(|b| unsafe { b.assume_init() }).collect();
+            assert!(to[..start].iter().all(|b| *b == 7) && to[start..] == from[..len]);
+        }
+    }
 }

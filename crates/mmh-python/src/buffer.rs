@@ -75,6 +75,40 @@ pub fn written_bytes<'py>(
     }
 }
 
+unsafe extern "C" {
+    /// Part of the stable ABI (docs.python.org/3/c-api/stable.html), but not of `pyo3::ffi`.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> std::ffi::c_int;
+}
+
+/// A new `bytes` object of at most `most` bytes: as many as `write` says that it wrote, from the start on. Memory that is not written to is
+/// given back, or was never there. `None` also where there is not enough memory to begin with.
+pub fn written_at_most<'py, E>(
+    py: Python<'py>,
+    most: usize,
+    write: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<Option<usize>, E>,
+) -> PyResult<Result<Option<Bound<'py, PyBytes>>, E>> {
+    let size = isize::try_from(most).map_err(|_| PyMemoryError::new_err(()))?;
+    // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
+    // until somebody does; it gives null with an exception set when there is no memory. `_PyBytes_Resize` takes such an object over, and
+    // leaves the new one, or null with an exception set, in its place.
+    unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), size);
+        let Ok(object) = Bound::from_owned_ptr_or_err(py, object) else { return Ok(Ok(None)) };
+        let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
+        let room = std::slice::from_raw_parts_mut(start, most);
+        memory::prefer_huge_pages(room);
+        let written = match write(room) {
+            Ok(Some(n)) => n.min(most),
+            Ok(None) => return Ok(Ok(None)),
+            Err(e) => return Ok(Err(e)),
+        };
+        let mut object = object.into_ptr();
+        _PyBytes_Resize(&mut object, written as isize);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        Ok(Ok(Some(object.cast_into_unchecked())))
+    }
+}
+
 /// A new `bytes` object of `len` bytes that `fill` fills; on huge pages where that pays, as its first touch would cost more than the work.
 pub fn new_bytes<'py>(
     py: Python<'py>,

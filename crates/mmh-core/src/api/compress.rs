@@ -10,6 +10,7 @@ use crate::codec::delta;
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
 use crate::container::pieces::Pieces;
+use crate::container::room::Room;
 use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -17,7 +18,8 @@ use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -133,19 +135,41 @@ pub fn compress_pieces(
             let layout = source::find(Input { bytes: &data, complete: true });
             return Ok(smallest(&data, layout, options, workers, &mut quiet)?.0);
         }
-        Some((dtype, shape)) => {
-            let len = data.len() as u64;
-            if dtype.size_of(&shape) != Some(len) {
-                return Err(Error::Invalid(format!(
-                    "shape {shape:?} of {} does not make {len} bytes",
-                    dtype.name()
-                )));
-            }
-            let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
-            Layout::of(Format::Array, vec![tensor])
-        }
+        Some((dtype, shape)) => of_array(data, dtype, shape)?,
     };
     Ok(compress_at(&data, layout, Pieces::default(), options, workers, &mut quiet)?.0)
+}
+
+/// Compresses an array into memory of the caller's, and gives how many bytes were written; `None` if there is too little room. With one thread
+/// that saves a copy: what was made of a block is still in the cache when it is written.
+pub fn compress_array_into(
+    data: &[u8],
+    (dtype, shape): (Dtype, Vec<u64>),
+    options: &CompressOptions,
+    workers: &Workers,
+    room: &mut [MaybeUninit<u8>],
+) -> Result<Option<usize>> {
+    options.check()?;
+    let layout = of_array(data, dtype, shape)?;
+    match compress_at(&data, layout, Room::new(room), options, workers, &mut |_| Ok(())) {
+        Ok((_, report)) => Ok(Some(report.stored_bytes as usize)),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::WriteZero => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Bytes that the `.mmh` of so many bytes takes at most.
+pub fn room_for(len: usize) -> usize {
+    allowance(len as u64).try_into().unwrap_or(usize::MAX)
+}
+
+fn of_array(data: &[u8], dtype: Dtype, shape: Vec<u64>) -> Result<Layout> {
+    let len = data.len() as u64;
+    if dtype.size_of(&shape) != Some(len) {
+        return Err(Error::Invalid(format!("shape {shape:?} of {} does not make {len} bytes", dtype.name())));
+    }
+    let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
+    Ok(Layout::of(Format::Array, vec![tensor]))
 }
 
 /// Compresses what can be read at any offset.
@@ -273,7 +297,7 @@ pub fn compress_file(
         Some(path) => {
             let file = File::open(path).map_err(|e| Error::io(path, e))?;
             if file.metadata().map_err(|e| Error::io(path, e))?.is_dir() {
-                return Err(Error::io(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+                return Err(Error::io(path, std::io::Error::from(ErrorKind::IsADirectory)));
             }
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
             let options = CompressOptions { name: name.or(options.name.clone()), ..options.clone() };

@@ -28,7 +28,9 @@ mod validate;
 mod verify;
 mod watch;
 
-pub use compress::{CompressOptions, compress_bytes, compress_file, compress_pieces};
+pub use compress::{
+    CompressOptions, compress_array_into, compress_bytes, compress_file, compress_pieces, room_for,
+};
 pub use decompress::{
     DecompressOptions, decompress_bytes, decompress_file, decompress_into, decompress_into_by,
 };
@@ -145,7 +147,7 @@ impl Workers {
     }
 
     /// How many there are.
-    pub(crate) fn threads(&self) -> usize {
+    pub fn threads(&self) -> usize {
         self.threads
     }
 

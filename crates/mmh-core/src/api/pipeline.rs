@@ -242,7 +242,14 @@ pub fn run<W: Target>(
 ) -> Result<Seen> {
     let in_memory = matches!(&feed, Feed::At(source) if source.slice(0, 0).is_some());
     let is_slow = work.settings.level.get() >= SLOW;
-    let batch_len = if in_memory || is_slow { workers.long_batch() } else { workers.batch() };
+    let keeps = writer.target().keeps();
+    // One thread writes a frame when it has made it, while it is in the cache; there is nothing to wait for.
+    let at_once = workers.threads() == 1 && !keeps;
+    let batch_len = match () {
+        () if in_memory && at_once => 1,
+        () if in_memory || is_slow => workers.long_batch(),
+        () => workers.batch(),
+    };
     let mut cutter = Cutter {
         feed,
         segments: work.segments,
@@ -261,7 +268,6 @@ pub fn run<W: Target>(
         tensor: None,
         tensors: HashMap::new(),
     };
-    let keeps = writer.target().keeps();
     // While frames are made in one, those of the other are written; or all stay in the first.
     let expected = super::allowance(if keeps { work.total.unwrap_or(u64::MAX) } else { batch_len as u64 });
     let mut chunks = [Chunks::new(expected), Chunks::new(expected)];
@@ -285,7 +291,9 @@ pub fn run<W: Target>(
         if let Cow::Owned(m) = now.data {
             memory = m;
         }
-        if !keeps {
+        if at_once {
+            write(std::mem::take(&mut made), &mut chunks[0], writer)?;
+        } else if !keeps {
             chunks.swap(0, 1);
         }
         progress(Step { done, total: work.total, stored: writer.written() })?;

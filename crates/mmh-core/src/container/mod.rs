@@ -13,6 +13,7 @@ pub mod frame;
 pub mod index;
 pub mod pieces;
 pub mod reader;
+pub mod room;
 pub mod varint;
 pub mod writer;
 

@@ -24,13 +24,22 @@ fn segment_ors_in<W: Word>(rest: &[u64], len: usize, segment: usize, out: &mut V
 pub fn low_bit_in_each(width: u8, data: &[u8], segment: usize) -> bool {
     // The lowest bits of all elements of eight bytes.
     let lowest = u64::MAX / (u64::MAX >> (64 - (8 << width.min(3))));
-    let mut found = true;
-    for part in data.chunks(segment.max(1) << width) {
-        let (words, tail) = part.as_chunks::<8>();
-        let or = words.iter().fold(0, |or, word| or | u64::from_le_bytes(*word));
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
-        found &= (or | u64::from_le_bytes(last)) & lowest != 0;
-    }
-    found
+    data.chunks(segment.max(1) << width).all(|part| {
+        // The first few elements nearly always tell.
+        let (first, others) = part.split_at(part.len().min(FIRST));
+        let odd = |part: &[u8]| {
+            let (words, tail) = part.as_chunks::<8>();
+            let or = words.iter().fold(0, |or, word| or | u64::from_le_bytes(*word));
+            let mut last = [0; 8];
+            last[..tail.len()].copy_from_slice(tail);
+            (or | u64::from_le_bytes(last)) & lowest != 0
+        };
+        match first.first_chunk::<FIRST>() {
+            Some(first) => odd(first) || odd(others),
+            None => odd(part),
+        }
+    })
 }
+
+/// Bytes of a segment that are looked at first.
+const FIRST: usize = 32;

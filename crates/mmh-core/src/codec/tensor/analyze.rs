@@ -135,6 +135,7 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         let (plus, minus) = (plus.iter().sum::<u32>() as u64, minus.iter().sum::<u32>() as u64);
         let one_sign = plus.min(minus) * 20 < seen;
         let float = matches!(element.kind, Kind::Float { .. });
+        let mut noise = false;
         for candidate in
             candidates.iter().filter(|c| c.zigzag == zigzag && (!float || c.sign_moved || one_sign))
         {
@@ -142,7 +143,12 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
-            let (rest_millibits, zero_bits, any_zeros) = rest_cost(&spec, body, n, scratch);
+            // A rest that is noise to its last bit is so without its first bits, too.
+            let (rest_millibits, zero_bits, any_zeros) = match noise {
+                true => (spec.rest_bits() as u64 * 1000, 0, false),
+                false => rest_cost(&spec, body, n, scratch),
+            };
+            noise |= rest_millibits == spec.rest_bits() as u64 * 1000 && !any_zeros;
             let found = Found {
                 spec,
                 symbol_millibits,
