@@ -103,6 +103,12 @@ fn kernels(c: &mut Criterion) {
                 }
             }
         });
+        each(&mut group, &format!("fields/append_planes {name}"), |s| {
+            appended.clear();
+            for part in data.chunks(GROUP << spec.width) {
+                fields::append_planes_on(s, &spec, part, cuts, &mut appended);
+            }
+        });
     }
     let mut unpacked = vec![0u64; GROUP / 8];
     each(&mut group, "planes/unpack", |s| {

@@ -2,6 +2,7 @@
 
 use crate::cpu::Simd;
 use crate::generic;
+use crate::generic::fields::Cuts;
 use crate::planes::Plane;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64;
@@ -110,6 +111,45 @@ pub fn append_plane_on(simd: Simd, spec: &FieldSpec, src: &[u8], bits: u8, shift
     plane_on(simd, spec, src, bits, shift, &mut out.spare_capacity_mut()[..size]);
     // SAFETY: there is room for so many bytes more, and `plane` has written each of them.
     unsafe { out.set_len(out.len() + size) };
+}
+
+multiversion! {
+    /// Several planes at once, of as many elements as make whole pieces of each.
+    fn planes_of_pieces(spec: &FieldSpec, src: &[u8], cuts: &Cuts, out: &mut [MaybeUninit<u8>]) = generic::fields::planes;
+    on planes_of_pieces_on
+}
+
+/// Appends planes, one behind the other, each of so many bits (8, or 4, 2 and 1 at most once) from so far up of the rests of all elements of
+/// `src`. `spec.drop` is of no account.
+pub fn append_planes(spec: &FieldSpec, src: &[u8], cuts: &[(u8, u8)], out: &mut Vec<u8>) {
+    append_planes_on(crate::cpu::simd(), spec, src, cuts, out);
+}
+
+/// The same on the given instruction set.
+pub fn append_planes_on(simd: Simd, spec: &FieldSpec, src: &[u8], cuts: &[(u8, u8)], out: &mut Vec<u8>) {
+    let n = src.len() / spec.size();
+    let spec = &FieldSpec { drop: 0, ..*spec };
+    let cut = Cuts::of(cuts, n, spec.rest_bits());
+    let whole = n > 0 && n.is_multiple_of(generic::fields::TOGETHER_IN_PLANES) && cuts.len() > 1;
+    let Some(cut) = cut.filter(|_| whole) else {
+        cuts.iter().for_each(|(bits, shift)| append_plane_on(simd, spec, src, *bits, *shift, out));
+        return;
+    };
+    let src = &src[..n * spec.size()];
+    out.reserve(cut.size);
+    let room = &mut out.spare_capacity_mut()[..cut.size];
+    #[allow(unused_mut)]
+    let mut done = false;
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        done = unsafe { x86_64::planes_avx512::planes(spec, src, &cut, room) };
+    }
+    if !done {
+        planes_of_pieces_on(simd, spec, src, &cut, room);
+    }
+    // SAFETY: there is room for so many bytes more, and each has been written: every piece of every row of every plane.
+    unsafe { out.set_len(out.len() + cut.size) };
 }
 
 multiversion! {
@@ -294,6 +334,15 @@ mod tests {
                         let mut out = vec![7];
                         append_plane_on(simd, &spec, src, bits, shift, &mut out);
                         assert!(out[0] == 7 && out[1..] == expected, "{simd:?} {spec:?} {n} {bits} {shift}");
+                    }
+                    let cuts: Vec<_> = crate::planes::cut(spec.rest_bits()).collect();
+                    for cuts in [&cuts[..], &cuts[1..], &cuts[..1]] {
+                        let (mut expected, mut out) = (vec![7], vec![7]);
+                        for (bits, shift) in cuts {
+                            append_plane_on(Simd::Scalar, &spec, src, *bits, *shift, &mut expected);
+                        }
+                        append_planes_on(simd, &spec, src, cuts, &mut out);
+                        assert!(out == expected, "{simd:?} {spec:?} {n} {cuts:?}");
                     }
                     let mut found = Vec::new();
                     rest_ors_on(simd, &spec, src, 64, &mut found);

@@ -233,7 +233,126 @@ fn plane_rows<W: Word, const MODE: u8, const ROWS: usize>(
 }
 
 /// Bytes of a plane that are made at a time.
-const PIECE: usize = 64;
+pub const PIECE: usize = 64;
+
+/// Planes of elements whose number is a multiple of [`TOGETHER_IN_PLANES`], one behind the other. An eighth of the elements is a row of the
+/// plane of single bits, two of them one of the plane of two bits, four of four: so eight elements, one of each eighth, make whole bytes of
+/// each plane, and are loaded once.
+#[inline(always)]
+pub fn planes(spec: &FieldSpec, src: &[u8], cuts: &Cuts, out: &mut [MaybeUninit<u8>]) {
+    by_rest!(spec, planes_in(spec, src, cuts, out));
+}
+
+/// Elements that are a piece of each row.
+pub const TOGETHER_IN_PLANES: usize = 8 * PIECE;
+
+/// Where planes stand one behind the other, with how far up in the rest they are.
+pub struct Cuts {
+    /// Those of 8 bits.
+    eights: [(usize, u32); 8],
+    count: usize,
+    /// Those of 1, 2 and 4 bits.
+    pub narrow: [Option<(usize, u32)>; 3],
+    /// The lowest of these.
+    pub lowest: u32,
+    /// Bytes of all.
+    pub size: usize,
+}
+
+impl Cuts {
+    /// Of `n` elements; `None` unless they are planes of 8 bits, and at most one each of 4, 2 and 1, which together are within 8 bits.
+    pub fn of(cuts: &[(u8, u8)], n: usize, rest_bits: u32) -> Option<Cuts> {
+        let mut all = Cuts { eights: [(0, 0); 8], count: 0, narrow: [None; 3], lowest: u32::MAX, size: 0 };
+        let mut top = 0;
+        for &(bits, shift) in cuts {
+            let (bits, shift) = (bits as u32, shift as u32);
+            if shift + bits > rest_bits {
+                return None;
+            }
+            match bits {
+                8 => {
+                    *all.eights.get_mut(all.count)? = (all.size, shift);
+                    all.count += 1;
+                }
+                1 | 2 | 4 => {
+                    let narrow = &mut all.narrow[bits as usize / 2];
+                    if narrow.is_some() {
+                        return None;
+                    }
+                    *narrow = Some((all.size, shift));
+                    all.lowest = all.lowest.min(shift);
+                    top = top.max(shift + bits);
+                }
+                _ => return None,
+            }
+            all.size += n * bits as usize / 8;
+        }
+        (top == 0 || top - all.lowest <= 8).then_some(all)
+    }
+
+    /// Those of 8 bits: where they stand, and how far up they are in the rest.
+    pub fn eights(&self) -> &[(usize, u32)] {
+        &self.eights[..self.count]
+    }
+}
+
+#[inline(always)]
+fn planes_in<W: Word, R: Word, const MODE: u8>(
+    spec: &FieldSpec,
+    src: &[u8],
+    cuts: &Cuts,
+    out: &mut [MaybeUninit<u8>],
+) {
+    let elements = W::elements(src);
+    let (n, r) = (elements.len(), W::BITS - spec.t as u32);
+    let eighth = n / 8;
+    let [one, two, four] = cuts.narrow;
+    for j in (0..eighth).step_by(PIECE) {
+        let mut ones = [0u8; PIECE];
+        let mut twos = [[0u8; PIECE]; 2];
+        let mut fours = [[0u8; PIECE]; 4];
+        for k in 0..8 {
+            let Some(row) = elements.get(k * eighth + j..).and_then(|e| e.first_chunk::<PIECE>()) else {
+                return;
+            };
+            let rest = row.map(|x| R::from_u64(rest_of::<W, MODE>(W::of(x), r, 0).to_u64()));
+            let bits_of = |shift: u32, mask: u8| rest.map(|x| x.shr(shift).to_u64() as u8 & mask);
+            for &(at, shift) in cuts.eights() {
+                write_piece(out, at + k * eighth + j, bits_of(shift, 0xff));
+            }
+            if let Some((_, shift)) = four {
+                or_into(&mut fours[k & 3], bits_of(shift, 15), 4 * (k as u32 / 4));
+            }
+            if let Some((_, shift)) = two {
+                or_into(&mut twos[k & 1], bits_of(shift, 3), 2 * (k as u32 / 2));
+            }
+            if let Some((_, shift)) = one {
+                or_into(&mut ones, bits_of(shift, 1), k as u32);
+            }
+        }
+        if let Some((at, _)) = one {
+            write_piece(out, at + j, ones);
+        }
+        if let Some((at, _)) = two {
+            twos.into_iter().enumerate().for_each(|(i, piece)| write_piece(out, at + i * eighth + j, piece));
+        }
+        if let Some((at, _)) = four {
+            fours.into_iter().enumerate().for_each(|(i, piece)| write_piece(out, at + i * eighth + j, piece));
+        }
+    }
+}
+
+#[inline(always)]
+fn or_into(bytes: &mut [u8; PIECE], bits: [u8; PIECE], up: u32) {
+    bytes.iter_mut().zip(bits).for_each(|(byte, bits)| *byte |= bits << up);
+}
+
+#[inline(always)]
+fn write_piece(out: &mut [MaybeUninit<u8>], at: usize, piece: [u8; PIECE]) {
+    if let Some(to) = out.get_mut(at..).and_then(|o| o.first_chunk_mut::<PIECE>()) {
+        *to = piece.map(MaybeUninit::new);
+    }
+}
 
 #[inline(always)]
 pub fn rest_ors(spec: &FieldSpec, src: &[u8], segment: usize, out: &mut Vec<u64>) {

@@ -128,6 +128,12 @@ impl<C: Code> Codes<C> {
         groups.iter().enumerate().map(cost).sum::<u64>() * one_of as u64
     }
 
+    /// What no code could do without for groups that are put together as these are: their entropy.
+    pub fn ideal(&self, groups: &[[u32; 256]], one_of: usize) -> u64 {
+        let those = |c: usize| sum(groups.iter().enumerate().filter(|g| self.chosen(g.0) == c).map(|g| g.1));
+        (0..self.all.len()).map(|c| entropy::bits(those(c).into_iter())).sum::<u64>() * one_of as u64
+    }
+
     /// Which of them a group has.
     pub fn chosen(&self, group: usize) -> usize {
         self.chosen.get(group).map_or(0, |c| *c as usize)

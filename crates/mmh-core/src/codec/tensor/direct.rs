@@ -86,13 +86,12 @@ pub fn encode(
             out.truncate(start);
             return None;
         }
+        let packed: Vec<Cut> = planes.iter().filter(|p| p.1 == Mode::Packed).map(|p| p.0).collect();
         for (g, elements) in body.chunks(GROUP * spec.size()).enumerate() {
             let group_start = out.len();
             let stream = scratch.streams.get(g);
             out.extend((stream.len() as u16).to_le_bytes());
-            for ((bits, shift), _) in planes.iter().filter(|p| p.1 == Mode::Packed) {
-                fields::append_plane(&spec, elements, *bits, *shift, out);
-            }
+            fields::append_planes(&spec, elements, &packed, out);
             out.extend_from_slice(stream);
             set_size(sizes, g, out.len() - group_start, out);
         }

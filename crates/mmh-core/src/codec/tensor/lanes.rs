@@ -49,6 +49,19 @@ pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -
     let total = sum(groups);
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;
+    let small = || {
+        let offered = if chooses { OFFERED.min(groups.len() / 2) } else { 1 };
+        let codes = Codes::<Frequencies>::choose(groups, one_of, offered)?;
+        Some((codes.bits(groups, one_of), codes)).filter(|s| pays(s.0))
+    };
+    let worth = elements * EXACT / 100;
+    let joined = if level.get() <= SLOWEST && is_joined(spec) { small() } else { None };
+    if let Some((bits, codes)) = &joined
+        && *bits <= codes.ideal(groups, one_of) + worth
+    {
+        // No other code takes so much less.
+        return joined.map(|(_, codes)| Mode::Lanes(codes));
+    }
     // Elements of a byte are all symbol: for them exact frequencies are smaller and faster than prefix codes at any level.
     let exact = if (chooses || spec.width == 0) && n >= MANY_EXACT {
         let offered = if spec.width == 0 { OFFERED_BYTES } else { OFFERED };
@@ -58,24 +71,19 @@ pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -
         None
     };
     let exact = exact.map(|codes| (codes.bits(groups, one_of), codes)).filter(|e| pays(e.0));
-    let small = if level.get() <= SLOWEST && (exact.is_none() || is_joined(spec)) {
-        let offered = if chooses { OFFERED.min(groups.len() / 2) } else { 1 };
-        Codes::<Frequencies>::choose(groups, one_of, offered)
-    } else {
-        None
+    let small = match joined {
+        None if level.get() <= SLOWEST && exact.is_none() => small(),
+        joined => joined,
     };
-    let small = small.map(|codes| (codes.bits(groups, one_of), codes)).filter(|s| pays(s.0));
     match (small, exact) {
         (Some((_, codes)), None) => {
             let ideal = entropy::bits(total.iter().copied()) * one_of as u64;
             let bits = codes.symbol_bits(groups, one_of);
             // Elements of one byte are all symbol: for them a hundredth of a bit is more than speed is worth.
-            let worth = if spec.width == 0 { 1 } else { PREFIX };
-            (bits <= ideal + elements * worth / 100).then_some(Mode::Lanes(codes))
+            let speed = if spec.width == 0 { 1 } else { PREFIX };
+            (bits <= ideal + elements * speed / 100).then_some(Mode::Lanes(codes))
         }
-        (Some((bits, codes)), Some((best, _))) if bits <= best + elements * EXACT / 100 => {
-            Some(Mode::Lanes(codes))
-        }
+        (Some((bits, codes)), Some((best, _))) if bits <= best + worth => Some(Mode::Lanes(codes)),
         (_, exact) => exact.map(|(_, codes)| Mode::Exact(codes)),
     }
 }
