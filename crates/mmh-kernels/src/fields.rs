@@ -231,6 +231,7 @@ pub fn merge_planes_on(
             *part = Part { bytes: &p.data[column..column + run], down: (bits * row as u32) & 7, bits, shift };
         }
         let parts = &mut parts[..planes.len()];
+        #[allow(unused_mut)]
         let (mut symbols, mut out) = (&symbols[at..at + run], &mut out[size * at..size * (at + run)]);
         #[cfg(target_arch = "x86_64")]
         if simd.is_available() {

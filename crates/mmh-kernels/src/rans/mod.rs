@@ -14,7 +14,9 @@ mod frequencies;
 pub(crate) use decode::Table;
 pub use decode::{Decoder, Group, decode, decode_on};
 pub use encode::{Encoder, encode, encode_on};
-pub(crate) use encode::{Entry, FREQUENCY_BITS, MISSING, MISSING_BIT, RECIPROCAL_BITS, START_AT};
+pub(crate) use encode::{Entry, RECIPROCAL_BITS};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use encode::{FREQUENCY_BITS, MISSING, MISSING_BIT, START_AT};
 pub use frequencies::Frequencies;
 
 /// Frequencies of a table add up to 2 to this.
