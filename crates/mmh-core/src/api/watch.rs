@@ -239,7 +239,7 @@ mod tests {
             workers.check().unwrap();
             let told = told.lock().unwrap();
             assert_eq!(told[told.len() - 2..], [Some((500, Some(1000))), None]);
-            let of = |total| told.iter().flatten().filter(|t| t.1 == Some(total)).map(|t| t.0);
+            let of = |total| told.iter().flatten().filter(move |t| t.1 == Some(total)).map(|t| t.0);
             for total in [30, 20] {
                 let done: Vec<u64> = of(total).collect();
                 assert!(!done.is_empty() && done.is_sorted() && done.iter().all(|d| *d <= total), "{told:?}");
