@@ -19,9 +19,17 @@ CORPUS = Path(NAMED or ".")
 EXPECTED = {
     "minilm-fp32.safetensors": {"trained": 101, "fresh": 1, "synthetic": 1, "constant": 1},
     "minilm-bf16.safetensors": {"trained": 101, "fresh": 1, "synthetic": 1, "constant": 1},
+    "minilm-upcast-fp32.safetensors": {"trained": 101, "fresh": 1, "synthetic": 1, "constant": 1},
+    "minilm-fp8-e4m3.safetensors": {"trained": 62, "synthetic": 1, "constant": 1, "quantized": 40},
+    "minilm-fp8-e5m2.safetensors": {"trained": 62, "synthetic": 1, "constant": 1, "quantized": 40},
+    "minilm-int8-rows.safetensors": {"trained": 101, "synthetic": 1, "constant": 1, "quantized": 40},
+    "minilm-int8.onnx": {"trained": 101, "synthetic": 1, "quantized": 38},
+    "minilm-q4_0.gguf": {"trained": 62, "quantized": 40, "constant": 1},
     "minilm-q8_0.gguf": {"trained": 62, "quantized": 40, "constant": 1},
     "smollm2-q4_1.gguf": {"trained": 61, "quantized": 211},
     "wordllama-fp16.safetensors": {"trained": 1},
+    "spliceai-fp32.h5": {"trained": 205},
+    "resemblyzer-adam.pt": {"trained": 42},
     "glove-50d-fp32.npy": {"trained": 1},
     "merlin-bf16.safetensors": {"trained": 369, "constant": 74},
 }
