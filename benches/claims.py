@@ -290,7 +290,7 @@ def scaling(corpus: Path, scratch: Path) -> Iterator[Row]:
         if blob != mmh_rs.compress(raw, level=level, threads=1):
             raise SystemExit("the bytes depend on the number of threads")
         out = bytearray(len(raw))
-        runs = 1 if level == "max" else RUNS
+        runs = RUNS if level == "max" else 5 * RUNS
         pack = [seconds(partial(mmh_rs.compress, raw, level=level, threads=n), runs) for n in (1, cores)]
         back = [seconds(partial(mmh_rs.decompress, blob, out=out, threads=n), runs) for n in (1, cores)]
         one, other = pack[0] / pack[1], back[0] / back[1]
