@@ -93,7 +93,7 @@ def _default(option: click.Option) -> str:
 
 
 def _cell(text: str) -> str:
-    return _escaped(" ".join(text.split()).replace("|", "\\|"))
+    return _escaped(_with_options(" ".join(text.split()).replace("|", "\\|")))
 
 
 def _prose(text: str) -> str:
@@ -103,8 +103,15 @@ def _prose(text: str) -> str:
         if paragraph.startswith("\b"):
             parts.append(f"```text\n{paragraph[1:].strip(chr(10))}\n```")
         else:
-            parts.append(_escaped(paragraph))
+            parts.append(_escaped(_with_options(paragraph)))
     return "\n\n".join(parts)
+
+
+def _with_options(text: str) -> str:
+    """Options as code: they are not broken at their dashes then."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    option = re.compile(r"(?<![\w`-])(--[a-z][a-z0-9-]*|-[A-Za-z0-9])(?![\w-])")
+    return "".join(p if p.startswith("`") else option.sub(r"`\1`", p) for p in pieces)
 
 
 def _escaped(text: str) -> str:

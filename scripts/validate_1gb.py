@@ -110,6 +110,7 @@ def main() -> int:
     parser.add_argument("--like", default="llama")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--directory", type=Path, help="where to work; three times the size has to fit")
+    parser.add_argument("--note", default="", help="what else is to be said of this run")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "validation.md")
     arguments = parser.parse_args()
     size = round(arguments.gb * 10**9)
@@ -128,18 +129,19 @@ def main() -> int:
     verdict = "all equal" if not steps.failed else "failed: " + "; ".join(steps.failed)
     print(verdict)
     if arguments.output.name != "-":
-        write(arguments.output, arguments.gb, steps, verdict)
+        write(arguments.output, arguments.gb, steps, verdict, arguments.note)
     return 1 if steps.failed else 0
 
 
-def write(path: Path, gb: float, steps: Steps, verdict: str) -> None:
+def write(path: Path, gb: float, steps: Steps, verdict: str, note: str) -> None:
     """Replaces the section of this size, and leaves those of others."""
     today = datetime.date.today().isoformat()
     name = f"{gb:g} GB"
     command = "make validate-1gb" + ("" if gb == 1 else f' ARGS="--gb {gb:g}"')
+    told = f" {note}" if note else ""
     peak = max(int(row[3]) for row in steps.rows)
     section = (
-        f"## {name}\n\n`{command}`, {today}, {described(machine([]))}, {os.cpu_count()} threads.\n\n"
+        f"## {name}\n\n`{command}`, {today}, {described(machine([]))}, {os.cpu_count()} threads.{told}\n\n"
         f"{table(HEADS, steps.rows, left=1)}\n\n**{verdict}**, and no command took more than {peak} MB of memory.\n"
     )
     head = (

@@ -2,9 +2,9 @@
 
     import mmh_rs as mmh
 
-    blob = mmh.compress(array)                       # bytes; dtype and shape are taken from the array
-    data = mmh.decompress(blob)                      # the same bytes again
-    mmh.compress_file("model.safetensors")           # writes model.safetensors.mmh
+    blob = mmh.compress(array)              # bytes; dtype and shape are the array's
+    data = mmh.decompress(blob)             # the same bytes again
+    mmh.compress_file("model.safetensors")  # writes model.safetensors.mmh
     with mmh.open("model.safetensors.mmh") as archive:
         weight = archive.get("model.embed_tokens.weight")
 

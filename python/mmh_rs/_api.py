@@ -135,8 +135,9 @@ def compress_file(
         verify: read the result back and compare it with the source's hash before it gets its name.
         sha256: store the SHA-256 of the source as well.
         force: overwrite an existing target.
-        progress: called as progress(source bytes done, source bytes in all or None, stored bytes so far). An exception
-            that it raises stops the work, and nothing is left behind.
+        progress: called as progress(source bytes done, source bytes in all or None, stored bytes so far); while
+            a base is hashed and while parity is added, with the bytes of the base, and of the `.mmh`. An exception that
+            it raises stops the work, and nothing is left behind.
         base: a file to store differences from: what was fine-tuned, or the checkpoint before; or an `.mmh` of it that
             needs no base itself. Tensors are matched by name, dtype and shape. Reading the result needs the same base.
         parity: percent of parity behind the file, 1 to 100, with which `repair` mends damage; None for none.

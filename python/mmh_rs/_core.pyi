@@ -279,7 +279,7 @@ class Archive:
     def read_into(self, start: int, out: Buffer, threads: int = 0, check: bool = True) -> None:
         """Fills the writable `out` with len(out) source bytes from offset `start`; reads only the frames needed."""
     def verify(self, threads: int = 0, progress: Progress | None = None) -> Verification: ...
-    def why(self, level: int = 5) -> list[Why]:
+    def why(self, level: int = 5, progress: Progress | None = None) -> list[Why]:
         """What the plan sees in each segment, seen again from the restored bytes, beside what is stored."""
 
 def compress(
@@ -348,10 +348,10 @@ def unpack_dir(
     base: str | None = None,
     limits: Limits = None,
 ) -> PackReport: ...
-def explain_file(source: str, level: int, base: str | None = None) -> list[Why]:
+def explain_file(source: str, level: int, base: str | None = None, progress: Progress | None = None) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
-def estimate(source: str, levels: list[int], threads: int, budget: int) -> Estimate:
+def estimate(source: str, levels: list[int], threads: int, budget: int, progress: Progress | None = None) -> Estimate:
     """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
 
 def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None) -> Diff:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     StrPath: TypeAlias = str | os.PathLike[str]
+    Progress: TypeAlias = Callable[[int, int | None, int], None]
 
 __all__ = ["Estimate", "LevelEstimate", "estimate"]
 
@@ -80,7 +81,11 @@ class Estimate:
 
 
 def estimate(
-    source: StrPath, *, levels: Sequence[str | int] = ("fast", "balanced", "max"), threads: int | None = None
+    source: StrPath,
+    *,
+    levels: Sequence[str | int] = ("fast", "balanced", "max"),
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Estimate:
     """Say what compressing a file, or all files of a directory, would save, and how long it would take.
 
@@ -92,6 +97,7 @@ def estimate(
         source: a file, or a directory, of which all regular files are looked at (of many small ones a part).
         levels: as in `compress`.
         threads: how many to use, and to tell the times for; None, as many as the machine has cores.
+        progress: as in `compress_file`; bytes are those that are looked at, once for each level.
 
     Raises:
         FileNotFoundError, PermissionError, OSError: as the file system has it.
@@ -101,12 +107,12 @@ def estimate(
     numbers = [level_number(level) for level in levels]
     count = _threads(threads)
     if not os.path.isdir(path):
-        return _of_file(path, numbers, count, _BUDGET)
-    return _of_directory(path, numbers, count)
+        return _of_file(path, numbers, count, _BUDGET, progress)
+    return _of_directory(path, numbers, count, progress)
 
 
-def _of_file(path: str, levels: list[int], threads: int, budget: int) -> Estimate:
-    found = _core.estimate(path, levels, threads, budget)
+def _of_file(path: str, levels: list[int], threads: int, budget: int, progress: Progress | None = None) -> Estimate:
+    found = _core.estimate(path, levels, threads, budget, progress)
     return Estimate(
         source=path,
         files=1,
@@ -120,17 +126,22 @@ def _of_file(path: str, levels: list[int], threads: int, budget: int) -> Estimat
     )
 
 
-def _of_directory(root: str, levels: list[int], threads: int) -> Estimate:
+def _of_directory(root: str, levels: list[int], threads: int, progress: Progress | None) -> Estimate:
     """Large files share the budget by their sizes; of many small ones with the same suffix some stand for all."""
     sizes = {path: os.stat(path).st_size for path in _files(root)}
     total = sum(sizes.values())
     sums = [[0.0, 0.0, 0.0] for _ in levels]
     sampled = tensors = copied = 0
-    exact = True
+    done, exact = 0, True
     for paths in _groups(sizes):
         step = max(1, len(paths) // _SMALL_FILES) if sizes[paths[0]] <= _LEAST else 1
         looked_at = paths[::step]
-        found = [_of_file(path, levels, threads, max(_LEAST, _BUDGET * sizes[path] // total)) for path in looked_at]
+        found = []
+        for path in looked_at:
+            found.append(_of_file(path, levels, threads, max(_LEAST, _BUDGET * sizes[path] // total)))
+            if progress is not None:
+                progress(done + sum(one.source_bytes for one in found), total, 0)
+        done += sum(sizes[path] for path in paths)
         seen = sum(one.source_bytes for one in found)
         # Empty files have no bytes to go by; their number has to do.
         scale = sum(sizes[path] for path in paths) / seen if seen else len(paths) / len(looked_at)

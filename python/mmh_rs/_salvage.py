@@ -73,11 +73,15 @@ def salvage(
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(len(head).to_bytes(8, "little") + head)
+                total, done = sum(info.nbytes for info in saved), 0
                 for info in saved:
                     for start in range(0, info.nbytes, _AT_ONCE):
                         piece = bytearray(min(_AT_ONCE, info.nbytes - start))
                         archive.read_into(info.start + start, piece)
                         file.write(piece)
+                        done += len(piece)
+                        if progress is not None:
+                            progress(done, total, 0)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, goal)

@@ -63,11 +63,12 @@ def exponents(dtype: str, counts: Mapping[int, int], bits: int, width: int = 900
     total = sum(counts.values())
     entropy = sum(-count / total * math.log2(count / total) for count in counts.values() if count)
     bias = (1 << (bits - 1)) - 1
-    # Rare ones far out would squeeze the others.
-    first, last = _most(counts, total / 20_000)
-    top, bottom, left = 26.0, height - 18.0, 2.0
+    # Zero has the lowest of all, and rare ones far out would squeeze the others, too.
+    powers = {field: count for field, count in counts.items() if field and count}
+    first, last = _most(powers, total / 2000) if powers else (0, 0)
+    top, bottom, left = 26.0, height - 18.0, 8.0
     each = min(46.0, (width - 2 * left) / (last - first + 1))
-    highest = max(counts.values())
+    highest = max(counts[field] for field in range(first, last + 1) if counts.get(field))
     parts = []
     shown_every = max(1, math.ceil(34 / each))
     for field in range(first, last + 1):
@@ -83,6 +84,8 @@ def exponents(dtype: str, counts: Mapping[int, int], bits: int, width: int = 900
         if (field - first) % shown_every == 0:
             parts.append(f'<text x="{x + each / 2:.1f}" y="{height - 4}" text-anchor="middle">{power}</text>')
     title = f"{dtype}: {entropy:.2f} bits of {bits}"
+    if powers and counts.get(0, 0) > total / 2000:
+        title += f", {100 * counts[0] / total:.2g} % are zero"
     return (
         f'<svg class="drawn" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(f"Exponents of {title}")}">'
         f'<text class="strong" x="{left}" y="14">{escape(title)}</text>'
@@ -124,7 +127,8 @@ def stacked(parts: Sequence[tuple[str, int, str]], label: str, width: int = 900,
 
 
 def _value(value: float) -> str:
-    return f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.0f}" if 10 <= abs(value) < 100_000 else f"{value:.2g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _superscript(number: int) -> str:

@@ -7,6 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from html import escape
+from math import prod
 
 from . import _core
 from ._page import PAGE_STYLE, printable
@@ -46,6 +47,7 @@ h2 .faint { font-weight: 400; font-size: .9rem; margin-left: .5rem; }
 .card h4 { margin: 0; font-size: .78rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35;
   min-height: 2.1em; }
 .card p { margin: .1rem 0 0; font-size: .74rem; color: var(--faint); font-variant-numeric: tabular-nums; }
+.proof th:nth-child(2) { text-align: left; }
 .proof td:nth-child(2) { width: 34%; min-width: 9rem; }
 .proof .track { background: var(--panel); border-radius: 4px; height: .85rem; }
 .proof .fill { background: var(--front); border-radius: 4px; height: 100%; opacity: .75; }
@@ -54,8 +56,13 @@ h2 .faint { font-weight: 400; font-size: .9rem; margin-left: .5rem; }
 .no { color: var(--corrupt); font-weight: 600; }
 .list td:nth-child(n+2):nth-child(-n+4), .list td:last-child,
 .list th:nth-child(n+2):nth-child(-n+4), .list th:last-child { text-align: left; }
-.list td:last-child { white-space: normal; min-width: 16rem; color: var(--faint); }
-.list td:first-child { max-width: 22rem; overflow-wrap: anywhere; white-space: normal; }
+.list td:last-child { white-space: normal; min-width: 11.5rem; color: var(--faint); }
+.list td:first-child { min-width: 12.5rem; max-width: 22rem; overflow-wrap: break-word; white-space: normal; }
+@media (max-width: 640px) {
+  .cards { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .5rem; }
+  .fact { padding: .55rem .8rem; }
+  .list td:first-child { min-width: 9rem; max-width: 11rem; font-size: .8rem; }
+}
 details > summary { cursor: pointer; font-weight: 600; font-size: .95rem; margin: 2rem 0 .5rem; }
 """
 
@@ -115,7 +122,7 @@ def _file(path: str, found: Validation, place: int, several: bool) -> str:
 
 
 def _facts(found: Validation) -> str:
-    elements = sum(tensor.count or 0 for tensor in found.tensors if not tensor.scales)
+    elements = sum(prod(tensor.shape) for tensor in found.tensors)
     facts = [("", size(found.source_bytes), "bytes of the file")]
     facts.append(("", number(len(found.tensors)), "tensor" if len(found.tensors) == 1 else "tensors"))
     if elements:
@@ -162,7 +169,8 @@ def _exponents(found: Validation) -> str:
             by_dtype[tensor.dtype].update(dict(tensor.exponents))
             bits[tensor.dtype] = tensor.exponent_bits
     drawn = [
-        exponents(dtype, counts, bits[dtype])
+        f'<div class="wide">{exponents(dtype, counts, bits[dtype])}</div>'
+        f'<div class="narrow">{exponents(dtype, counts, bits[dtype], width=350)}</div>'
         for dtype, counts in sorted(by_dtype.items(), key=lambda item: -sum(item[1].values()))
         if sum(counts.values()) >= 1000
     ]
@@ -226,17 +234,19 @@ def _proofs(proofs: Sequence[Proof]) -> str:
 
 def _list(found: Validation) -> str:
     heads = ["tensor", "dtype", "shape", "looks", "mean", "std", "min", "max", "NaN", "exponent", "why"]
+    if not any(tensor.nan or tensor.infinite for tensor in found.tensors):
+        heads.remove("NaN")
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     rows = []
     for tensor in found.tensors:
         lost = (tensor.nan or 0) + (tensor.infinite or 0)
         cells = [
-            escape(printable(tensor.name)),
+            _broken(tensor.name),
             escape(tensor.dtype),
             escape("×".join(map(str, tensor.shape)) or "scalar"),
             f'<i class="dot" style="background: var(--{tensor.verdict})"></i>{tensor.verdict}',
             *map(_digits, (tensor.mean, tensor.std, tensor.min, tensor.max)),
-            number(lost) if lost else "",
+            *([number(lost) if lost else ""] if "NaN" in heads else []),
             "" if tensor.exponent_entropy is None else f"{tensor.exponent_entropy:.2f} of {tensor.exponent_bits}",
             escape(printable("; ".join([tensor.reason, *notes(tensor)]))),
         ]

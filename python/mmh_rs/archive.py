@@ -293,9 +293,13 @@ class Archive:
         """
         return Verification(**self._engine().verify(_threads(threads), progress))
 
-    def why(self) -> list[Why]:
-        """What the plan sees in each segment, which codecs bid what, and which one it chose."""
-        return self._engine().why()
+    def why(self, progress: Progress | None = None) -> list[Why]:
+        """What the plan sees in each segment, which codecs bid what, and which one it chose.
+
+        Args:
+            progress: as in `compress_file`.
+        """
+        return self._engine().why(progress=progress)
 
     def _engine(self) -> _core.Archive:
         if self._closed:

@@ -99,6 +99,7 @@ impl Base {
         let mut hasher = blake3::Hasher::new();
         let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
         let mut at = 0;
+        let counting = workers.counting(self.len());
         while at < self.len() {
             workers.check()?;
             let n = (self.len() - at).min(PIECE as u64) as usize;
@@ -112,6 +113,7 @@ impl Base {
             read?;
             std::mem::swap(&mut ready, &mut next);
             at += n as u64;
+            counting.advance(n as u64);
         }
         hasher.update(&ready);
         Ok(*self.blake3.get_or_init(|| *hasher.finalize().as_bytes()))

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Functions here are pure: they never allocate beyond the vectors handed to them, never panic on any data, and give the
-//! same bytes whatever the CPU. A loop is written once in `generic` and compiled for each instruction set by
+//! same bytes whatever the CPU. [`quantiles`] makes the elements of weights that are generated. A loop is written once in `generic` and compiled for each instruction set by
 //! `dispatch`; what the compiler does not find is written by hand in `x86_64` and `aarch64`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
@@ -40,6 +40,7 @@ pub mod memory;
 pub mod modelled;
 pub mod period;
 pub mod planes;
+pub mod quantiles;
 pub mod rans;
 pub mod records;
 pub mod words;

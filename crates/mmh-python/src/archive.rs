@@ -263,10 +263,18 @@ impl Archive {
         Ok(d)
     }
 
-    #[pyo3(signature = (level=5))]
-    fn why<'py>(&self, py: Python<'py>, level: u8) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    #[pyo3(signature = (level=5, progress=None))]
+    fn why<'py>(
+        &self,
+        py: Python<'py>,
+        level: u8,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let level = Level::new(level).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        let all = py.detach(|| api::explain_archive(&self.inner, level)).map_err(|e| raise(py, e))?;
+        let watch = Watch::new(progress);
+        let workers = watch.workers(1);
+        let done = py.detach(|| api::explain_archive(&self.inner, level, &workers));
+        let all = done.map_err(|e| watch.error(py, e))?;
         all.iter().map(|w| convert::why(py, w)).collect()
     }
 }

@@ -30,12 +30,14 @@ fn opened(path: &Path) -> Result<FileAt> {
 }
 
 #[pyfunction]
+#[pyo3(signature = (source, levels, threads, budget, progress=None))]
 pub fn estimate<'py>(
     py: Python<'py>,
     source: PathBuf,
     levels: Vec<u8>,
     threads: usize,
     budget: u64,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let levels: Vec<Level> = levels
         .into_iter()
@@ -43,7 +45,7 @@ pub fn estimate<'py>(
         .collect::<Result<_>>()
         .map_err(|e| PyValueError::new_err(e.to_string()))?;
     let name = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let watch = Watch::new(None);
+    let watch = Watch::new(progress);
     let workers = watch.workers(threads);
     let found = py
         .detach(|| api::estimate(&opened(&source)?, &name, &levels, &workers, budget))

@@ -117,19 +117,19 @@ pub fn why<'py>(py: Python<'py>, why: &Why) -> PyResult<Bound<'py, PyDict>> {
 /// Calls Python while the engine works: for signals always, for progress, between batches, if it is wanted. What Python raises is kept
 /// and stops the work.
 pub struct Watch {
-    callback: Option<Py<PyAny>>,
+    callback: Option<Arc<Py<PyAny>>>,
     raised: Arc<Mutex<Option<PyErr>>>,
 }
 
 impl Watch {
     pub fn new(callback: Option<Py<PyAny>>) -> Watch {
-        Watch { callback, raised: Arc::default() }
+        Watch { callback: callback.map(Arc::new), raised: Arc::default() }
     }
 
     /// For the engine to ask whether to go on: not after Ctrl-C, whose exception is kept.
     pub fn ask(&self) -> Ask {
-        let raised = self.raised.clone();
-        Ask::new(move || match Python::attach(|py| py.check_signals()) {
+        let (callback, raised) = (self.callback.clone(), self.raised.clone());
+        Ask::new(move |step| match told(callback.as_deref(), step) {
             Ok(()) => true,
             Err(e) => {
                 keep(&raised, e);
@@ -139,14 +139,7 @@ impl Watch {
     }
 
     pub fn step(&mut self, step: Step) -> Result<(), Error> {
-        let result = Python::attach(|py| -> PyResult<()> {
-            py.check_signals()?;
-            if let Some(f) = &self.callback {
-                f.call1(py, (step.done, step.total, step.stored))?;
-            }
-            Ok(())
-        });
-        result.map_err(|e| {
+        told(self.callback.as_deref(), Some(step)).map_err(|e| {
             keep(&self.raised, e);
             Error::Stopped
         })
@@ -164,6 +157,17 @@ impl Watch {
             None => crate::error::raise(py, error),
         }
     }
+}
+
+/// Signals first, then the caller's function, if there is something to tell it.
+fn told(callback: Option<&Py<PyAny>>, step: Option<Step>) -> PyResult<()> {
+    Python::attach(|py| {
+        py.check_signals()?;
+        if let Some((f, step)) = callback.zip(step) {
+            f.call1(py, (step.done, step.total, step.stored))?;
+        }
+        Ok(())
+    })
 }
 
 fn keep(raised: &Mutex<Option<PyErr>>, e: PyErr) {

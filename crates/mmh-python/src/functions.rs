@@ -180,14 +180,17 @@ pub fn open_base(path: Option<PathBuf>) -> mmh_core::Result<Option<Arc<Base>>> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, level, base=None))]
+#[pyo3(signature = (source, level, base=None, progress=None))]
 pub fn explain_file<'py>(
     py: Python<'py>,
     source: PathBuf,
     level: u8,
     base: Option<PathBuf>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let level = Level::new(level).map_err(|e| PyValueError::new_err(e.to_string()))?;
+    let watch = Watch::new(progress);
+    let workers = watch.workers(1);
     let explain = || -> mmh_core::Result<_> {
         let io = |e| Error::io(&source, e);
         let file = std::fs::File::open(&source).map_err(io)?;
@@ -195,9 +198,9 @@ pub fn explain_file<'py>(
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
         }
         let input = FileAt::new(file).map_err(io)?;
-        api::explain_source(&input, open_base(base)?.as_deref(), level)
+        api::explain_source(&input, open_base(base)?.as_deref(), level, &workers)
     };
-    let all = py.detach(explain).map_err(|e| raise(py, e))?;
+    let all = py.detach(explain).map_err(|e| watch.error(py, e))?;
     all.iter().map(|w| convert::why(py, w)).collect()
 }
 

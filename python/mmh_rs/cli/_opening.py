@@ -12,9 +12,12 @@ from ._terminal import binary_stdin
 
 if TYPE_CHECKING:
     from ..archive import Archive
+    from ._run import Run
 
 __all__ = ["base_option", "is_source", "limits_option", "listed", "opened", "threads_option"]
 
+_PIECE = 1 << 20
+"""Bytes of standard input that are read at a time."""
 _MAGIC = b"\x89MMH\r\n\x1a\n"
 
 threads_option = click.option(
@@ -47,16 +50,25 @@ limits_option = click.option(
 )
 
 
-def opened(path: str, base: str | None = None, limits: Limits | None = None) -> Archive:
+def opened(path: str, run: Run, base: str | None = None, limits: Limits | None = None) -> Archive:
     """A path, a URL, or standard input, which has to be held in memory since it cannot seek."""
     from ..archive import open as open_archive
 
-    return open_archive(binary_stdin().read() if path == STREAM else path, base=base, limits=limits)
+    return open_archive(_whole_stdin(run) if path == STREAM else path, base=base, limits=limits)
 
 
-def listed(path: str, base: str | None = None) -> Archive:
+def _whole_stdin(run: Run) -> bytearray:
+    source, held = binary_stdin(), bytearray()
+    with run.bars.bar("standard input", None) as progress:
+        while piece := source.read(_PIECE):
+            held += piece
+            progress(len(held), None, 0)
+    return held
+
+
+def listed(path: str, run: Run, base: str | None = None) -> Archive:
     """The same, whatever it says that it restores: for looking at what it says."""
-    return opened(path, base, NONE)
+    return opened(path, run, base, NONE)
 
 
 def is_source(path: str) -> bool:

@@ -205,6 +205,9 @@ class Bars:
             text = printable(label if isinstance(label, str) else label())
             if task is None:
                 task = self._start().add_task(text, total=all_bytes or total)
+            elif done < self._progress.tasks[0].completed:
+                # The next part of the work, such as compressing after the base was hashed: speed and time are its own.
+                self._progress.reset(task, total=all_bytes or total)
             self._progress.update(task, description=text, completed=done, total=all_bytes or total)
 
         try:

@@ -52,19 +52,20 @@ def cat(
         output = None
     if output is None and run.as_json:
         raise WrongUsageError("--json and the data cannot both go to standard output (name a file with -o)")
-    with run.working_on(file), opened(file, base, limits) as archive:
+    with run.working_on(file), opened(file, run, base, limits) as archive:
         try:
             found = archive.info(tensor)
         except KeyError:
             raise WrongUsageError(f"has no tensor {tensor!r} (mmh list names them)") from None
         if output is not None:
             refuse_existing(output, force)
-        with _sink(output, force) as sink:
+        with _sink(output, force) as sink, run.bars.bar(f"{file} {tensor}", found.nbytes) as progress:
             buffer = memoryview(bytearray(min(_PIECE, found.nbytes)))
             for start in range(0, found.nbytes, _PIECE):
                 piece = buffer[: min(_PIECE, found.nbytes - start)]
                 archive.read_into(found.start + start, piece, threads)
                 sink.write(piece)
+                progress(start + len(piece), found.nbytes, 0)
         run.result(
             file,
             target=output,

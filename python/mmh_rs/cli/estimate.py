@@ -57,7 +57,8 @@ def estimate(files: Sequence[str], levels: list[int], recursive: bool, threads: 
                 raise WrongUsageError("standard input cannot be estimated (it is read once; name a file)")
             if os.path.isdir(file) and not recursive:
                 raise WrongUsageError("is a directory (use -r for what is in it)")
-            found = estimated(file, levels=levels, threads=threads or None)
+            with run.bars.bar(file, None) as progress:
+                found = estimated(file, levels=levels, threads=threads or None, progress=progress)
             run.result(file, **_fields(found))
             run.show(("" if file == files[0] else "\n") + _text(found))
 

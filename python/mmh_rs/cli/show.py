@@ -34,7 +34,7 @@ def list_(file: str, base: str | None, run: Run) -> None:
     The result of --json: path, source_bytes, stored_bytes, format, and tensors, of which each has name, dtype, shape,
     fortran, start, nbytes, stored, codecs, frames, blake3, copy_of.
     """
-    with run.working_on(file), listed(file, base) as archive:
+    with run.working_on(file), listed(file, run, base) as archive:
         header, infos = archive.header, archive.infos()
         run.result(
             file,
@@ -98,17 +98,19 @@ def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
         raise WrongUsageError(str(error)) from None
     with run.working_on(file):
         if why and is_source(file):
-            explained = _core.explain_file(file, number_of_level, base)
+            with run.bars.bar(file, None) as progress:
+                explained = _core.explain_file(file, number_of_level, base, progress)
             run.result(file, why=explained)
             run.show(f"{printable(file)}, not compressed yet, planned for level {level_name(number_of_level)}\n")
             run.show(_reasons(explained))
             return
-        with listed(file, base) as archive:
+        with listed(file, run, base) as archive:
             header = archive.header
             fields = {**asdict(header), "ratio": header.ratio}
             run.show(_facts(file, archive))
             if why:
-                fields["why"] = archive.why()
+                with run.bars.bar(file, None) as progress:
+                    fields["why"] = archive.why(progress)
                 run.show("\n" + _reasons(fields["why"]))
             run.result(file, **fields)
 

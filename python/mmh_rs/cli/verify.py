@@ -49,7 +49,7 @@ def verify(files: Sequence[str], threads: int, base: str | None, limits: Limits 
 
 def _verify(file: str, threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
     try:
-        with opened(file, base, limits) as archive:
+        with opened(file, run, base, limits) as archive:
             header = archive.header
             with run.bars.bar(file, header.source_bytes) as progress:
                 found = archive.verify(threads, progress)

@@ -419,10 +419,9 @@ fn ended(
     progress: Progress<'_>,
 ) -> Result<Report> {
     if let (Output::File(file), Some(percent)) = (&mut output, options.parity) {
-        let source = report.source_bytes;
-        // The source has been read: the bar stays at its end.
-        let mut stay = |_| progress(Step { done: source, total: Some(source), stored: report.stored_bytes });
-        report.stored_bytes = super::protect::append(file, percent, workers, &mut stay)?.file();
+        let stored = report.stored_bytes;
+        let mut step = |s| progress(Step { stored, ..s });
+        report.stored_bytes = super::protect::append(file, percent, workers, &mut step)?.file();
     }
     output.commit(like)?;
     Ok(report)

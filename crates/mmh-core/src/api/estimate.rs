@@ -101,6 +101,7 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
     source.read_exact_at(0, &mut data)?;
     let (read, write) = (start.elapsed().as_secs_f64(), seconds_to_write());
     let mut back = super::zeroed(source.len())?;
+    let counting = workers.counting(2 * source.len() * levels.len() as u64);
     let one = |&level: &Level| {
         let settings = Settings { level, codec: None, verify: true };
         let name = Some(name.to_owned());
@@ -113,9 +114,11 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
         let start = Instant::now();
         let blob = compress_pieces(&data, None, &options, workers)?.to_vec();
         let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
+        counting.advance(source.len());
         let start = Instant::now();
         Archive::open(blob.as_slice())?.read_range(0, &mut back, workers, true)?;
         let decompress_seconds = start.elapsed().as_secs_f64() + write * data.len() as f64;
+        counting.advance(source.len());
         Ok(LevelEstimate { level, stored: blob.len() as u64, compress_seconds, decompress_seconds })
     };
     levels.iter().map(one).collect()
@@ -283,11 +286,22 @@ impl Sample<'_> {
             let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
             chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
         }
-        let start = Instant::now();
-        let measured = self.workers.map(chosen.clone(), |(class, piece)| {
+        let place = |(class, piece): (usize, u64)| {
             let (segment, offset) = self.classes[class].find(piece);
-            let segment = &self.segments[segment];
-            with_scratch(|s| self.workers.attended(s, |s| self.measure(segment, offset, levels, timed, s)))
+            (&self.segments[segment], offset)
+        };
+        let each = levels.len() as u64;
+        let wanted =
+            |(segment, offset): (&Segment, u64)| each * (segment.len - offset).min(piece_of(segment));
+        let counting = self.workers.counting(chosen.iter().map(|c| wanted(place(*c))).sum());
+        let start = Instant::now();
+        let measured = self.workers.map(chosen.clone(), |chosen| {
+            let (segment, offset) = place(chosen);
+            let measured = with_scratch(|s| {
+                self.workers.attended(s, |s| self.measure(segment, offset, levels, timed, s))
+            });
+            counting.advance(wanted((segment, offset)));
+            measured
         });
         let wall = start.elapsed().as_secs_f64();
         let nothing =

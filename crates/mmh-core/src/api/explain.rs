@@ -47,42 +47,64 @@ pub struct Why {
 }
 
 /// Explains a source that is not compressed yet.
-pub fn explain_source(source: &dyn ReadAt, base: Option<&Base>, level: Level) -> Result<Vec<Why>> {
+pub fn explain_source(
+    source: &dyn ReadAt,
+    base: Option<&Base>,
+    level: Level,
+    workers: &Workers,
+) -> Result<Vec<Why>> {
     let layout = source::find(Input { bytes: source, complete: true });
     let segments = block::segments(&layout, Some(source.len()));
     let against = Against::new(base, &layout, &segments);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
+    let counting = workers.counting(looked_at(&segments, level));
     for (i, s) in segments.iter().enumerate() {
-        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
+        workers.check()?;
+        buf.resize(first_block(s, level) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        all.push(explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?);
+        let base = against.read(i, buf.len())?;
+        all.push(workers.attended(&mut scratch, |scratch| explain(&buf, &base, s, name, level, scratch))?);
+        counting.advance(first_block(s, level));
     }
     Ok(all)
 }
 
 /// Explains an archive, from its restored bytes.
-pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level) -> Result<Vec<Why>> {
+pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &Workers) -> Result<Vec<Why>> {
     let index = archive.index();
     let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
     let segments = block::segments(&layout, Some(index.source_len));
     let against = Against::new(archive.base().map(|b| &**b), &layout, &segments);
-    let workers = Workers::new(1);
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
+    let counting = workers.counting(looked_at(&segments, level));
     for (i, s) in segments.iter().enumerate() {
-        buf.resize(s.len.min(block::size_for(s.dtype, level) as u64) as usize, 0);
-        archive.read_range(s.start, &mut buf, &workers, true)?;
+        workers.check()?;
+        buf.resize(first_block(s, level) as usize, 0);
+        archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let mut why = explain(&buf, &against.read(i, buf.len())?, s, name, level, &mut scratch)?;
+        let base = against.read(i, buf.len())?;
+        let mut why =
+            workers.attended(&mut scratch, |scratch| explain(&buf, &base, s, name, level, scratch))?;
+        counting.advance(first_block(s, level));
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
         all.push(why);
     }
     Ok(all)
+}
+
+/// Bytes of the first block of a segment.
+fn first_block(segment: &block::Segment, level: Level) -> u64 {
+    segment.len.min(block::size_for(segment.dtype, level) as u64)
+}
+
+fn looked_at(segments: &[block::Segment], level: Level) -> u64 {
+    segments.iter().map(|s| first_block(s, level)).sum()
 }
 
 /// A base, and where the counterparts of segments begin there.

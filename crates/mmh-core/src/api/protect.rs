@@ -71,7 +71,7 @@ pub fn protect_file(
     let archive = Archive::open_within(&input, &Limits::NONE)?;
     // Without its base what is in the frames cannot be restored, and is protected as it is.
     if archive.needs_base().is_none()
-        && let Some(damage) = super::verify(&archive, workers, &mut |_| Ok(()))?.damaged.first()
+        && let Some(damage) = super::verify(&archive, workers, progress)?.damaged.first()
     {
         let what =
             format!("{}: parity would protect the damage (restore the file from another copy)", damage.what);
@@ -95,12 +95,14 @@ fn same(a: &Path, b: &Path) -> bool {
 fn copy(from: &mut Start<'_>, to: &mut File, workers: &Workers) -> Result<()> {
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
+    let counting = workers.counting(from.1);
     while at < from.1 {
         workers.check()?;
         let n = (from.1 - at).min(piece.len() as u64) as usize;
         from.read_exact_at(at, &mut piece[..n])?;
         to.write_all(&piece[..n])?;
         at += n as u64;
+        counting.advance(n as u64);
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
-//! Asking the caller, while the threads work, whether to go on: Ctrl-C is answered within a block, not within a batch.
+//! Asking the caller, while the threads work, whether to go on, and telling it how far they are: Ctrl-C is answered within a block, not
+//! within a batch.
 //!
 //! The thread that called is the one to ask: where it has threads work for it, it waits and asks meanwhile; where it works itself, it
 //! asks between blocks. The others look whether it was told to stop.
 
+use super::{Step, Workers};
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -14,12 +16,45 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A question to the caller: whether to go on. Asked on the thread that called.
 #[derive(Clone)]
-pub struct Ask(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct Ask(Arc<dyn Fn(Option<Step>) -> bool + Send + Sync>);
 
 impl Ask {
-    /// Of something that answers at once.
-    pub fn new(answer: impl Fn() -> bool + Send + Sync + 'static) -> Ask {
+    /// Of something that answers at once. It is told how far the work is, where that is counted by [`Workers::counting`].
+    pub fn new(answer: impl Fn(Option<Step>) -> bool + Send + Sync + 'static) -> Ask {
         Ask(Arc::new(answer))
+    }
+}
+
+/// Counts what is done of some work; the caller is told when it is asked.
+pub struct Counting<'a> {
+    watch: Option<&'a Watch>,
+    /// What was counted before, and is again when this ends.
+    outer: (u64, u64),
+}
+
+impl Counting<'_> {
+    /// So many bytes more are done.
+    pub fn advance(&self, bytes: u64) {
+        if let Some(watch) = self.watch {
+            watch.done.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch {
+            watch.count(self.outer.0, self.outer.1);
+        }
+    }
+}
+
+impl Workers {
+    /// Counts up to so many bytes, for work that takes long before or between its steps.
+    pub(crate) fn counting(&self, total: u64) -> Counting<'_> {
+        let watch = self.watch.as_deref();
+        let outer = watch.map_or((0, 0), |watch| watch.count(0, total));
+        Counting { watch, outer }
     }
 }
 
@@ -35,13 +70,23 @@ pub struct Watch {
     home: ThreadId,
     asked: Mutex<Instant>,
     stopped: AtomicBool,
+    /// Bytes that are done and that there are, of work that is counted; else none.
+    done: AtomicU64,
+    total: AtomicU64,
 }
 
 impl Watch {
     /// For a call on this thread.
     pub fn new(ask: Ask) -> Watch {
         let home = thread::current().id();
-        Watch { ask, home, asked: Mutex::new(Instant::now()), stopped: AtomicBool::new(false) }
+        Watch {
+            ask,
+            home,
+            asked: Mutex::new(Instant::now()),
+            stopped: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        }
     }
 
     /// An error if the caller wants no more; asks it if this is its thread, and the last time is a while ago.
@@ -59,8 +104,15 @@ impl Watch {
         thread::current().id() == self.home
     }
 
+    /// Begins to count; returns what was counted so far.
+    fn count(&self, done: u64, total: u64) -> (u64, u64) {
+        (self.done.swap(done, Ordering::Relaxed), self.total.swap(total, Ordering::Relaxed))
+    }
+
     fn ask(&self) {
-        if !(self.ask.0)() {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        let step = (total > 0).then(|| Step { done: done.min(total), total: Some(total), stored: 0 });
+        if !(self.ask.0)(step) {
             self.stopped.store(true, Ordering::Relaxed);
         }
         if let Ok(mut asked) = self.asked.lock() {
@@ -123,17 +175,17 @@ impl Drop for Said<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::{Ask, Workers};
+    use crate::api::{Ask, Step, Workers};
     use crate::error::{Error, Result};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
     /// Works for ten seconds if it is not stopped.
     fn stopped_after(threads: usize, questions: usize) -> (Duration, usize) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
-        let ask = Ask::new(move || counted.fetch_add(1, Ordering::Relaxed) + 1 < questions);
+        let ask = Ask::new(move |_| counted.fetch_add(1, Ordering::Relaxed) + 1 < questions);
         let workers = Workers::watched(threads, Some(ask));
         let start = Instant::now();
         let work = || {
@@ -159,8 +211,45 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_told_and_those_outside_come_back() {
+        for threads in [1, 2] {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let heard = told.clone();
+            let ask = Ask::new(move |step: Option<Step>| {
+                heard.lock().unwrap().push(step.map(|s| (s.done, s.total)));
+                true
+            });
+            let workers = Workers::watched(threads, Some(ask));
+            let work = |n: u64| {
+                let counting = workers.counting(n);
+                workers.map((0..n).collect(), |_| {
+                    std::thread::sleep(Duration::from_millis(10));
+                    counting.advance(1);
+                    workers.check().unwrap();
+                });
+            };
+            let outer = workers.counting(1000);
+            outer.advance(500);
+            work(30);
+            work(20);
+            std::thread::sleep(Duration::from_millis(60));
+            workers.check().unwrap();
+            drop(outer);
+            std::thread::sleep(Duration::from_millis(60));
+            workers.check().unwrap();
+            let told = told.lock().unwrap();
+            assert_eq!(told[told.len() - 2..], [Some((500, Some(1000))), None]);
+            let of = |total| told.iter().flatten().filter(move |t| t.1 == Some(total)).map(|t| t.0);
+            for total in [30, 20] {
+                let done: Vec<u64> = of(total).collect();
+                assert!(!done.is_empty() && done.is_sorted() && done.iter().all(|d| *d <= total), "{told:?}");
+            }
+        }
+    }
+
+    #[test]
     fn panics_pass_through() {
-        let workers = Workers::watched(2, Some(Ask::new(|| true)));
+        let workers = Workers::watched(2, Some(Ask::new(|_| true)));
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             workers.join(|| assert!(workers.check().is_err()), || ());
         }));

@@ -104,7 +104,7 @@ impl Tensor {
             }
             Spread::Bell { mean, table, columns, .. } if !self.is_zero(row) => {
                 let (scale, upcast) = self.scale(row, &tables[0]);
-                sample(stream, &tables[*table], out);
+                tables[*table].sample(stream, out);
                 if columns.is_empty() {
                     out.iter_mut().for_each(|x| *x = mean + *x * scale);
                 } else {
@@ -138,17 +138,5 @@ impl Tensor {
             let x = *mean as f64 + table.wide_value(stream.at(i)) * (scale * column * factor) as f64;
             out.extend(if upcast { x as f32 as f64 } else { x }.to_le_bytes());
         }
-    }
-}
-
-/// Samples of a table, two from each 64 random bits.
-fn sample(stream: Stream, table: &Table, out: &mut [f32]) {
-    let (pairs, last) = out.as_chunks_mut::<2>();
-    for (i, pair) in pairs.iter_mut().enumerate() {
-        let bits = stream.at(i as u64);
-        *pair = [table.value(bits as u32), table.value((bits >> 32) as u32)];
-    }
-    if let [x] = last {
-        *x = table.value(stream.at(pairs.len() as u64) as u32);
     }
 }

@@ -2,16 +2,7 @@
 //!
 //! SplitMix64 (Steele, Lea, Flood 2014, <https://doi.org/10.1145/2714064.2660195>) of a key and a counter.
 
-/// The odd number that the counter goes up by.
-const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// A bijection of 64 bits that leaves nothing of their order.
-#[inline(always)]
-pub fn mix(mut z: u64) -> u64 {
-    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ z >> 31
-}
+use mmh_kernels::quantiles::{STEP, mix, random};
 
 /// A stream of random numbers that can be read at any position.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +23,15 @@ impl Stream {
         Stream(mix(self.0 ^ mix(number.wrapping_add(STEP))))
     }
 
+    /// What the counter is added to.
+    pub fn key(self) -> u64 {
+        self.0
+    }
+
     /// The 64 bits at a position.
     #[inline(always)]
     pub fn at(self, position: u64) -> u64 {
-        mix(self.0.wrapping_add(position.wrapping_add(1).wrapping_mul(STEP)))
+        random(self.0, position)
     }
 
     /// A number from 0 (included) to 1 (not).

@@ -8,7 +8,7 @@ use crate::api::{Progress, Step, Workers};
 use crate::error::Result;
 use std::io::Write;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Bytes that are made at a time by one thread, about.
 const PIECE: u64 = 1 << 20;
@@ -101,6 +101,8 @@ pub struct Stream<'a> {
     pending: u64,
     batch: u64,
     ready: Vec<Made>,
+    /// Memory of what has been written.
+    spare: Mutex<Vec<Vec<u8>>>,
     sums: Vec<crc32fast::Hasher>,
 }
 
@@ -129,6 +131,7 @@ impl<'a> Stream<'a> {
             pending: 0,
             batch: (workers.threads() * PIECES).min(MOST_PIECES) as u64 * PIECE,
             ready: Vec::new(),
+            spare: Mutex::default(),
             sums: vec![crc32fast::Hasher::new(); tensors],
         }
     }
@@ -138,9 +141,9 @@ impl<'a> Stream<'a> {
         let (items, ready) = (std::mem::take(&mut self.items), std::mem::take(&mut self.ready));
         self.pending = 0;
         let (tables, workers, checked) = (&self.tables, self.workers, self.checked);
-        let (out, sums) = (&mut *self.out, &mut self.sums);
-        let make = || workers.map(items, |item| made(item, tables, checked, workers));
-        let (written, made) = workers.join(move || write(ready, out, sums), make);
+        let (out, sums, spare) = (&mut *self.out, &mut self.sums, &self.spare);
+        let make = || workers.map(items, |item| made(item, tables, checked, spare, workers));
+        let (written, made) = workers.join(move || write(ready, out, sums, spare), make);
         self.written += written?;
         self.ready = made.into_iter().collect::<Result<_>>()?;
         (self.progress)(Step { done: self.written, total: Some(self.total), stored: self.written })
@@ -154,7 +157,13 @@ impl<'a> Stream<'a> {
     }
 }
 
-fn made(item: Item, tables: &[Table], checked: bool, workers: &Workers) -> Result<Made> {
+fn made(
+    item: Item,
+    tables: &[Table],
+    checked: bool,
+    spare: &Mutex<Vec<Vec<u8>>>,
+    workers: &Workers,
+) -> Result<Made> {
     Ok(match item {
         Item::Bytes(bytes) => Made { bytes, of: None, descriptor: None },
         Item::Descriptor { number, len } => {
@@ -162,7 +171,9 @@ fn made(item: Item, tables: &[Table], checked: bool, workers: &Workers) -> Resul
         }
         Item::Rows { number, rows, tensor, len } => {
             workers.check()?;
-            let mut bytes = Vec::with_capacity(len as usize);
+            // Fresh memory costs about as much as what is to be written to it.
+            let mut bytes = spare.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+            bytes.reserve_exact(len as usize);
             tensor.append(rows, tables, &mut bytes);
             debug_assert_eq!(bytes.len() as u64, len);
             let mut sum = crc32fast::Hasher::new();
@@ -174,7 +185,12 @@ fn made(item: Item, tables: &[Table], checked: bool, workers: &Workers) -> Resul
     })
 }
 
-fn write(ready: Vec<Made>, out: &mut (dyn Write + Send), sums: &mut [crc32fast::Hasher]) -> Result<u64> {
+fn write(
+    ready: Vec<Made>,
+    out: &mut (dyn Write + Send),
+    sums: &mut [crc32fast::Hasher],
+    spare: &Mutex<Vec<Vec<u8>>>,
+) -> Result<u64> {
     let mut written = 0;
     for mut made in ready {
         if let Some((number, sum)) = made.of {
@@ -185,6 +201,12 @@ fn write(ready: Vec<Made>, out: &mut (dyn Write + Send), sums: &mut [crc32fast::
         }
         out.write_all(&made.bytes)?;
         written += made.bytes.len() as u64;
+        if made.bytes.capacity() as u64 >= PIECE / 2
+            && let Ok(mut spare) = spare.lock()
+        {
+            made.bytes.clear();
+            spare.push(made.bytes);
+        }
     }
     Ok(written)
 }

@@ -4,11 +4,8 @@
 //! platform to platform, and with them would the files.
 
 use super::random::Stream;
+use mmh_kernels::quantiles::{self, OCTAVES, PARTS, Quantiles};
 
-/// Parts of each octave of the probability of a tail.
-const PARTS: usize = 128;
-/// Octaves: 2^-31 is the smallest probability.
-const OCTAVES: usize = 31;
 /// Steps of the integral over the density.
 const STEPS: usize = 4096;
 
@@ -51,6 +48,7 @@ fn components(spread: f64) -> Vec<(f64, f64)> {
 pub struct Table {
     /// For each part the value at its end nearer to zero, and how much more it is at the other end.
     parts: Vec<(f32, f32)>,
+    quantiles: Box<Quantiles>,
 }
 
 impl Table {
@@ -104,24 +102,21 @@ impl Table {
             let (octave, part) = (OCTAVES - 1 - k / PARTS, k % PARTS);
             parts[octave * PARTS + part] = (pair[1] as f32, (pair[0] - pair[1]) as f32);
         }
-        Table { parts }
+        let quantiles = Quantiles::new(&parts);
+        Table { parts, quantiles }
     }
 
-    /// The value that 32 random bits stand for.
-    #[inline(always)]
-    pub fn value(&self, bits: u32) -> f32 {
-        // Bit 31 is the sign, the others are the probability of being further out.
-        let tail = bits << 1 | 1;
-        let octave = tail.leading_zeros() as usize;
-        let aligned = tail << octave;
-        let part = (aligned >> 24) as usize & (PARTS - 1);
-        // From 1 down to 2^-24: exact.
-        let inward = ((!aligned & 0xFF_FFFF) + 1) as f32 * (1.0 / 16_777_216.0);
-        let (near, more) = self.parts[(octave * PARTS + part) % (OCTAVES * PARTS)];
-        f32::from_bits((near + more * inward).to_bits() | bits & 1 << 31)
+    /// Values, two from each 64 bits of a stream.
+    pub fn sample(&self, stream: Stream, out: &mut [f32]) {
+        quantiles::sample(stream.key(), &self.quantiles, out);
     }
 
-    /// The same with all of the digits of an f64.
+    /// The value at a position of a stream, from half of its bits.
+    pub fn draw(&self, stream: Stream, position: u64) -> f64 {
+        self.quantiles.value(stream.at(position) as u32) as f64
+    }
+
+    /// The value that 64 random bits stand for, with all of the digits of an f64.
     pub fn wide_value(&self, bits: u64) -> f64 {
         let tail = bits << 1 | 1;
         let octave = tail.leading_zeros() as usize;
@@ -130,11 +125,6 @@ impl Table {
         let inward = ((!(aligned >> 3) & ((1 << 53) - 1)) + 1) as f64 / (1u64 << 53) as f64;
         let (near, more) = self.parts[octave.min(OCTAVES - 1) * PARTS + part];
         f64::from_bits((near as f64 + more as f64 * inward).to_bits() | bits & 1 << 63)
-    }
-
-    /// The value at a position of a stream.
-    pub fn draw(&self, stream: Stream, position: u64) -> f64 {
-        self.value(stream.at(position) as u32) as f64
     }
 }
 
@@ -164,8 +154,8 @@ mod tests {
         assert!(mean.abs() < 0.004 && (variance - 1.0).abs() < 0.01 && (kurtosis - 3.0).abs() < 0.05);
         let table = Table::new(0.0);
         // Half of all lie within 0.6745, one of a thousand beyond 3.2905.
-        assert!((table.value(1 << 30).abs() - 0.674_490).abs() < 1e-4);
-        assert!((table.value(((1u64 << 31) / 1000) as u32) - 3.290_527).abs() < 1e-3);
+        assert!((table.quantiles.value(1 << 30).abs() - 0.674_490).abs() < 1e-4);
+        assert!((table.quantiles.value(((1u64 << 31) / 1000) as u32) - 3.290_527).abs() < 1e-3);
     }
 
     #[test]
@@ -179,7 +169,7 @@ mod tests {
         let table = Table::new(0.2);
         for i in 0..1000 {
             let bits = Stream::named(0, "x").at(i);
-            let (narrow, wide) = (table.value((bits >> 32) as u32) as f64, table.wide_value(bits));
+            let (narrow, wide) = (table.quantiles.value((bits >> 32) as u32) as f64, table.wide_value(bits));
             assert!((narrow - wide).abs() <= 1e-6 * narrow.abs().max(1e-3), "{narrow} {wide}");
         }
     }

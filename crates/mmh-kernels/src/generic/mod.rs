@@ -6,6 +6,7 @@ pub mod fields;
 pub mod histogram;
 pub mod lanes;
 pub mod planes;
+pub mod quantiles;
 pub mod rans;
 pub mod zeros;
 
