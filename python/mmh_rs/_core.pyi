@@ -120,6 +120,7 @@ class Verification(TypedDict):
     tensors: int
     seconds: float
     damaged: list[Damage]
+    matches: bool | None  # None: nothing to compare with, or damaged
 
 class Bid(TypedDict):
     codec: str
@@ -278,7 +279,13 @@ class Archive:
         """Raises KeyError."""
     def read_into(self, start: int, out: Buffer, threads: int = 0, check: bool = True) -> None:
         """Fills the writable `out` with len(out) source bytes from offset `start`; reads only the frames needed."""
-    def verify(self, threads: int = 0, progress: Progress | None = None) -> Verification: ...
+    def verify(
+        self,
+        threads: int = 0,
+        progress: Progress | None = None,
+        hash: bytes | None = None,  # 32 bytes, of BLAKE3 or SHA-256
+        file: str | None = None,
+    ) -> Verification: ...
     def why(self, level: int = 5) -> list[Why]:
         """What the plan sees in each segment, seen again from the restored bytes, beside what is stored."""
 

@@ -96,25 +96,8 @@ impl Base {
         if let Some(hash) = self.blake3.get() {
             return Ok(*hash);
         }
-        let mut hasher = blake3::Hasher::new();
-        let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
-        let mut at = 0;
-        while at < self.len() {
-            workers.check()?;
-            let n = (self.len() - at).min(PIECE as u64) as usize;
-            next.resize(n, 0);
-            let (read, ()) = workers.join(
-                || self.read_exact_at(at, &mut next),
-                || {
-                    hasher.update_rayon(&ready);
-                },
-            );
-            read?;
-            std::mem::swap(&mut ready, &mut next);
-            at += n as u64;
-        }
-        hasher.update(&ready);
-        Ok(*self.blake3.get_or_init(|| *hasher.finalize().as_bytes()))
+        let hash = blake3_of(self, workers)?;
+        Ok(*self.blake3.get_or_init(|| hash))
     }
 
     /// What a file that is compressed against it says about it.
@@ -183,6 +166,29 @@ impl Base {
         };
         segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
     }
+}
+
+/// BLAKE3 of all that can be read; the next piece is read while this one is hashed.
+pub(crate) fn blake3_of(input: &dyn ReadAt, workers: &Workers) -> Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
+    let mut at = 0;
+    while at < input.len() {
+        workers.check()?;
+        let n = (input.len() - at).min(PIECE as u64) as usize;
+        next.resize(n, 0);
+        let (read, ()) = workers.join(
+            || input.read_exact_at(at, &mut next),
+            || {
+                hasher.update_rayon(&ready);
+            },
+        );
+        read?;
+        std::mem::swap(&mut ready, &mut next);
+        at += n as u64;
+    }
+    hasher.update(&ready);
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Names the base in an error of its own.

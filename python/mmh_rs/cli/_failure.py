@@ -34,7 +34,8 @@ class Failure(NamedTuple):
 
     path: str | None
     kind: str
-    """"corruption", "format", "limit", "io", "usage", "interrupted", "memory" or "internal"."""
+    """"corruption", "format", "limit", "io", "usage", "interrupted", "memory", "different" or
+    "internal"."""
     message: str
     exit_code: int
 

@@ -1,7 +1,7 @@
 //! Every frame and every hash.
 
 use super::decompress::windows;
-use super::{Content, Progress, Step, Workers};
+use super::{Content, Hashes, Progress, Reference, Step, Workers};
 use crate::codec;
 use crate::container::reader::Archive;
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub struct Verification {
     pub frames: usize,
     /// All that is damaged, in order.
     pub damaged: Vec<Damage>,
+    /// Whether the restored bytes are those of the reference; `None` where there is none, or where damage leaves it open.
+    pub matches: Option<bool>,
 }
 
 /// Decodes everything and compares every checksum and hash. Damage is reported, not an error.
@@ -41,10 +43,42 @@ pub fn verify<R: ReadAt>(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Verification> {
+    verify_against(archive, None, workers, progress)
+}
+
+/// The same, and compares the restored bytes with what they are to be.
+pub fn verify_against<R: ReadAt>(
+    archive: &Archive<R>,
+    reference: Option<&Reference>,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Verification> {
+    let index = archive.index();
+    let wanted = Content::new(
+        index.blake3.is_some() || reference.is_some(),
+        index.sha256.is_some() || reference.is_some_and(|r| r.may_be_sha256(index)),
+    );
+    let (damaged, hashes) = decode_all(archive, wanted, workers, progress)?;
+    let matches = match (reference, hashes) {
+        (Some(reference), Some(hashes)) if damaged.is_empty() => {
+            Some(reference.is(index.source_len, &hashes, workers)?)
+        }
+        _ => None,
+    };
+    Ok(Verification { frames: archive.frames().len(), damaged, matches })
+}
+
+/// What is damaged, and the hashes that are `wanted` of what is restored, unless some of it cannot be.
+pub(super) fn decode_all<R: ReadAt>(
+    archive: &Archive<R>,
+    wanted: Content,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<(Vec<Damage>, Option<Hashes>)> {
     archive.check_base(workers)?;
     let index = archive.index();
     let mut damaged = Vec::new();
-    let mut whole = Some(Content::new(index.blake3.is_some(), index.sha256.is_some()));
+    let mut whole = Some(wanted);
     let mut rows = index.tensors.iter().peekable();
     let mut tensor = blake3::Hasher::new();
     let mut tensor_hurt = false;
@@ -94,7 +128,8 @@ pub fn verify<R: ReadAt>(
         }
         progress(Step { done: end, total: Some(index.source_len), stored: archive.stored_len() })?;
     }
-    for name in whole.map(|h| h.differing(index)).unwrap_or_default() {
+    let whole = whole.map(Content::finish);
+    for name in whole.as_ref().map(|h| h.differing(index)).unwrap_or_default() {
         damaged.push(Damage {
             frame: None,
             offset: 0,
@@ -105,7 +140,7 @@ pub fn verify<R: ReadAt>(
             what: format!("the restored bytes do not have the {name} hash of the source"),
         });
     }
-    Ok(Verification { frames: archive.frames().len(), damaged })
+    Ok((damaged, whole))
 }
 
 /// Names the frames of a window that do not decode.
