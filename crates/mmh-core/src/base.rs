@@ -15,7 +15,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
 
 /// Bytes that are hashed at a time.
 const PIECE: usize = 8 << 20;
@@ -33,7 +32,6 @@ const LONGEST_NAME: usize = 255;
 pub struct Base {
     path: PathBuf,
     bytes: Bytes,
-    modified: Option<SystemTime>,
     blake3: OnceLock<[u8; 32]>,
 }
 
@@ -57,7 +55,7 @@ impl Base {
                 path.display()
             )));
         }
-        let file = FileAt::with_len(file, meta.len());
+        let file = FileAt::of(file, &meta);
         let mut magic = [0; MAGIC.len()];
         let is_mmh = file.read_exact_at(0, &mut magic).is_ok() && magic == MAGIC;
         let blake3 = OnceLock::new();
@@ -76,7 +74,7 @@ impl Base {
         } else {
             Bytes::Plain(file)
         };
-        Ok(Base { path: path.to_path_buf(), bytes, modified: meta.modified().ok(), blake3 })
+        Ok(Base { path: path.to_path_buf(), bytes, blake3 })
     }
 
     /// Where its tensors are.
@@ -141,11 +139,9 @@ impl Base {
             Bytes::Plain(f) => f,
             Bytes::Restored(r) => r.archive.input(),
         };
-        let meta = file.file().metadata().map_err(|e| Error::io(&self.path, e))?;
-        if meta.len() == file.len() && meta.modified().ok() == self.modified {
-            return Ok(());
-        }
-        Err(Error::WrongBase(format!("the base {} was changed while it was read", self.path.display())))
+        file.check_unchanged().map_err(|_| {
+            Error::WrongBase(format!("the base {} was changed while it was read", self.path.display()))
+        })
     }
 
     /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape; files of which no tensor is

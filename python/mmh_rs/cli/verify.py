@@ -47,8 +47,8 @@ def verify(
 
     A result of --json: path, ok, source_bytes, stored_bytes, frames, tensors, seconds, and damaged, a list of {frame,
     offset, source_start, source_bytes, codec, tensor, what}; matches (null without --against, or where damage leaves it
-    open); and parity: null, or {ok, mendable, lost ([first byte, byte after the last], …), lost_data, lost_recovery, and
-    the fields of mmh protect}. A file whose index is damaged has path, ok and parity alone.
+    open); and parity: null, or {ok, mendable, lost ([first byte, byte after the last], …), lost_data, lost_recovery,
+    and the fields of mmh protect}. A file whose index is damaged has path, ok and parity alone.
     """
     for file in files:
         with run.working_on(file):

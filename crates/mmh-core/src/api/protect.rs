@@ -82,6 +82,8 @@ pub fn protect_file(
     to.reserve(body)?;
     let mut from = Start(&input, body);
     copy(&mut from, to.file(), workers)?;
+    // What was copied has to be what was verified.
+    input.check_unchanged().map_err(|e| Error::io(source, e))?;
     let plan = append(&mut to, percent, workers, progress)?;
     to.file().sync_all()?;
     to.commit(Some(input.file()))?;

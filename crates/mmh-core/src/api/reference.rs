@@ -32,7 +32,7 @@ impl Reference {
             let what = format!("{} is no regular file: there is nothing to compare with", path.display());
             return Err(Error::Invalid(what));
         }
-        Ok(Reference::File(path.to_path_buf(), FileAt::with_len(file, meta.len())))
+        Ok(Reference::File(path.to_path_buf(), FileAt::of(file, &meta)))
     }
 
     /// Whether SHA-256 has to be computed of what this index restores.
