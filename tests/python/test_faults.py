@@ -233,6 +233,20 @@ def test_the_source_changes_while_it_is_compressed(
     assert not [name for name in content(files) if ".mmh-" in name]
 
 
+def test_the_source_changes_while_it_is_protected(files: Path) -> None:
+    """What is copied has to be what was verified: progress is asked while it is copied."""
+    source = files / "source.mmh"
+    mmh.compress_file(files / "large", source)
+    before = source.read_bytes()
+    for change in (append, overwrite):
+        source.write_bytes(before)
+        changing = Once(lambda change=change: change(source))  # type: ignore[misc]
+        with pytest.raises(OSError, match=r"source\.mmh: the file was changed while it was read"):
+            mmh.protect(source, files / "other.mmh", progress=changing)
+        assert changing.done
+    assert not [name for name in content(files) if ".mmh-" in name or name == "other.mmh"]
+
+
 def test_a_file_changes_while_it_is_packed(files: Path) -> None:
     tree = files / "tree"
     (tree / "large").write_bytes(weights(12 << 20, 7).tobytes())

@@ -173,12 +173,8 @@ pub(crate) fn blake3_of(input: &dyn ReadAt, workers: &Workers) -> Result<[u8; 32
         workers.check()?;
         let n = (input.len() - at).min(PIECE as u64) as usize;
         next.resize(n, 0);
-        let (read, ()) = workers.join(
-            || input.read_exact_at(at, &mut next),
-            || {
-                hasher.update_rayon(&ready);
-            },
-        );
+        let (read, ()) =
+            workers.join(|| input.read_exact_at(at, &mut next), || workers.hash(&mut hasher, &ready));
         read?;
         std::mem::swap(&mut ready, &mut next);
         at += n as u64;

@@ -213,6 +213,19 @@ impl Workers {
         }
     }
 
+    /// Takes bytes into a hash, by all threads.
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher, bytes: &[u8]) {
+        match self.pool() {
+            Some(pool) => self.install(pool, || {
+                hasher.update_rayon(bytes);
+            }),
+            // Not by rayon's own pool, whose threads would stay, and be missing after a fork.
+            None => {
+                hasher.update(bytes);
+            }
+        }
+    }
+
     /// Does both, at once where there are threads.
     pub fn join<A: Send, B: Send>(
         &self,
