@@ -69,6 +69,7 @@ class Parity(TypedDict):
     promise: str
 
 class Protected(Parity):
+    unchecked: int  # frames that are differences from a base that was not given
     seconds: float
 
 class Examined(Parity):
@@ -262,6 +263,9 @@ class Archive:
     @staticmethod
     def open_path(path: str, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
+    def open_damaged(path: str, base: str | None = None, limits: Limits = None) -> Archive:
+        """A file whose beginning is damaged or missing, by what its footer says."""
+    @staticmethod
     def open_buffer(data: Buffer, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
     def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
@@ -318,7 +322,13 @@ def compress_file(
     parity: int | None = None,  # percent, 1..100
 ) -> Report: ...
 def protect(
-    source: str, target: str, percent: int, threads: int, force: bool, progress: Progress | None = None
+    source: str,
+    target: str,
+    percent: int,
+    threads: int,
+    force: bool,
+    progress: Progress | None = None,
+    base: str | None = None,
 ) -> Protected: ...
 def examine(source: str, threads: int, progress: Progress | None = None) -> Examined | None:
     """None: no sign of parity."""

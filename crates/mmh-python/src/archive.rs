@@ -8,6 +8,7 @@ use crate::functions::{Input, open_base};
 use crate::parity;
 use mmh_core::api::{self, Reference};
 use mmh_core::codec::{self, Level};
+use mmh_core::container::recovered::Recovered;
 use mmh_core::container::{frame, reader};
 use mmh_core::io::{FileAt, ReadAt};
 use mmh_core::{Error, Result};
@@ -134,6 +135,21 @@ impl Archive {
                 return Err(io(std::io::ErrorKind::IsADirectory.into()));
             }
             Ok(Box::new(FileAt::new(file).map_err(io)?))
+        })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (path, base=None, limits=None))]
+    fn open_damaged(
+        py: Python<'_>,
+        path: PathBuf,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
+        Archive::new(py, base, limits, || {
+            let io = |e| Error::io(&path, e);
+            let file = FileAt::new(std::fs::File::open(&path).map_err(io)?).map_err(io)?;
+            Ok(Box::new(Recovered::new(file)?))
         })
     }
 

@@ -38,7 +38,7 @@ pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
-pub use protect::{Mended, examine_file, protect_file, repair_file};
+pub use protect::{Mended, Protected, examine_file, protect_file, repair_file};
 pub use reference::Reference;
 pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};

@@ -2,8 +2,10 @@
 
 use super::target::Target;
 use super::{Progress, Step, Workers};
+use crate::base::Base;
 use crate::container::index;
 use crate::container::reader::Archive;
+use crate::container::recovered::ends_like_ours;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;
@@ -11,6 +13,7 @@ use crate::parity::{self, Examination, Plan};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Opens a regular file.
 fn open(path: &Path) -> Result<FileAt> {
@@ -68,27 +71,45 @@ fn append_section(
     Ok(out.flush()?)
 }
 
+/// What protecting did.
+#[derive(Clone, Copy, Debug)]
+pub struct Protected {
+    /// The plan.
+    pub plan: Plan,
+    /// Frames that are differences from a base that was not given: whether they are sound was not to be seen.
+    pub unchecked: u64,
+}
+
 /// Writes `source` with parity to `target`, which may be `source` itself; parity that it had before is replaced. A damaged file is refused:
-/// its damage would be protected.
+/// its damage would be protected. `base` is what it was compressed against.
 pub fn protect_file(
     source: &Path,
     target: &Path,
+    base: Option<Arc<Base>>,
     percent: u32,
     force: bool,
     workers: &Workers,
     progress: Progress<'_>,
-) -> Result<Plan> {
+) -> Result<Protected> {
     let input = open(source)?;
     let body = parity::body_len(&input)?;
-    let archive = Archive::open_within(&input, &Limits::NONE)?;
-    // Without its base what is in the frames cannot be restored, and is protected as it is.
-    if archive.needs_base().is_none()
-        && let Some(damage) = super::verify(&archive, workers, &mut |_| Ok(()))?.damaged.first()
-    {
-        let what =
-            format!("{}: parity would protect the damage (restore the file from another copy)", damage.what);
-        return Err(Error::corrupt_at(damage.offset, what));
-    }
+    let mut archive = Archive::open_within(&input, &Limits::NONE)?;
+    archive.set_base(base)?;
+    let refused = |at: Option<u64>, what: &str| Error::Corrupt {
+        what: format!("{what}: parity would protect the damage (restore the file from another copy)"),
+        at,
+    };
+    let unchecked = if archive.needs_base().is_some() && archive.base().is_none() {
+        super::verify::check_without_base(&archive, workers).map_err(|e| match e {
+            Error::Corrupt { what, at } => refused(at, &what),
+            e => e,
+        })?
+    } else {
+        if let Some(damage) = super::verify(&archive, workers, &mut |_| Ok(()))?.damaged.first() {
+            return Err(refused(Some(damage.offset), &damage.what));
+        }
+        0
+    };
     let in_place = same(source, target);
     let mut to = Target::new(target, force || in_place)?;
     let plan = Plan::new(body, percent);
@@ -103,7 +124,7 @@ pub fn protect_file(
     append_section(&mut to, &copied, &plan, &table, workers, progress)?;
     to.file().sync_all()?;
     to.commit(Some(input.file()))?;
-    Ok(plan)
+    Ok(Protected { plan, unchecked })
 }
 
 fn same(a: &Path, b: &Path) -> bool {
@@ -172,7 +193,8 @@ pub fn repair_file(
 fn no_parity(input: &FileAt) -> Error {
     let mut header = [0; 16];
     let n = input.len().min(16) as usize;
-    if input.read_exact_at(0, &mut header[..n]).is_ok()
+    if !ends_like_ours(input)
+        && input.read_exact_at(0, &mut header[..n]).is_ok()
         && let Err(e @ Error::NotMmh(_)) = index::read_header(&header[..n])
     {
         return e;

@@ -1,9 +1,9 @@
 //! Every frame and every hash.
 
 use super::decompress::windows;
-use super::{Content, Hashes, Progress, Reference, Step, Workers};
-use crate::codec;
-use crate::container::reader::Archive;
+use super::{BATCH_BLOCKS, Content, Hashes, Progress, Reference, Step, Workers, zeroed};
+use crate::codec::{self, delta};
+use crate::container::reader::{Archive, with_scratch};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 
@@ -141,6 +141,33 @@ pub(super) fn decode_all<R: ReadAt>(
         });
     }
     Ok((damaged, whole))
+}
+
+/// Of a file whose base is not at hand: decodes the frames that are no differences from it, and compares the heads of the others with the
+/// index. Gives the number of those, or an error at the first frame that is damaged.
+pub(super) fn check_without_base<R: ReadAt>(archive: &Archive<R>, workers: &Workers) -> Result<u64> {
+    let check = |i: usize| -> Result<u64> {
+        workers.check()?;
+        let f = archive.frames()[i];
+        match f.codec {
+            delta::ID => archive.frame(i, &mut Vec::new()).map(|_| 1),
+            codec::COPY => archive.copied(i, true).map(|_| 0),
+            _ => {
+                // The checksum of a run is of what is repeated: a part of it says all.
+                let most = if codec::is_run(f.codec) { 1 << 20 } else { u64::MAX };
+                let mut out = zeroed(f.raw.min(most))?;
+                with_scratch(|s| archive.read_frames(f.start, &mut out, true, s)).map(|()| 0)
+            }
+        }
+    };
+    let all: Vec<usize> = (0..archive.frames().len()).collect();
+    let mut unchecked = 0;
+    for some in all.chunks(BATCH_BLOCKS) {
+        for count in workers.map(some.to_vec(), check) {
+            unchecked += count?;
+        }
+    }
+    Ok(unchecked)
 }
 
 /// Names the frames of a window that do not decode.

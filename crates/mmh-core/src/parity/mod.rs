@@ -12,7 +12,7 @@ mod section;
 
 pub use examine::{Examination, examine};
 pub use mend::mend;
-pub use plan::{HEAD, Kind, Plan, body_before};
+pub use plan::{HEAD, Kind, MAGIC, Plan, body_before};
 pub use section::{Spool, hashed, write};
 
 use crate::error::Result;
