@@ -206,13 +206,11 @@ pub fn write(
     write_section(plan, table, &mut record, out)
 }
 
-/// Writes the section; `record` fills in a recovery shard of a group.
-pub fn write_section(
-    plan: &Plan,
-    table: &[u8],
-    record: &mut dyn FnMut(u64, u64, &mut [u8]) -> Result<()>,
-    out: &mut dyn Write,
-) -> Result<()> {
+/// Fills in a recovery shard: its group, its number there, where it is wanted.
+pub type Record<'a> = &'a mut dyn FnMut(u64, u64, &mut [u8]) -> Result<()>;
+
+/// Writes the section.
+pub fn write_section(plan: &Plan, table: &[u8], record: Record<'_>, out: &mut dyn Write) -> Result<()> {
     debug_assert_eq!(table.len(), plan.shards() as usize * SUM);
     out.write_all(&plan.head(Kind::Section))?;
     out.write_all(table)?;
