@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._generate import GenerateReport, generate
     from ._limits import Limits
     from ._packs import PackReport, pack_dir, unpack_dir
-    from ._parity import Examination, Parity, RepairReport, examine, protect, repair
+    from ._parity import Examination, Parity, ProtectReport, RepairReport, examine, protect, repair
     from ._reports import CompressReport, DecompressReport
     from ._safe_open import safe_open
     from ._salvage import SalvageReport, salvage
@@ -47,6 +47,7 @@ __all__ = [
     "PackReport",
     "Parity",
     "Proof",
+    "ProtectReport",
     "RepairReport",
     "SalvageReport",
     "TensorDiff",
@@ -94,6 +95,7 @@ _LAZY = {
     "Examination": "_parity",
     "Limits": "_limits",
     "Parity": "_parity",
+    "ProtectReport": "_parity",
     "RepairReport": "_parity",
     "SalvageReport": "_salvage",
     "PackReport": "_packs",

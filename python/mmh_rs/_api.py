@@ -249,6 +249,11 @@ def parity_percent(percent: int | None) -> int | None:
     return number
 
 
+def is_hash(text: str) -> bool:
+    """Whether it is BLAKE3 or SHA-256 in hexadecimal. A file of such a name is ./ and the name."""
+    return len(text) == 64 and not text.lower().strip("0123456789abcdef")
+
+
 def _codec(codec: str) -> str:
     accepted = "accepted: " + ", ".join(_core.CODECS)
     if not isinstance(codec, str):

@@ -69,6 +69,7 @@ class Parity(TypedDict):
     promise: str
 
 class Protected(Parity):
+    unchecked: int  # frames that are differences from a base that was not given
     seconds: float
 
 class Examined(Parity):
@@ -120,6 +121,7 @@ class Verification(TypedDict):
     tensors: int
     seconds: float
     damaged: list[Damage]
+    matches: bool | None  # None: nothing to compare with, or damaged
 
 class Bid(TypedDict):
     codec: str
@@ -261,6 +263,9 @@ class Archive:
     @staticmethod
     def open_path(path: str, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
+    def open_damaged(path: str, base: str | None = None, limits: Limits = None) -> Archive:
+        """A file whose beginning is damaged or missing, by what its footer says."""
+    @staticmethod
     def open_buffer(data: Buffer, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
     def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
@@ -278,7 +283,13 @@ class Archive:
         """Raises KeyError."""
     def read_into(self, start: int, out: Buffer, threads: int = 0, check: bool = True) -> None:
         """Fills the writable `out` with len(out) source bytes from offset `start`; reads only the frames needed."""
-    def verify(self, threads: int = 0, progress: Progress | None = None) -> Verification: ...
+    def verify(
+        self,
+        threads: int = 0,
+        progress: Progress | None = None,
+        hash: bytes | None = None,  # 32 bytes, of BLAKE3 or SHA-256
+        file: str | None = None,
+    ) -> Verification: ...
     def why(self, level: int = 5, progress: Progress | None = None) -> list[Why]:
         """What the plan sees in each segment, seen again from the restored bytes, beside what is stored."""
 
@@ -311,7 +322,13 @@ def compress_file(
     parity: int | None = None,  # percent, 1..100
 ) -> Report: ...
 def protect(
-    source: str, target: str, percent: int, threads: int, force: bool, progress: Progress | None = None
+    source: str,
+    target: str,
+    percent: int,
+    threads: int,
+    force: bool,
+    progress: Progress | None = None,
+    base: str | None = None,
 ) -> Protected: ...
 def examine(source: str, threads: int, progress: Progress | None = None) -> Examined | None:
     """None: no sign of parity."""

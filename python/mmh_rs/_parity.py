@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._api import _path, _threads, parity_percent
+from ._api import _base, _path, _threads, parity_percent
 
 if TYPE_CHECKING:
     from ._api import StrPath
     from ._core import Progress
 
-__all__ = ["Examination", "Parity", "RepairReport", "examine", "protect", "repair"]
+__all__ = ["Examination", "Parity", "ProtectReport", "RepairReport", "examine", "protect", "repair"]
 
 PERCENT = 5
 """Parity where no number is given."""
@@ -59,6 +59,15 @@ class Examination(Parity):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectReport(Parity):
+    """What `protect` did."""
+
+    unchecked: int
+    """Blocks that are differences from a base that was not given: whether they are sound was not to be seen, and they
+    are protected as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepairReport(Parity):
     """What `repair` did."""
 
@@ -79,25 +88,30 @@ def protect(
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> Parity:
+    base: StrPath | None = None,
+) -> ProtectReport:
     """Add parity to a `.mmh`, so that `repair` can mend it; parity that it has is replaced.
 
-    The file is verified first: damage is not to be protected.
+    The file is verified first: damage is not to be protected. What needs a base that is not given cannot be verified in
+    full: blocks that are differences from it are only compared with the index, and counted in the report.
 
     Args:
         source: the `.mmh`.
         target: where to write; None replaces the source, which stays as it was until the new file is whole.
         percent: 1 to 100, of the file's size.
         threads, force, progress: as in `compress_file`.
+        base: what the file was compressed against, or an `.mmh` of it.
 
     Raises:
         CorruptionError: the file is damaged.
         ValueError: percent is out of range.
+        MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
     path, goal = _both(source, target)
-    report = _core.protect(path, goal, parity_percent(percent) or PERCENT, _threads(threads), force, progress)
-    return Parity(**{name: value for name, value in report.items() if name != "seconds"})  # type: ignore[arg-type]
+    number = parity_percent(percent) or PERCENT
+    report = _core.protect(path, goal, number, _threads(threads), force, progress, _base(base))
+    return ProtectReport(**{name: value for name, value in report.items() if name != "seconds"})  # type: ignore[arg-type]
 
 
 def examine(source: StrPath, *, threads: int | None = None, progress: Progress | None = None) -> Examination | None:

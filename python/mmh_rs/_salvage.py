@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
-from ._api import _path
+from ._api import _base, _path
+from .archive import Archive
 from .archive import open as open_archive
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from ._api import StrPath
     from ._core import Progress
     from .archive import TensorInfo
@@ -48,7 +53,8 @@ def salvage(
     """Write the intact tensors of a damaged `.mmh` to a safetensors file, with or without parity.
 
     Every block of a tensor that is written agrees with its checksum, and the tensor with its hash where one is stored.
-    Tensors of dtypes that safetensors does not know are written as bytes.
+    The beginning of the file may be missing. Tensors of dtypes that safetensors does not know are written as bytes;
+    those whose first axis is the contiguous one are written in safetensors' order.
 
     Raises:
         CorruptionError: the index is lost, so that tensors cannot be found; or none is intact. Nothing is written.
@@ -59,11 +65,11 @@ def salvage(
     goal = _path(target, "target")
     if os.path.lexists(goal) and not force:
         raise FileExistsError(17, os.strerror(17), goal)
-    with open_archive(source, base=base) as archive:
+    with _opened(_path(source, "source"), base) as archive:
         infos = archive.infos()
         damaged = {damage["tensor"] for damage in archive.verify(progress=progress).damaged}
-        saved = [info for info in infos if info.name not in damaged and not info.fortran]
-        lost = [info.name for info in infos if info.name in damaged or info.fortran]
+        saved = [info for info in infos if info.name not in damaged]
+        lost = [info.name for info in infos if info.name in damaged]
         if not saved:
             raise CorruptionError(f"none of {len(infos)} tensors is intact")
         head = json.dumps(_header(saved, lost)).encode()
@@ -75,11 +81,8 @@ def salvage(
                 file.write(len(head).to_bytes(8, "little") + head)
                 total, done = sum(info.nbytes for info in saved), 0
                 for info in saved:
-                    for start in range(0, info.nbytes, _AT_ONCE):
-                        piece = bytearray(min(_AT_ONCE, info.nbytes - start))
-                        archive.read_into(info.start + start, piece)
-                        file.write(piece)
-                        done += len(piece)
+                    for piece in _pieces(archive, info):
+                        done += file.write(piece)
                         if progress is not None:
                             progress(done, total, 0)
                 file.flush()
@@ -89,6 +92,36 @@ def salvage(
             os.unlink(temporary)
             raise
     return SalvageReport(saved=[info.name for info in saved], lost=lost, bytes=sum(info.nbytes for info in saved))
+
+
+def _opened(path: str, base: StrPath | None) -> Archive:
+    from . import _core
+
+    try:
+        return open_archive(path, base=base)
+    except (_core.CorruptionError, _core.UnsupportedFormatError):
+        try:
+            return Archive(_core.Archive.open_damaged(path, _base(base)), path)
+        except _core.MmhError:
+            pass
+        raise
+
+
+def _pieces(archive: Archive, info: TensorInfo) -> Iterator[Buffer]:
+    """The bytes of a tensor in C order."""
+    if info.fortran and info.nbytes and info.dtype in _DTYPES:
+        import numpy as np
+
+        # Elements as they are, whatever NumPy makes of their dtype.
+        width = info.nbytes // prod(info.shape)
+        data = bytearray(info.nbytes)
+        archive.get_into(info.name, data)
+        yield np.ascontiguousarray(np.frombuffer(data, f"V{width}").reshape(info.shape[::-1]).T).view(np.uint8).data
+        return
+    for start in range(0, info.nbytes, _AT_ONCE):
+        piece = bytearray(min(_AT_ONCE, info.nbytes - start))
+        archive.read_into(info.start + start, piece)
+        yield piece
 
 
 def _header(saved: list[TensorInfo], lost: list[str]) -> dict[str, object]:

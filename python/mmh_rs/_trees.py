@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     StrPath: TypeAlias = str | os.PathLike[str]
     Progress: TypeAlias = Callable[[int, int | None, int], None]
 
-__all__ = ["TreeFailure", "TreeFile", "TreeReport", "compress_dir", "decompress_dir", "mirror_name", "sync"]
+__all__ = ["TreeFailure", "TreeFile", "TreeReport", "compress_dir", "decompress_dir", "mirror_name", "remove", "sync"]
 
 _SMALL = 1 << 20
 """Files up to this size have one block or two: several files are worked on at once, each by one thread."""
@@ -230,6 +230,19 @@ def sync(path: str) -> None:
     with open(path, "rb" if os.name == "posix" else "rb+") as file:
         os.fsync(file.fileno())
     _sync_directory(os.path.dirname(path))
+
+
+def remove(source: str, target: str, info: os.stat_result) -> None:
+    """Removes what `target` was made from, when that is safe on the disk; `info` is of the source, before it was read.
+
+    Raises:
+        OSError: the source is another one now, and is kept.
+    """
+    sync(target)
+    now = os.stat(source, follow_symlinks=False)
+    if (now.st_size, now.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
+        raise OSError(f"{source}: was changed after it had been read, and is kept")
+    os.unlink(source)
 
 
 def _sync_directory(path: str) -> None:
@@ -505,8 +518,7 @@ class _Tree:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
             report = self._way.one(source, target, threads, overwrite, step)
             if self._remove:
-                sync(target)
-                os.unlink(source)
+                remove(source, target, info)
             return TreeFile(
                 source=source,
                 target=target,

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
-from ._api import _base, _threads
+from ._api import _base, _path, _threads, is_hash
 from ._buffers import readable, writable
 from ._frameworks import Framework, NumPy
 from ._limits import Limits, engine_limits
@@ -88,7 +88,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What `Archive.verify` found. True where everything is sound."""
+    """What `Archive.verify` found. True where everything is sound, and as it is in `against`."""
 
     ok: bool
     source_bytes: int
@@ -98,6 +98,9 @@ class Verification:
     seconds: float
     damaged: list[Damage]
     """Each damaged place: frame, offset (byte of the `.mmh`), source_start, source_bytes, codec, tensor, what."""
+    matches: bool | None
+    """Whether the restored bytes are those of `against`; None where that was not given, or where damage leaves it
+    open."""
 
     def __bool__(self) -> bool:
         return self.ok
@@ -283,15 +286,34 @@ class Archive:
         engine.read_into(start, view, _threads(threads))
         return len(view)
 
-    def verify(self, threads: int | None = None, progress: Progress | None = None) -> Verification:
+    def verify(
+        self,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        *,
+        against: StrPath | None = None,
+    ) -> Verification:
         """Decode every frame and compare all checksums and hashes. Damage is reported, not raised.
 
         Args:
             threads: how many to use; None, as many as the machine has cores.
             progress: called as progress(source bytes done, source bytes in all, stored bytes so far); an exception that
                 it raises stops the work.
+            against: what is to be restored. 64 hexadecimal digits are its BLAKE3 or its SHA-256; anything else is the
+                path of the original file, or of another `.mmh`, of which the hash that it records is taken.
+
+        Raises:
+            FileNotFoundError, OSError: `against`, or the archive, cannot be read.
+            CorruptionError: `against` is an `.mmh` that is damaged.
+            ValueError: a base is needed and was not given.
+            MmhError: the base is another file than the one that was compressed against.
         """
-        return Verification(**self._engine().verify(_threads(threads), progress))
+        digest = file = None
+        if isinstance(against, str) and is_hash(against):
+            digest = bytes.fromhex(against)
+        elif against is not None:
+            file = _path(against, "against")
+        return Verification(**self._engine().verify(_threads(threads), progress, digest, file))
 
     def why(self, progress: Progress | None = None) -> list[Why]:
         """What the plan sees in each segment, which codecs bid what, and which one it chose.

@@ -107,7 +107,8 @@ def test_verify(run: Command, archive_path: Path) -> None:
     document = json.loads(run("verify", "--json", archive_path).stdout)
     (result,) = document["results"]
     assert set(result) == {
-        "path", "ok", "source_bytes", "stored_bytes", "frames", "tensors", "seconds", "damaged", "parity",
+        "path", "ok", "source_bytes", "stored_bytes", "frames", "tensors", "seconds", "damaged", "matches",
+            "parity",
     }  # fmt: skip
     assert result["ok"] is True and result["parity"] is None
 

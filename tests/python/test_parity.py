@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mmh_rs as mmh
-from support import Command, model_tensors, weights
+from support import Command, model_tensors, plain_safetensors, weights
 
 
 @pytest.fixture
@@ -201,6 +201,132 @@ def test_salvage_saves_what_is_intact(archive_path: Path) -> None:
     assert not left_behind(copy.parent)
 
 
+@pytest.mark.parametrize("lost", ["first 16 bytes", "magic", "flags", 1, 16, 100_000])
+@pytest.mark.parametrize("parity", [None, 1])
+def test_a_beginning_that_is_lost(model: Path, lost: str | int, parity: int | None) -> None:
+    """Nothing but the footer says what the header was: the tensors that are intact are saved all the same."""
+    path = model.with_name("whole.mmh")
+    mmh.compress_file(model, path, parity=parity)
+    data = bytearray(path.read_bytes())
+    if isinstance(lost, int):
+        del data[:lost]
+    else:
+        start, stop = {"first 16 bytes": (0, 16), "magic": (3, 4), "flags": (10, 11)}[lost]
+        data[start:stop] = bytes(255 - byte for byte in data[start:stop])
+    copy = model.with_name("headless.mmh")
+    copy.write_bytes(data)
+    kind = mmh.CorruptionError if lost == "flags" else mmh.UnsupportedFormatError
+    with pytest.raises(kind, match=r"beginning of the file is missing or damaged.*salvage"):
+        mmh.open(copy)
+    target = model.with_name("saved.safetensors")
+    report = mmh.salvage(copy, target)
+    assert bool(report.lost) == (lost == 100_000)
+    saved = target.read_bytes()
+    size = int.from_bytes(saved[:8], "little")
+    header = json.loads(saved[8 : 8 + size])
+    for name, (_, _, expected) in model_tensors().items():
+        if name in report.lost:
+            assert name not in header
+        else:
+            start, stop = header[name]["data_offsets"]
+            assert saved[8 + size + start : 8 + size + stop] == expected
+    if parity is None:
+        with pytest.raises(mmh.CorruptionError, match="no parity to mend it with"):
+            mmh.repair(copy)
+
+
+def test_what_is_no_archive_and_what_cannot_be_saved(model: Path, archive_path: Path) -> None:
+    other = model.with_name("other.mmh")
+    data = archive_path.read_bytes()
+    with pytest.raises(mmh.UnsupportedFormatError, match="not an MMH file"):
+        mmh.salvage(model, other)
+    # Footer and header.
+    other.write_bytes(b"?" * 16 + data[16:-30] + b"?" * 10 + data[-20:])
+    with pytest.raises(mmh.UnsupportedFormatError, match="the beginning of the file is missing"):
+        mmh.salvage(other, model.with_name("saved"))
+    # More is missing than is there.
+    other.write_bytes(data[-len(data) // 4 :])
+    with pytest.raises(mmh.UnsupportedFormatError):
+        mmh.salvage(other, model.with_name("saved"))
+    assert not model.with_name("saved").exists()
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", "<i2", "?", "<c8"])
+def test_salvage_saves_tensors_whose_first_axis_is_contiguous(tmp_path: Path, dtype: str) -> None:
+    arrays = {
+        name: np.asfortranarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
+        for seed, (name, shape) in enumerate({"a": (30, 40), "b": (5, 6, 7), "empty": (0, 3), "c": (4, 1)}.items())
+    }
+    path = tmp_path / "arrays.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    mmh.compress_file(path)
+    with mmh.open(f"{path}.mmh") as archive:
+        assert archive.info("b").fortran
+    target = tmp_path / "saved.safetensors"
+    report = mmh.salvage(f"{path}.mmh", target)
+    assert not report.lost and set(report.saved) == set(arrays)
+    data = target.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    for name, array in arrays.items():
+        start, stop = header[name]["data_offsets"]
+        assert header[name]["shape"] == list(array.shape)
+        assert data[8 + size + start : 8 + size + stop] == array.tobytes("C")
+
+
+def test_protecting_what_needs_a_base(model: Path, run: Command) -> None:
+    tensors = model_tensors()
+    dtype, shape, data = tensors["lm_head.weight"]
+    tuned = bytes(byte ^ 1 if place % 1000 == 0 else byte for place, byte in enumerate(data))
+    path = model.with_name("tuned.safetensors")
+    path.write_bytes(plain_safetensors({**tensors, "lm_head.weight": (dtype, shape, tuned)}))
+    mmh.compress_file(path, base=model)
+    archive = model.with_name("tuned.safetensors.mmh")
+    original = archive.read_bytes()
+    with mmh.open(archive) as opened:
+        base = opened.header.base
+        assert base is not None and base["needed"]
+    assert mmh.protect(archive, base=model).unchecked == 0
+    report = mmh.protect(archive, percent=20)
+    assert report.unchecked > 0 and archive.read_bytes().startswith(original)
+    expected = archive.read_bytes()
+    mmh.repair(hurt(archive, (100, 50)), archive.with_name("mended.mmh"))
+    assert archive.with_name("mended.mmh").read_bytes() == expected
+    with pytest.raises(mmh.MmhError, match="is not the one"):
+        mmh.protect(archive, base=path)
+    answer = run("protect", archive.name, "--json")
+    assert answer.returncode == 0
+    assert json.loads(answer.stdout)["results"][0]["unchecked"] == report.unchecked
+    assert answer.stderr.count(b"\n") == 1 and b"were not verified" in answer.stderr
+    assert run("protect", archive.name, "--base", model.name).stderr == b""
+    assert run("protect", archive.name, "-q").stderr == b""
+
+
+def test_damage_is_not_protected_where_a_base_is_needed(tmp_path: Path) -> None:
+    """Each byte of a small file: whatever is no difference is decoded, and the heads of differences are compared."""
+    noise = np.random.default_rng(1).bytes(3000)
+    first = {"same": ("U8", [6000], noise * 2), "other": ("U8", [3000], bytes(3000))}
+    other = {"same": ("U8", [6000], noise * 2), "other": ("U8", [3000], np.random.default_rng(2).bytes(3000))}
+    (tmp_path / "base").write_bytes(plain_safetensors(first))  # type: ignore[arg-type]
+    (tmp_path / "file").write_bytes(plain_safetensors(other))  # type: ignore[arg-type]
+    mmh.compress_file(tmp_path / "file", base=tmp_path / "base")
+    path = tmp_path / "file.mmh"
+    data = path.read_bytes()
+    assert mmh.protect(path, tmp_path / "safe").unchecked > 0
+    with mmh.open(path) as archive:
+        stored = archive.info("other").stored
+    assert stored is not None and stored > 3000
+    copy = tmp_path / "copy"
+    refused = 0
+    for at in range(0, len(data), 7):
+        copy.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        try:
+            mmh.protect(copy, tmp_path / "safe", force=True)
+        except mmh.MmhError:
+            refused += 7
+    assert refused >= stored
+
+
 def test_commands_and_exit_codes(run: Command, model: Path, tmp_path: Path) -> None:
     # Without a number, before a file's name.
     assert run("compress", "--parity", model.name).returncode == 0
@@ -218,7 +344,8 @@ def test_commands_and_exit_codes(run: Command, model: Path, tmp_path: Path) -> N
     hurt(tmp_path / "model.safetensors.mmh", (0, 16))
     answer = run("verify", "hurt.mmh")
     assert answer.returncode == 1 and b"bytes 0 to" in answer.stderr
-    assert run("decompress", "hurt.mmh", "-o", "x").returncode == 3
+    answer = run("decompress", "hurt.mmh", "-o", "x")
+    assert answer.returncode == 3 and b"the beginning of the file is missing" in answer.stderr
     assert run("repair", "hurt.mmh").returncode == 0
     assert (tmp_path / "hurt.mmh").read_bytes() == expected
     # The parity itself is damaged.

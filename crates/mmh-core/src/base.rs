@@ -15,7 +15,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
 
 /// Bytes that are hashed at a time.
 const PIECE: usize = 8 << 20;
@@ -33,7 +32,6 @@ const LONGEST_NAME: usize = 255;
 pub struct Base {
     path: PathBuf,
     bytes: Bytes,
-    modified: Option<SystemTime>,
     blake3: OnceLock<[u8; 32]>,
 }
 
@@ -57,7 +55,7 @@ impl Base {
                 path.display()
             )));
         }
-        let file = FileAt::with_len(file, meta.len());
+        let file = FileAt::of(file, &meta);
         let mut magic = [0; MAGIC.len()];
         let is_mmh = file.read_exact_at(0, &mut magic).is_ok() && magic == MAGIC;
         let blake3 = OnceLock::new();
@@ -76,7 +74,7 @@ impl Base {
         } else {
             Bytes::Plain(file)
         };
-        Ok(Base { path: path.to_path_buf(), bytes, modified: meta.modified().ok(), blake3 })
+        Ok(Base { path: path.to_path_buf(), bytes, blake3 })
     }
 
     /// Where its tensors are.
@@ -96,27 +94,8 @@ impl Base {
         if let Some(hash) = self.blake3.get() {
             return Ok(*hash);
         }
-        let mut hasher = blake3::Hasher::new();
-        let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
-        let mut at = 0;
-        let counting = workers.counting(self.len());
-        while at < self.len() {
-            workers.check()?;
-            let n = (self.len() - at).min(PIECE as u64) as usize;
-            next.resize(n, 0);
-            let (read, ()) = workers.join(
-                || self.read_exact_at(at, &mut next),
-                || {
-                    hasher.update_rayon(&ready);
-                },
-            );
-            read?;
-            std::mem::swap(&mut ready, &mut next);
-            at += n as u64;
-            counting.advance(n as u64);
-        }
-        hasher.update(&ready);
-        Ok(*self.blake3.get_or_init(|| *hasher.finalize().as_bytes()))
+        let hash = blake3_of(self, workers)?;
+        Ok(*self.blake3.get_or_init(|| hash))
     }
 
     /// What a file that is compressed against it says about it.
@@ -160,11 +139,9 @@ impl Base {
             Bytes::Plain(f) => f,
             Bytes::Restored(r) => r.archive.input(),
         };
-        let meta = file.file().metadata().map_err(|e| Error::io(&self.path, e))?;
-        if meta.len() == file.len() && meta.modified().ok() == self.modified {
-            return Ok(());
-        }
-        Err(Error::WrongBase(format!("the base {} was changed while it was read", self.path.display())))
+        file.check_unchanged().map_err(|_| {
+            Error::WrongBase(format!("the base {} was changed while it was read", self.path.display()))
+        })
     }
 
     /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape; files of which no tensor is
@@ -185,6 +162,27 @@ impl Base {
         };
         segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
     }
+}
+
+/// BLAKE3 of all that can be read; the next piece is read while this one is hashed.
+pub(crate) fn blake3_of(input: &dyn ReadAt, workers: &Workers) -> Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let (mut ready, mut next) = (Vec::new(), vec![0; PIECE]);
+    let mut at = 0;
+    let counting = workers.counting(input.len());
+    while at < input.len() {
+        workers.check()?;
+        let n = (input.len() - at).min(PIECE as u64) as usize;
+        next.resize(n, 0);
+        let (read, ()) =
+            workers.join(|| input.read_exact_at(at, &mut next), || workers.hash(&mut hasher, &ready));
+        read?;
+        std::mem::swap(&mut ready, &mut next);
+        at += n as u64;
+        counting.advance(n as u64);
+    }
+    hasher.update(&ready);
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Names the base in an error of its own.

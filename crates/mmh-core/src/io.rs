@@ -1,7 +1,8 @@
 //! Reading at an offset, from a file, from memory, from whatever else can do it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::time::SystemTime;
 
 /// Bytes that can be read at any offset, by several threads at once.
 pub trait ReadAt: Send + Sync {
@@ -19,6 +20,11 @@ pub trait ReadAt: Send + Sync {
     /// The bytes themselves, where they are in memory already.
     fn slice(&self, _offset: u64, _len: usize) -> Option<&[u8]> {
         None
+    }
+
+    /// An error if it was written to since it was opened, as far as that can be told.
+    fn check_unchanged(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -65,6 +71,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         (**self).slice(offset, len)
     }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        (**self).check_unchanged()
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
@@ -79,6 +89,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
     fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         (**self).slice(offset, len)
     }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        (**self).check_unchanged()
+    }
 }
 
 /// A file with the length that it had when it was opened.
@@ -86,38 +100,42 @@ impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
 pub struct FileAt {
     file: File,
     len: u64,
+    modified: Option<SystemTime>,
 }
 
 impl FileAt {
     /// Takes the length from the file's metadata.
     pub fn new(file: File) -> io::Result<FileAt> {
-        let len = file.metadata()?.len();
-        Ok(FileAt { file, len })
+        let meta = file.metadata()?;
+        Ok(FileAt::of(file, &meta))
     }
 
-    /// A file whose length is known.
-    pub fn with_len(file: File, len: u64) -> FileAt {
-        FileAt { file, len }
+    /// The same, where the metadata is at hand.
+    pub fn of(file: File, meta: &Metadata) -> FileAt {
+        FileAt { file, len: meta.len(), modified: meta.modified().ok() }
     }
 
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file
     }
-}
 
-impl ReadAt for FileAt {
-    fn len(&self) -> u64 {
-        self.len
+    /// What there is to say where the file ends before it did when it was opened.
+    fn told(&self, offset: u64, len: usize, e: io::Error) -> io::Error {
+        let was_there = offset.checked_add(len as u64).is_some_and(|end| end <= self.len);
+        if e.kind() == io::ErrorKind::UnexpectedEof && was_there {
+            return io::Error::new(e.kind(), "the file became shorter while it was read");
+        }
+        e
     }
 
     #[cfg(unix)]
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset)
     }
 
     #[cfg(windows)]
-    fn read_exact_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
         while !buf.is_empty() {
             match std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -130,5 +148,25 @@ impl ReadAt for FileAt {
             }
         }
         Ok(())
+    }
+}
+
+impl ReadAt for FileAt {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let len = buf.len();
+        self.read_at(offset, buf).map_err(|e| self.told(offset, len, e))
+    }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        let Some(modified) = self.modified else { return Ok(()) };
+        let meta = self.file.metadata()?;
+        if meta.len() == self.len && meta.modified()? == modified {
+            return Ok(());
+        }
+        Err(io::Error::other("the file was changed while it was read"))
     }
 }

@@ -6,8 +6,9 @@ use crate::error::raise;
 use crate::file_object::FileObject;
 use crate::functions::{Input, open_base};
 use crate::parity;
-use mmh_core::api;
+use mmh_core::api::{self, Reference};
 use mmh_core::codec::{self, Level};
+use mmh_core::container::recovered::Recovered;
 use mmh_core::container::{frame, reader};
 use mmh_core::io::{FileAt, ReadAt};
 use mmh_core::{Error, Result};
@@ -138,6 +139,21 @@ impl Archive {
     }
 
     #[staticmethod]
+    #[pyo3(signature = (path, base=None, limits=None))]
+    fn open_damaged(
+        py: Python<'_>,
+        path: PathBuf,
+        base: Option<PathBuf>,
+        limits: GivenLimits,
+    ) -> PyResult<Archive> {
+        Archive::new(py, base, limits, || {
+            let io = |e| Error::io(&path, e);
+            let file = FileAt::new(std::fs::File::open(&path).map_err(io)?).map_err(io)?;
+            Ok(Box::new(Recovered::new(file)?))
+        })
+    }
+
+    #[staticmethod]
     #[pyo3(signature = (data, base=None, limits=None))]
     fn open_buffer(
         py: Python<'_>,
@@ -228,20 +244,28 @@ impl Archive {
         py.detach(|| self.inner.read_range(start, out, &workers, check)).map_err(|e| watch.error(py, e))
     }
 
-    #[pyo3(signature = (threads=0, progress=None))]
+    #[pyo3(signature = (threads=0, progress=None, hash=None, file=None))]
     fn verify<'py>(
         &self,
         py: Python<'py>,
         threads: usize,
         progress: Option<Py<PyAny>>,
+        hash: Option<[u8; 32]>,
+        file: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let start = Instant::now();
         let mut watch = Watch::new(progress);
         let workers = watch.workers(threads);
-        let done = py.detach(|| api::verify(&self.inner, &workers, &mut |s| watch.step(s)));
+        let done = py.detach(|| {
+            // A file that cannot be read is said before the work, not after it.
+            let file = file.map(|path| Reference::open(&path)).transpose()?;
+            let reference = file.or(hash.map(Reference::Hash));
+            api::verify_against(&self.inner, reference.as_ref(), &workers, &mut |s| watch.step(s))
+        });
         let found = done.map_err(|e| watch.error(py, e))?;
         let d = PyDict::new(py);
-        d.set_item("ok", found.damaged.is_empty())?;
+        d.set_item("ok", found.damaged.is_empty() && found.matches != Some(false))?;
+        d.set_item("matches", found.matches)?;
         d.set_item("source_bytes", self.inner.index().source_len)?;
         d.set_item("stored_bytes", self.inner.stored_len())?;
         d.set_item("frames", found.frames)?;

@@ -1,6 +1,7 @@
 //! `protect`, `examine` and `repair`.
 
 use crate::convert::Watch;
+use crate::functions::open_base;
 use mmh_core::api;
 use mmh_core::parity::{Examination, Plan};
 use pyo3::prelude::*;
@@ -28,7 +29,8 @@ fn ranges(all: Vec<Range<u64>>) -> Vec<(u64, u64)> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, target, percent, threads, force, progress=None))]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (source, target, percent, threads, force, progress=None, base=None))]
 pub fn protect<'py>(
     py: Python<'py>,
     source: PathBuf,
@@ -37,13 +39,18 @@ pub fn protect<'py>(
     threads: usize,
     force: bool,
     progress: Option<Py<PyAny>>,
+    base: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     let workers = watch.workers(threads);
-    let done =
-        py.detach(|| api::protect_file(&source, &target, percent, force, &workers, &mut |s| watch.step(s)));
-    let d = promise(py, &done.map_err(|e| watch.error(py, e))?)?;
+    let done = py.detach(|| {
+        let base = open_base(base)?;
+        api::protect_file(&source, &target, base, percent, force, &workers, &mut |s| watch.step(s))
+    });
+    let done = done.map_err(|e| watch.error(py, e))?;
+    let d = promise(py, &done.plan)?;
+    d.set_item("unchecked", done.unchecked)?;
     d.set_item("seconds", start.elapsed().as_secs_f64())?;
     Ok(d)
 }

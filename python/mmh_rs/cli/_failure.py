@@ -34,7 +34,8 @@ class Failure(NamedTuple):
 
     path: str | None
     kind: str
-    """"corruption", "format", "limit", "io", "usage", "interrupted", "memory" or "internal"."""
+    """"corruption", "format", "limit", "io", "usage", "interrupted", "memory", "different" or
+    "internal"."""
     message: str
     exit_code: int
 
@@ -80,7 +81,7 @@ def _message(error: BaseException, path: str | None) -> str:
         return "not enough memory (use fewer threads with -T, or read a part)"
     if isinstance(error, OSError) and error.strerror:
         return _about(error.strerror[:1].lower() + error.strerror[1:], error, path)
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).removeprefix(f"{path}: ")
     if isinstance(error, _core.CorruptionError) and "mmh repair" in text:
         return text
     if isinstance(error, _core.CorruptionError):

@@ -61,6 +61,11 @@ class Run:
         if self.talks:
             self.bars.above(lambda: say(text))
 
+    def remark(self, path: str, text: str) -> None:
+        """A line about what went well, but not in full: in a pipe, too, unless with -q."""
+        if not self.quiet:
+            self.bars.above(lambda: say(f"mmh: {printable(path)}: {printable(text)}"))
+
     def show(self, text: str) -> None:
         """What was asked for, on standard output; `--json` has it in the document instead."""
         if not self.as_json:

@@ -371,12 +371,12 @@ def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: 
                 _make_directory(os.path.dirname(job.target))
             if job.source is None:
                 binary_stdin()
+            before = os.lstat(job.source) if remove and job.source is not None else None
             one(job)
-            if remove and job.source is not None and job.target is not None:
-                from .._trees import sync
+            if before is not None and job.source is not None and job.target is not None:
+                from .._trees import remove as remove_source
 
-                sync(job.target)
-                os.unlink(job.source)
+                remove_source(job.source, job.target, before)
 
 
 def _make_directory(path: str) -> None:

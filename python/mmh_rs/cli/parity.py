@@ -42,23 +42,42 @@ def parity_option(text: str, **settings: Any) -> Callable[[_F], _F]:
 @click.command("protect", cls=PercentCommand, short_help="Add parity to a .mmh, so that damage can be mended.")
 @uses_run
 @threads_option
+@base_option
 @force_option
 @click.option("-o", "--output", metavar="OUT", help="Write there and leave FILE as it is.")
 @parity_option(f"Percent of FILE's size.  [default: {PERCENT}]", default=PERCENT)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-def protect_(files: Sequence[str], parity: int, output: str | None, force: bool, threads: int, run: Run) -> None:
+def protect_(
+    files: Sequence[str],
+    parity: int,
+    output: str | None,
+    force: bool,
+    threads: int,
+    base: str | None,
+    run: Run,
+) -> None:
     """Add parity to each .mmh, without compressing it again. Parity that it has is replaced.
 
     FILE is verified first, and stays as it was until the new one is whole. mmh info states what it then survives.
+    Blocks that are differences from a base can be verified with --base; without it they are protected as they are, and
+    a line says how many.
 
     A result of --json: path, target, bytes, body_bytes, shard_bytes, groups, data_shards, recovery_shards,
-    burst_bytes, promise.
+    burst_bytes, promise, unchecked (blocks).
     """
     _refuse_several(files, output)
     for file in files:
         with run.working_on(file):
             with run.bars.bar(file, None) as progress:
-                done = protect(file, output, percent=parity, threads=threads or None, force=force, progress=progress)
+                done = protect(
+                    file, output, percent=parity, threads=threads or None, force=force, progress=progress, base=base
+                )
+            if done.unchecked:
+                run.remark(
+                    file,
+                    f"{number(done.unchecked)} blocks are differences from the base, and were not verified "
+                    "(--base FILE verifies them, too)",
+                )
             run.result(file, target=output or file, **asdict(done))
             run.summary(f"{printable(file)}  {_promise(done)}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import _core
+from .._api import is_hash
 from ._failure import DAMAGED, MENDABLE, Failure
 from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
@@ -18,6 +19,7 @@ from ._terminal import number, printable, size, speed
 if TYPE_CHECKING:
     from .._core import Damage, Examined
     from .._limits import Limits
+    from ..archive import Header
 
 __all__ = ["verify"]
 
@@ -30,29 +32,35 @@ _SHOWN = 20
 @threads_option
 @base_option
 @limits_option
+@click.option("--against", metavar="FILE|HASH", help="Compare what is restored with a file or a hash, too.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-def verify(files: Sequence[str], threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
+def verify(
+    files: Sequence[str], threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run
+) -> None:
     """Decode every block of each .mmh and compare all checksums and hashes.
 
     FILE is a path, an http(s) URL, or - for standard input. Damage is named by tensor and byte; nothing is written. The
     exit code is 1 where the file's parity can mend it (mmh repair), else 2.
 
+    With --against, what is restored has to be the same, too: as the original file, as what another .mmh restores, or as
+    64 hexadecimal digits say, which are its BLAKE3 or its SHA-256. If it is not, the exit code is 2.
+
     A result of --json: path, ok, source_bytes, stored_bytes, frames, tensors, seconds, and damaged, a list of {frame,
-    offset, source_start, source_bytes, codec, tensor, what}; and parity: null, or {ok, mendable, lost ([first byte,
-    byte after the last], …), lost_data, lost_recovery, and the fields of mmh protect}. A file whose index is damaged
-    has path, ok and parity alone.
+    offset, source_start, source_bytes, codec, tensor, what}; matches (null without --against, or where damage leaves it
+    open); and parity: null, or {ok, mendable, lost ([first byte, byte after the last], …), lost_data, lost_recovery,
+    and the fields of mmh protect}. A file whose index is damaged has path, ok and parity alone.
     """
     for file in files:
         with run.working_on(file):
-            _verify(file, threads, base, limits, run)
+            _verify(file, threads, base, limits, against, run)
 
 
-def _verify(file: str, threads: int, base: str | None, limits: Limits | None, run: Run) -> None:
+def _verify(file: str, threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run) -> None:
     try:
         with opened(file, run, base, limits) as archive:
             header = archive.header
             with run.bars.bar(file, header.source_bytes) as progress:
-                found = archive.verify(threads, progress)
+                found = archive.verify(threads, progress, against=against)
     except (_core.CorruptionError, _core.UnsupportedFormatError) as error:
         # Its parity may stand, and tell what else does.
         examined = _examined(file, threads, run)
@@ -71,6 +79,8 @@ def _verify(file: str, threads: int, base: str | None, limits: Limits | None, ru
             f"{speed(found.source_bytes, found.seconds)}"
         )
         return
+    if found.matches is False:
+        run.fail(Failure(file, "different", _difference(str(against), header), DAMAGED))
     for damage in found.damaged[:_SHOWN]:
         run.fail(Failure(file, "corruption", f"{_damage(damage)} ({_advice(examined)})", _code(examined)))
     hidden = len(found.damaged) - _SHOWN
@@ -78,8 +88,9 @@ def _verify(file: str, threads: int, base: str | None, limits: Limits | None, ru
         text = f"{number(hidden)} more damaged places (use --json for all of them)"
         run.fail(Failure(file, "corruption", text, _code(examined)))
     if examined is not None:
-        _name_lost(file, examined, run)
-    elif not found.damaged:
+        if not examined["ok"]:
+            _name_lost(file, examined, run)
+    elif not found.damaged and found.matches is not False:
         run.fail(Failure(file, "corruption", f"damaged ({_advice(examined)})", _code(examined)))
 
 
@@ -113,6 +124,12 @@ def _name_lost(file: str, examined: Examined, run: Run) -> None:
     if not examined["lost"]:
         text = f"the parity is damaged or not in its place, {number(examined['lost_recovery'])} shards of it are lost"
         run.fail(Failure(file, "corruption", f"{text} ({_advice(examined)})", _code(examined)))
+
+
+def _difference(against: str, header: Header) -> str:
+    if is_hash(against):
+        return f"restores something else than {against} (its BLAKE3 is {header.blake3 or 'not recorded'})"
+    return f"restores something else than {printable(against)} (mmh diff names the tensors that differ)"
 
 
 def _damage(damage: Damage) -> str:

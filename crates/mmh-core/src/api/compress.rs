@@ -188,6 +188,8 @@ pub(super) fn compress_at<W: Target>(
     let mut writer = Writer::new(out, !copies.is_empty(), record.as_ref())?;
     let work = options.work(&segments, &copies, &counterparts, Some(len));
     let seen = pipeline::run(&work, Feed::At(source), &mut writer, workers, progress)?;
+    // Equal tensors, hashes and blocks were read one after the other: of a file that is written to meanwhile they do not fit together.
+    source.check_unchanged()?;
     finish(writer, layout, seen, options)
 }
 
@@ -321,7 +323,7 @@ pub fn compress_file(
 /// A regular file can be read at any offset; a pipe or a device cannot.
 fn whole(file: File) -> std::result::Result<FileAt, File> {
     match file.metadata() {
-        Ok(m) if m.is_file() => Ok(FileAt::with_len(file, m.len())),
+        Ok(m) if m.is_file() => Ok(FileAt::of(file, &m)),
         _ => Err(file),
     }
 }

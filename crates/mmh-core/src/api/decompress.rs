@@ -115,7 +115,7 @@ pub fn decompress_file(
                 return Err(Error::io(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
             }
             if meta.is_file() {
-                let input = FileAt::with_len(file, meta.len());
+                let input = FileAt::of(file, &meta);
                 return from_file(input, Some(path), target, options, &workers, progress);
             }
             from_stream(&mut Attended::new(file, &workers)?, target, options, &workers, progress)

@@ -5,6 +5,7 @@
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash
+//! * `reference`: what restored bytes are compared with
 //! * `protect`: parity for files
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
@@ -23,6 +24,7 @@ mod explain;
 mod pack;
 mod pipeline;
 mod protect;
+mod reference;
 mod target;
 mod validate;
 mod verify;
@@ -38,10 +40,11 @@ pub use diff::{Change, Diff, Found, Numbers, Side, TensorDiff, diff};
 pub use estimate::{BUDGET, Estimate, LevelEstimate, estimate};
 pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
-pub use protect::{Mended, examine_file, protect_file, repair_file};
+pub use protect::{Mended, Protected, examine_file, protect_file, repair_file};
+pub use reference::Reference;
 pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
-pub use verify::{Damage, Verification, verify};
+pub use verify::{Damage, Verification, verify, verify_against};
 pub use watch::{Ask, Watch};
 
 use crate::codec::{self, Scratch};
@@ -212,6 +215,19 @@ impl Workers {
         }
     }
 
+    /// Takes bytes into a hash, by all threads.
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher, bytes: &[u8]) {
+        match self.pool() {
+            Some(pool) => self.install(pool, || {
+                hasher.update_rayon(bytes);
+            }),
+            // Not by rayon's own pool, whose threads would stay, and be missing after a fork.
+            None => {
+                hasher.update(bytes);
+            }
+        }
+    }
+
     /// Does both, at once where there are threads.
     pub fn join<A: Send, B: Send>(
         &self,
@@ -249,9 +265,31 @@ impl Content {
 
     /// The names of the hashes that the index has, that were computed, and that differ.
     pub fn differing(self, index: &Index) -> Vec<&'static str> {
-        let blake3 = self.blake3.map(|h| *h.finalize().as_bytes()).zip(index.blake3);
-        let sha256 = self.sha256.map(|h| <[u8; 32]>::from(h.finalize())).zip(index.sha256);
-        let both = [("BLAKE3", blake3), ("SHA-256", sha256)];
+        self.finish().differing(index)
+    }
+
+    /// What they come to.
+    pub fn finish(self) -> Hashes {
+        Hashes {
+            blake3: self.blake3.map(|h| *h.finalize().as_bytes()),
+            sha256: self.sha256.map(|h| h.finalize().into()),
+        }
+    }
+}
+
+/// Content hashes, those that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// BLAKE3.
+    pub blake3: Option<[u8; 32]>,
+    /// SHA-256.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl Hashes {
+    /// The names of those that the index has too, and that differ.
+    fn differing(&self, index: &Index) -> Vec<&'static str> {
+        let both = [("BLAKE3", self.blake3.zip(index.blake3)), ("SHA-256", self.sha256.zip(index.sha256))];
         both.into_iter()
             .filter(|(_, h)| h.is_some_and(|(found, expected)| found != expected))
             .map(|(n, _)| n)

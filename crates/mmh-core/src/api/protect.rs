@@ -1,16 +1,19 @@
 //! Parity for files: adding it, looking at what is left, mending.
 
 use super::target::Target;
-use super::{Progress, Workers};
+use super::{Progress, Step, Workers};
+use crate::base::Base;
 use crate::container::index;
 use crate::container::reader::Archive;
+use crate::container::recovered::ends_like_ours;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;
 use crate::parity::{self, Examination, Plan};
 use std::fs::File;
-use std::io::{BufWriter, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Opens a regular file.
 fn open(path: &Path) -> Result<FileAt> {
@@ -45,66 +48,87 @@ pub(super) fn append(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Plan> {
-    let file = target.file();
-    file.flush()?;
-    let body = FileAt::new(file.try_clone()?)?;
-    let (plan, table) = parity::hashed(&body, Plan::new(body.len(), percent), workers, progress)?;
-    file.seek(std::io::SeekFrom::Start(plan.body))?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    parity::write(&body, &plan, &table, &mut out, workers, progress)?;
-    out.flush()?;
+    target.file().flush()?;
+    let body = FileAt::new(target.file().try_clone()?)?;
+    let (plan, table) = parity::hashed(&body, Plan::new(body.len(), percent), None, workers, progress)?;
+    append_section(target, &body, &plan, &table, workers, progress)?;
     Ok(plan)
 }
 
+/// Appends the section of a body that is in `target` and whose sums are known.
+fn append_section(
+    target: &mut Target,
+    body: &FileAt,
+    plan: &Plan,
+    table: &[u8],
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let spool = target.spool();
+    target.file().seek(std::io::SeekFrom::Start(plan.body))?;
+    let mut out = target.writer();
+    parity::write(body, plan, table, &spool, &mut out, workers, progress)?;
+    Ok(out.flush()?)
+}
+
+/// What protecting did.
+#[derive(Clone, Copy, Debug)]
+pub struct Protected {
+    /// The plan.
+    pub plan: Plan,
+    /// Frames that are differences from a base that was not given: whether they are sound was not to be seen.
+    pub unchecked: u64,
+}
+
 /// Writes `source` with parity to `target`, which may be `source` itself; parity that it had before is replaced. A damaged file is refused:
-/// its damage would be protected.
+/// its damage would be protected. `base` is what it was compressed against.
 pub fn protect_file(
     source: &Path,
     target: &Path,
+    base: Option<Arc<Base>>,
     percent: u32,
     force: bool,
     workers: &Workers,
     progress: Progress<'_>,
-) -> Result<Plan> {
+) -> Result<Protected> {
     let input = open(source)?;
     let body = parity::body_len(&input)?;
-    let archive = Archive::open_within(&input, &Limits::NONE)?;
-    // Without its base what is in the frames cannot be restored, and is protected as it is.
-    if archive.needs_base().is_none()
-        && let Some(damage) = super::verify(&archive, workers, progress)?.damaged.first()
-    {
-        let what =
-            format!("{}: parity would protect the damage (restore the file from another copy)", damage.what);
-        return Err(Error::corrupt_at(damage.offset, what));
-    }
+    let mut archive = Archive::open_within(&input, &Limits::NONE)?;
+    archive.set_base(base)?;
+    let refused = |at: Option<u64>, what: &str| Error::Corrupt {
+        what: format!("{what}: parity would protect the damage (restore the file from another copy)"),
+        at,
+    };
+    let unchecked = if archive.needs_base().is_some() && archive.base().is_none() {
+        super::verify::check_without_base(&archive, workers).map_err(|e| match e {
+            Error::Corrupt { what, at } => refused(at, &what),
+            e => e,
+        })?
+    } else {
+        if let Some(damage) = super::verify(&archive, workers, progress)?.damaged.first() {
+            return Err(refused(Some(damage.offset), &damage.what));
+        }
+        0
+    };
     let in_place = same(source, target);
     let mut to = Target::new(target, force || in_place)?;
-    to.reserve(body)?;
-    let mut from = Start(&input, body);
-    copy(&mut from, to.file(), workers)?;
-    let plan = append(&mut to, percent, workers, progress)?;
+    let plan = Plan::new(body, percent);
+    to.reserve(plan.file())?;
+    let mut out = to.writer();
+    let (plan, table) = parity::hashed(&Start(&input, body), plan, Some(&mut out), workers, progress)?;
+    out.flush()?;
+    drop(out);
+    // What was copied has to be what was verified.
+    input.check_unchanged().map_err(|e| Error::io(source, e))?;
+    let copied = FileAt::new(to.file().try_clone()?)?;
+    append_section(&mut to, &copied, &plan, &table, workers, progress)?;
     to.file().sync_all()?;
     to.commit(Some(input.file()))?;
-    Ok(plan)
+    Ok(Protected { plan, unchecked })
 }
 
 fn same(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
-}
-
-fn copy(from: &mut Start<'_>, to: &mut File, workers: &Workers) -> Result<()> {
-    let mut piece = vec![0; 1 << 20];
-    let mut at = 0;
-    let counting = workers.counting(from.1);
-    while at < from.1 {
-        workers.check()?;
-        let n = (from.1 - at).min(piece.len() as u64) as usize;
-        from.read_exact_at(at, &mut piece[..n])?;
-        to.write_all(&piece[..n])?;
-        at += n as u64;
-        counting.advance(n as u64);
-    }
-    Ok(())
 }
 
 /// What is left of a protected file; `None` if there is no sign of parity in it.
@@ -135,7 +159,9 @@ pub fn repair_file(
     progress: Progress<'_>,
 ) -> Result<Mended> {
     let input = open(source)?;
-    let Some(found) = parity::examine(&input, workers, progress)? else {
+    // It is read, and then it is written.
+    let mut first = |s: Step| progress(Step { done: s.done / 3, ..s });
+    let Some(found) = parity::examine(&input, workers, &mut first)? else {
         return Err(no_parity(&input));
     };
     let plan = found.plan;
@@ -150,17 +176,13 @@ pub fn repair_file(
         return Ok(mended);
     }
     let mut to = Target::new(target, force || in_place)?;
-    parity::mend(&input, &found, to.file(), workers, progress)?;
-    let body = FileAt::new(to.file().try_clone()?)?;
-    let (again, table) =
-        parity::hashed(&body, Plan { table: 0, blake3: [0; 32], ..plan }, workers, progress)?;
-    if again != plan {
-        return Err(Error::corrupt(
-            "what was restored does not have the hash that was protected: nothing was written (restore the file from another copy)",
-        ));
+    if found.is_mendable() {
+        to.reserve(plan.file())?;
     }
-    let mut out = BufWriter::with_capacity(1 << 20, to.file());
-    parity::write(&body, &plan, &table, &mut out, workers, progress)?;
+    let spool = to.spool();
+    let mut out = to.writer();
+    let mut then = |s: Step| progress(Step { done: plan.body / 3 + s.done / 3 * 2, ..s });
+    parity::mend(&input, &found, &spool, &mut out, workers, &mut then)?;
     out.flush()?;
     drop(out);
     to.file().sync_all()?;
@@ -171,7 +193,8 @@ pub fn repair_file(
 fn no_parity(input: &FileAt) -> Error {
     let mut header = [0; 16];
     let n = input.len().min(16) as usize;
-    if input.read_exact_at(0, &mut header[..n]).is_ok()
+    if !ends_like_ours(input)
+        && input.read_exact_at(0, &mut header[..n]).is_ok()
         && let Err(e @ Error::NotMmh(_)) = index::read_header(&header[..n])
     {
         return e;

@@ -25,6 +25,7 @@ impl Write for InPieces<'_> {
 /// A temporary file beside its target. Dropped without [`Target::commit`], it is removed.
 pub struct Target {
     temp: NamedTempFile,
+    directory: PathBuf,
     path: PathBuf,
     force: bool,
 }
@@ -47,7 +48,14 @@ impl Target {
             .suffix(".part")
             .tempfile_in(directory)
             .map_err(|e| Error::io(path, plain(e)))?;
-        Ok(Target { temp, path: path.to_path_buf(), force })
+        Ok(Target { temp, directory: directory.to_path_buf(), path: path.to_path_buf(), force })
+    }
+
+    /// Makes files without a name where the target is: where there is room for it there is some for a part of it, and what is in `/tmp` may be in
+    /// memory.
+    pub fn spool(&self) -> impl Fn() -> io::Result<File> + use<> {
+        let directory = self.directory.clone();
+        move || tempfile::tempfile_in(&directory)
     }
 
     /// The file.

@@ -1,9 +1,9 @@
 //! Every frame and every hash.
 
 use super::decompress::windows;
-use super::{Content, Progress, Step, Workers};
-use crate::codec;
-use crate::container::reader::Archive;
+use super::{BATCH_BLOCKS, Content, Hashes, Progress, Reference, Step, Workers, zeroed};
+use crate::codec::{self, delta};
+use crate::container::reader::{Archive, with_scratch};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 
@@ -33,6 +33,8 @@ pub struct Verification {
     pub frames: usize,
     /// All that is damaged, in order.
     pub damaged: Vec<Damage>,
+    /// Whether the restored bytes are those of the reference; `None` where there is none, or where damage leaves it open.
+    pub matches: Option<bool>,
 }
 
 /// Decodes everything and compares every checksum and hash. Damage is reported, not an error.
@@ -41,10 +43,42 @@ pub fn verify<R: ReadAt>(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Verification> {
+    verify_against(archive, None, workers, progress)
+}
+
+/// The same, and compares the restored bytes with what they are to be.
+pub fn verify_against<R: ReadAt>(
+    archive: &Archive<R>,
+    reference: Option<&Reference>,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Verification> {
+    let index = archive.index();
+    let wanted = Content::new(
+        index.blake3.is_some() || reference.is_some(),
+        index.sha256.is_some() || reference.is_some_and(|r| r.may_be_sha256(index)),
+    );
+    let (damaged, hashes) = decode_all(archive, wanted, workers, progress)?;
+    let matches = match (reference, hashes) {
+        (Some(reference), Some(hashes)) if damaged.is_empty() => {
+            Some(reference.is(index.source_len, &hashes, workers)?)
+        }
+        _ => None,
+    };
+    Ok(Verification { frames: archive.frames().len(), damaged, matches })
+}
+
+/// What is damaged, and the hashes that are `wanted` of what is restored, unless some of it cannot be.
+pub(super) fn decode_all<R: ReadAt>(
+    archive: &Archive<R>,
+    wanted: Content,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<(Vec<Damage>, Option<Hashes>)> {
     archive.check_base(workers)?;
     let index = archive.index();
     let mut damaged = Vec::new();
-    let mut whole = Some(Content::new(index.blake3.is_some(), index.sha256.is_some()));
+    let mut whole = Some(wanted);
     let mut rows = index.tensors.iter().peekable();
     let mut tensor = blake3::Hasher::new();
     let mut tensor_hurt = false;
@@ -94,7 +128,8 @@ pub fn verify<R: ReadAt>(
         }
         progress(Step { done: end, total: Some(index.source_len), stored: archive.stored_len() })?;
     }
-    for name in whole.map(|h| h.differing(index)).unwrap_or_default() {
+    let whole = whole.map(Content::finish);
+    for name in whole.as_ref().map(|h| h.differing(index)).unwrap_or_default() {
         damaged.push(Damage {
             frame: None,
             offset: 0,
@@ -105,7 +140,34 @@ pub fn verify<R: ReadAt>(
             what: format!("the restored bytes do not have the {name} hash of the source"),
         });
     }
-    Ok(Verification { frames: archive.frames().len(), damaged })
+    Ok((damaged, whole))
+}
+
+/// Of a file whose base is not at hand: decodes the frames that are no differences from it, and compares the heads of the others with the
+/// index. Gives the number of those, or an error at the first frame that is damaged.
+pub(super) fn check_without_base<R: ReadAt>(archive: &Archive<R>, workers: &Workers) -> Result<u64> {
+    let check = |i: usize| -> Result<u64> {
+        workers.check()?;
+        let f = archive.frames()[i];
+        match f.codec {
+            delta::ID => archive.frame(i, &mut Vec::new()).map(|_| 1),
+            codec::COPY => archive.copied(i, true).map(|_| 0),
+            _ => {
+                // The checksum of a run is of what is repeated: a part of it says all.
+                let most = if codec::is_run(f.codec) { 1 << 20 } else { u64::MAX };
+                let mut out = zeroed(f.raw.min(most))?;
+                with_scratch(|s| archive.read_frames(f.start, &mut out, true, s)).map(|()| 0)
+            }
+        }
+    };
+    let all: Vec<usize> = (0..archive.frames().len()).collect();
+    let mut unchecked = 0;
+    for some in all.chunks(BATCH_BLOCKS) {
+        for count in workers.map(some.to_vec(), check) {
+            unchecked += count?;
+        }
+    }
+    Ok(unchecked)
 }
 
 /// Names the frames of a window that do not decode.

@@ -7,12 +7,14 @@
 //! * [`writer`]: frames in order, then the index
 //! * [`pieces`]: a file in memory, in the pieces that several threads made
 //! * [`reader`]: any range of the source, from the frames that cover it
+//! * [`recovered`]: a file whose beginning is damaged or missing
 
 pub mod base;
 pub mod frame;
 pub mod index;
 pub mod pieces;
 pub mod reader;
+pub mod recovered;
 pub mod room;
 pub mod varint;
 pub mod writer;

@@ -3,6 +3,7 @@
 use super::base::{BaseRecord, RECORD};
 use super::frame::{self, Head};
 use super::index::{self, Index};
+use super::recovered::ends_like_ours;
 use super::{FOOTER, HEADER};
 use crate::api::Workers;
 use crate::base::Base;
@@ -68,6 +69,9 @@ struct Piece<'o> {
     out: &'o mut [u8],
 }
 
+/// What is said of a file whose end alone is as it should be.
+const BEGINNING: &str = "the beginning of the file is missing or damaged (mmh repair mends it where there is parity; mmh repair --salvage saves the tensors that are intact)";
+
 /// Runs are filled in pieces of this size, so that several threads can share a long one.
 const RUN_PIECE: usize = 1 << 20;
 
@@ -83,7 +87,15 @@ impl<R: ReadAt> Archive<R> {
         let mut header = [0; HEADER];
         let n = stored_len.min(HEADER as u64) as usize;
         input.read_exact_at(0, &mut header[..n])?;
-        let flags = index::read_header(&header[..n])?;
+        let flags = index::read_header(&header[..n]).map_err(|e| match e {
+            Error::NotMmh(what) if ends_like_ours(&input) => {
+                Error::NotMmh(format!("{what}, but its end is that of one: {BEGINNING}"))
+            }
+            Error::Corrupt { what, .. } if ends_like_ours(&input) => {
+                Error::corrupt_at(0, format!("{what}: {BEGINNING}"))
+            }
+            e => e,
+        })?;
         // Parity may follow the footer.
         let len = parity::body_len(&input)?;
         if len < (HEADER + FOOTER) as u64 {
@@ -308,7 +320,7 @@ impl<R: ReadAt> Archive<R> {
     }
 
     /// Where a copy frame copies from; compares its checksum if `check`.
-    fn copied(&self, i: usize, check: bool) -> Result<u64> {
+    pub(crate) fn copied(&self, i: usize, check: bool) -> Result<u64> {
         let f = &self.frames[i];
         let mut held = Vec::new();
         let (head, payload) = self.frame(i, &mut held)?;

@@ -1,20 +1,30 @@
-//! The body, made whole.
+//! The file, made whole.
 
 use super::examine::Examination;
-use super::section::{group_data, restore};
+use super::plan::{HEAD, Kind, Plan};
+use super::section::{Spool, group_data, in_pieces, recovery_of, restore, write_section};
 use crate::api::{Progress, Step, Workers};
 use crate::error::{Error, Result};
-use crate::io::ReadAt;
-use std::io::{Seek, SeekFrom, Write};
+use crate::io::{FileAt, ReadAt};
+use mmh_kernels::checksum::xxh3;
+use std::io::Write;
 
-/// Bytes that are copied at a time.
-const AT_ONCE: u64 = 8 << 20;
+/// Where a shard is to be had.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the damaged file.
+    Input(u64),
+    /// Among those that were made again.
+    Made(u64),
+}
 
-/// Writes the body of an examined file, with what was lost restored. Whether it is the one that was protected is for the caller to compare.
-pub fn mend<W: Write + Seek>(
+/// Writes an examined file whole: its body, with what was lost restored, and its parity. The body is hashed on its way; if it is not the one
+/// that was protected, that is an error, and what was written is good for nothing.
+pub fn mend(
     input: &dyn ReadAt,
     found: &Examination,
-    out: &mut W,
+    spool: Spool<'_>,
+    out: &mut (dyn Write + Send),
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<()> {
@@ -27,64 +37,133 @@ pub fn mend<W: Write + Seek>(
             found.recovery_of(group).len(),
         )));
     }
-    copy_sound(input, found, out, workers, progress)?;
-    let mut data = Vec::new();
-    for group in 0..plan.groups {
-        let missing = found.missing(group);
-        if missing.is_empty() {
-            continue;
-        }
-        group_data(input, plan, group, &|shard| found.data[shard as usize], &mut data, workers)?;
-        let mut recovery = Vec::with_capacity(missing.len());
-        for (number, at) in found.recovery_of(group).into_iter().take(missing.len()) {
-            let mut shard = vec![0; plan.shard as usize];
-            input.read_exact_at(at, &mut shard)?;
-            recovery.push((number, shard));
-        }
-        restore(&mut data, plan, group, &missing, &recovery, workers)?;
-        for m in missing {
-            let (start, len) = plan.place(m as u64 * plan.groups + group);
-            out.seek(SeekFrom::Start(start))?;
-            out.write_all(&data[m * plan.shard as usize..][..len])?;
-        }
+    let places = Places::find(input, found, spool, workers, progress)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut take = |piece: &[u8]| {
+        let ((), written) = workers.join(|| workers.hash(&mut hasher, piece), || out.write_all(piece));
+        Ok(written?)
+    };
+    let fill = |at: u64, piece: &mut [u8]| places.body(at, piece);
+    let mut half = |s: Step| progress(Step { done: (plan.body + s.done) / 2, ..s });
+    in_pieces(plan.body, plan.shard, &fill, &mut take, workers, &mut half)?;
+    if *hasher.finalize().as_bytes() != plan.blake3 {
+        return Err(Error::corrupt(
+            "what was restored does not have the hash that was protected: nothing was written (restore the file from another copy)",
+        ));
     }
-    out.seek(SeekFrom::Start(plan.body))?;
-    Ok(())
+    write_section(plan, &found.table, &mut |g, n, shard| places.record(g, n, shard), out)
 }
 
-/// Copies what is sound to its place, and zeros to where it is not.
-fn copy_sound<W: Write>(
-    input: &dyn ReadAt,
-    found: &Examination,
-    out: &mut W,
-    workers: &Workers,
-    progress: Progress<'_>,
-) -> Result<()> {
-    let plan = &found.plan;
-    let mut buffer = Vec::new();
-    let mut shard = 0;
-    while shard < plan.shards() {
-        workers.check()?;
-        let (start, len) = plan.place(shard);
-        let at = found.data[shard as usize];
-        // As many as stand side by side, or are lost side by side.
-        let mut bytes = len as u64;
-        let mut next = shard + 1;
-        while next < plan.shards()
-            && bytes < AT_ONCE
-            && found.data[next as usize] == at.map(|at| at + (next - shard) * plan.shard)
-        {
-            bytes += plan.place(next).1 as u64;
-            next += 1;
+/// Where all shards are to be had.
+struct Places<'a> {
+    input: &'a dyn ReadAt,
+    plan: &'a Plan,
+    made: Option<FileAt>,
+    data: Vec<Place>,
+    /// In the order of records.
+    recovery: Vec<Place>,
+}
+
+impl<'a> Places<'a> {
+    /// Makes again what is lost, of data and of recovery shards. Each group in which something is lost is read once.
+    fn find(
+        input: &'a dyn ReadAt,
+        found: &'a Examination,
+        spool: Spool<'_>,
+        workers: &Workers,
+        progress: Progress<'_>,
+    ) -> Result<Places<'a>> {
+        let plan = &found.plan;
+        let place = |at: &Option<u64>| Place::Input(at.unwrap_or(0));
+        let mut recovery: Vec<Place> = found.recovery.iter().map(place).collect();
+        let mut data: Vec<Place> = found.data.iter().map(place).collect();
+        let (mut file, mut size) = (None, 0u64);
+        let mut group_bytes = Vec::new();
+        for group in 0..plan.groups {
+            let missing = found.missing(group);
+            let left = found.recovery_of(group);
+            if missing.is_empty() && left.len() as u64 == plan.recovery {
+                continue;
+            }
+            if file.is_none() {
+                file = Some(spool()?);
+            }
+            let Some(file) = &mut file else { continue };
+            let mut put = |shard: &[u8]| -> Result<Place> {
+                file.write_all(shard)?;
+                size += plan.shard;
+                Ok(Place::Made(size - plan.shard))
+            };
+            group_data(input, plan, group, &|shard| found.data[shard as usize], &mut group_bytes, workers)?;
+            if !missing.is_empty() {
+                let mut shards = Vec::with_capacity(missing.len());
+                for (number, at) in left.iter().take(missing.len()) {
+                    let mut shard = vec![0; plan.shard as usize];
+                    input.read_exact_at(*at, &mut shard)?;
+                    shards.push((*number, shard));
+                }
+                restore(&mut group_bytes, plan, group, &missing, &shards, workers)?;
+            }
+            for m in missing {
+                let shard = &group_bytes[m * plan.shard as usize..][..plan.shard as usize];
+                data[m * plan.groups as usize + group as usize] = put(shard)?;
+            }
+            if (left.len() as u64) < plan.recovery {
+                let all = recovery_of(&group_bytes, plan, group, workers)?;
+                for (number, shard) in all.chunks(plan.shard as usize).enumerate() {
+                    let record = number * plan.groups as usize + group as usize;
+                    if found.recovery[record].is_none() {
+                        recovery[record] = put(shard)?;
+                    }
+                }
+            }
+            let done = plan.body / 2 * (group + 1) / plan.groups;
+            progress(Step { done, total: Some(plan.body), stored: 0 })?;
         }
-        buffer.clear();
-        buffer.resize(bytes as usize, 0);
-        if let Some(at) = at {
-            input.read_exact_at(at, &mut buffer)?;
-        }
-        out.write_all(&buffer)?;
-        shard = next;
-        progress(Step { done: start / 2, total: Some(plan.body), stored: 0 })?;
+        let made = file.map(FileAt::new).transpose()?;
+        Ok(Places { input, plan, made, data, recovery })
     }
-    Ok(())
+
+    fn read(&self, place: Place, buf: &mut [u8]) -> Result<()> {
+        match (place, &self.made) {
+            (Place::Input(at), _) => self.input.read_exact_at(at, buf)?,
+            (Place::Made(at), Some(made)) => made.read_exact_at(at, buf)?,
+            (Place::Made(_), None) => return Err(Error::SelfCheck("a shard that was not made".into())),
+        }
+        Ok(())
+    }
+
+    /// Fills in bytes of the body, from the beginning of a shard on. Shards that stand side by side are read at once.
+    fn body(&self, start: u64, mut out: &mut [u8]) -> Result<()> {
+        let mut shard = (start / self.plan.shard) as usize;
+        while !out.is_empty() {
+            let first = self.data[shard];
+            let mut count = 1;
+            while let (Place::Input(at), Some(Place::Input(next))) = (first, self.data.get(shard + count))
+                && *next == at + count as u64 * self.plan.shard
+                && ((count as u64 * self.plan.shard) as usize) < out.len()
+            {
+                count += 1;
+            }
+            let n = ((count as u64 * self.plan.shard) as usize).min(out.len());
+            let (now, later) = out.split_at_mut(n);
+            self.read(first, now)?;
+            (out, shard) = (later, shard + count);
+        }
+        Ok(())
+    }
+
+    /// Fills in a recovery shard. One that was sound has to be it still.
+    fn record(&self, group: u64, number: u64, out: &mut [u8]) -> Result<()> {
+        let place = self.recovery[(number * self.plan.groups + group) as usize];
+        self.read(place, out)?;
+        if let Place::Input(at) = place {
+            let mut head = [0; HEAD];
+            self.input.read_exact_at(at - HEAD as u64, &mut head)?;
+            if head != self.plan.head(Kind::Record(group as u32, number as u32, xxh3(out))) {
+                return Err(Error::corrupt_at(at, "the parity was changed while it was read"));
+            }
+        }
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 //! * `plan`: which shards there are, and the heads that say so
 //! * `section`: the section, written
 //! * `examine`: what is left of a protected file
-//! * `mend`: the body, made whole
+//! * `mend`: the file, made whole
 
 mod examine;
 mod mend;
@@ -12,8 +12,8 @@ mod section;
 
 pub use examine::{Examination, examine};
 pub use mend::mend;
-pub use plan::{HEAD, Kind, Plan, body_before};
-pub use section::{hashed, write};
+pub use plan::{HEAD, Kind, MAGIC, Plan, body_before};
+pub use section::{Spool, hashed, write};
 
 use crate::error::Result;
 use crate::io::ReadAt;

@@ -1,11 +1,12 @@
 //! The section, written behind a body.
 
-use super::plan::{HEAD, Kind, Plan, SUM};
+use super::plan::{Kind, Plan, SUM};
 use crate::api::{Progress, Step, Workers};
 use crate::error::{Error, Result};
-use crate::io::ReadAt;
+use crate::io::{FileAt, ReadAt};
 use mmh_kernels::checksum::xxh3;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+use std::fs::File;
 use std::io::Write;
 
 /// Bytes of the body that are hashed at a time.
@@ -14,33 +15,60 @@ const AT_ONCE: u64 = 16 << 20;
 /// Bytes of each shard that are worked on at a time: those of all shards of a group fit a cache.
 pub const COLUMN: usize = 512;
 
-/// The sums of all data shards, and the plan with its hashes. `done` tells how far it is, of twice the body.
+/// Takes `len` bytes piece by piece, in order; the next one is filled while one is worked on. Pieces are whole multiples of `unit`.
+pub fn in_pieces(
+    len: u64,
+    unit: u64,
+    fill: &(dyn Fn(u64, &mut [u8]) -> Result<()> + Sync),
+    take: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let (mut ready, mut next) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < len || !ready.is_empty() {
+        workers.check()?;
+        next.resize((len - at).min(AT_ONCE.max(unit)) as usize, 0);
+        let (filled, taken) = workers.join(
+            || if next.is_empty() { Ok(()) } else { fill(at, &mut next) },
+            || if ready.is_empty() { Ok(()) } else { take(&ready) },
+        );
+        filled?;
+        taken?;
+        progress(Step { done: at, total: Some(len), stored: 0 })?;
+        at += next.len() as u64;
+        std::mem::swap(&mut ready, &mut next);
+    }
+    Ok(())
+}
+
+/// The sums of all data shards, and the plan with its hashes. What is read is also written to `copy`, where there is one. `done` tells how far
+/// it is, of twice the body.
 pub fn hashed(
     body: &dyn ReadAt,
     plan: Plan,
+    mut copy: Option<&mut (dyn Write + Send)>,
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<(Plan, Vec<u8>)> {
     let mut table = Vec::new();
     let mut hasher = blake3::Hasher::new();
-    let mut piece = Vec::new();
-    let mut at = 0;
-    while at < plan.body {
-        workers.check()?;
-        let n = (plan.body - at).min(AT_ONCE.max(plan.shard)) as usize;
-        piece.resize(n, 0);
-        body.read_exact_at(at, &mut piece)?;
-        let shards: Vec<&[u8]> = piece.chunks(plan.shard as usize).collect();
-        let (sums, ()) = workers.join(
-            || shards.iter().flat_map(|s| xxh3(s).to_le_bytes()).collect::<Vec<u8>>(),
+    let mut take = |piece: &[u8]| {
+        let shards = piece.chunks(plan.shard as usize);
+        let ((sums, ()), written) = workers.join(
             || {
-                hasher.update(&piece);
+                let sums = || shards.flat_map(|s| xxh3(s).to_le_bytes()).collect::<Vec<u8>>();
+                let hash = || workers.hash(&mut hasher, piece);
+                workers.join(sums, hash)
             },
+            || copy.as_mut().map_or(Ok(()), |out| out.write_all(piece)),
         );
         table.extend(sums);
-        at += n as u64;
-        progress(Step { done: at / 2, total: Some(plan.body), stored: 0 })?;
-    }
+        Ok(written?)
+    };
+    let fill = |at: u64, piece: &mut [u8]| Ok(body.read_exact_at(at, piece)?);
+    let mut half = |s: Step| progress(Step { done: s.done / 2, ..s });
+    in_pieces(plan.body, plan.shard, &fill, &mut take, workers, &mut half)?;
     Ok((Plan { table: xxh3(&table), blake3: *hasher.finalize().as_bytes(), ..plan }, table))
 }
 
@@ -54,13 +82,20 @@ pub fn group_data(
     workers: &Workers,
 ) -> Result<()> {
     let size = plan.shard as usize;
-    data.clear();
+    // Memory of the group before is written over, not cleared first.
     data.resize(plan.shards_of(group) as usize * size, 0);
     let shards = data.chunks_mut(size).enumerate().collect();
     let read = |(i, to): (usize, &mut [u8])| {
         let shard = i as u64 * plan.groups + group;
-        let (_, len) = plan.place(shard);
-        at(shard).map_or(Ok(()), |from| input.read_exact_at(from, &mut to[..len]))
+        let (to, filling) = to.split_at_mut(plan.place(shard).1);
+        filling.fill(0);
+        match at(shard) {
+            Some(from) => input.read_exact_at(from, to),
+            None => {
+                to.fill(0);
+                Ok(())
+            }
+        }
     };
     workers.map(shards, read).into_iter().collect::<std::io::Result<()>>()?;
     workers.check()
@@ -72,7 +107,7 @@ fn impossible(e: reed_solomon_simd::Error) -> Error {
 }
 
 /// The recovery shards of the data of a group, one after the other.
-fn recovery_of(data: &[u8], plan: &Plan, group: u64, workers: &Workers) -> Result<Vec<u8>> {
+pub fn recovery_of(data: &[u8], plan: &Plan, group: u64, workers: &Workers) -> Result<Vec<u8>> {
     let (size, count) = (plan.shard as usize, plan.shards_of(group) as usize);
     let column = COLUMN.min(size);
     let make = |from: usize| -> Result<Vec<u8>, reed_solomon_simd::Error> {
@@ -80,7 +115,8 @@ fn recovery_of(data: &[u8], plan: &Plan, group: u64, workers: &Workers) -> Resul
         for shard in data.chunks(size) {
             encoder.add_original_shard(&shard[from..from + column])?;
         }
-        Ok(encoder.encode()?.recovery_iter().flatten().copied().collect())
+        let made = encoder.encode()?;
+        Ok(made.recovery_iter().collect::<Vec<&[u8]>>().concat())
     };
     let columns = workers.map((0..size).step_by(column).collect(), make);
     let mut recovery = vec![0; plan.recovery as usize * size];
@@ -130,24 +166,27 @@ pub fn restore(
     Ok(())
 }
 
+/// Where bytes wait that are more than memory should hold.
+pub type Spool<'a> = &'a dyn Fn() -> std::io::Result<File>;
+
 /// Writes the section of a body whose sums are known.
 pub fn write(
     body: &dyn ReadAt,
     plan: &Plan,
     table: &[u8],
+    spool: Spool<'_>,
     out: &mut dyn Write,
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<()> {
-    debug_assert_eq!(table.len(), plan.shards() as usize * SUM);
     // Groups take turns in the section: what is made waits in a file without a name, unless there is but one group.
     let mut data = Vec::new();
-    let mut spool = if plan.groups > 1 { Some(tempfile::tempfile()?) } else { None };
+    let mut waiting = if plan.groups > 1 { Some(spool()?) } else { None };
     let mut only = Vec::new();
     for group in 0..plan.groups {
         group_data(body, plan, group, &|shard| Some(plan.place(shard).0), &mut data, workers)?;
         let recovery = recovery_of(&data, plan, group, workers)?;
-        match &mut spool {
+        match &mut waiting {
             Some(file) => file.write_all(&recovery)?,
             None => only = recovery,
         }
@@ -155,25 +194,35 @@ pub fn write(
         progress(Step { done, total: Some(plan.body), stored: 0 })?;
     }
     drop(data);
+    let waiting = waiting.map(FileAt::new).transpose()?;
+    let size = plan.shard as usize;
+    let mut record = |group: u64, number: u64, shard: &mut [u8]| -> Result<()> {
+        match &waiting {
+            Some(file) => file.read_exact_at((group * plan.recovery + number) * plan.shard, shard)?,
+            None => shard.copy_from_slice(&only[number as usize * size..][..size]),
+        }
+        Ok(())
+    };
+    write_section(plan, table, &mut record, out)
+}
+
+/// Fills in a recovery shard: its group, its number there, where it is wanted.
+pub type Record<'a> = &'a mut dyn FnMut(u64, u64, &mut [u8]) -> Result<()>;
+
+/// Writes the section.
+pub fn write_section(plan: &Plan, table: &[u8], record: Record<'_>, out: &mut dyn Write) -> Result<()> {
+    debug_assert_eq!(table.len(), plan.shards() as usize * SUM);
     out.write_all(&plan.head(Kind::Section))?;
     out.write_all(table)?;
-    let size = plan.shard as usize;
-    let spool = spool.map(crate::io::FileAt::new).transpose()?;
-    let mut shard = vec![0; size];
+    let mut shard = vec![0; plan.shard as usize];
     for number in 0..plan.recovery {
         for group in 0..plan.groups {
-            match &spool {
-                Some(file) => {
-                    file.read_exact_at((group * plan.recovery + number) * plan.shard, &mut shard)?
-                }
-                None => shard.copy_from_slice(&only[number as usize * size..][..size]),
-            }
+            record(group, number, &mut shard)?;
             out.write_all(&plan.head(Kind::Record(group as u32, number as u32, xxh3(&shard))))?;
             out.write_all(&shard)?;
         }
     }
     out.write_all(table)?;
     out.write_all(&plan.head(Kind::Trailer))?;
-    debug_assert_eq!(HEAD, plan.head(Kind::Trailer).len());
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::fs::{self, DirEntry, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tar::{Builder, EntryType, Header};
 
 /// Files up to this size stand together, by the ends of their names: what is alike is in one block then.
@@ -26,7 +26,8 @@ pub struct Image<'a> {
     /// Headers and padding, in order.
     loose: Vec<u8>,
     parts: Vec<Part>,
-    files: Vec<(PathBuf, u64)>,
+    /// With length and time as they were when they were found.
+    files: Vec<(PathBuf, u64, Option<SystemTime>)>,
     len: u64,
     /// The file that was read last, by its number.
     open: Mutex<Option<(usize, Arc<FileAt>)>>,
@@ -90,7 +91,7 @@ impl<'a> Image<'a> {
         for (path, meta) in &found.files {
             headers.add(path, None, meta, EntryType::Regular, meta.len()).map_err(|e| Error::io(path, e))?;
             image.put(headers.0.get_mut());
-            image.put_file(directory.join(path), meta.len());
+            image.put_file(directory.join(path), meta);
             headers.0.get_mut().resize((meta.len().next_multiple_of(BLOCK) - meta.len()) as usize, 0);
         }
         let mut end = headers.0.into_inner().map_err(|e| Error::io(directory, e))?;
@@ -113,10 +114,11 @@ impl<'a> Image<'a> {
         }
     }
 
-    fn put_file(&mut self, path: PathBuf, len: u64) {
+    fn put_file(&mut self, path: PathBuf, meta: &Metadata) {
+        let len = meta.len();
         if len > 0 {
             self.parts.push(Part { start: self.len, from: From::File(self.files.len()) });
-            self.files.push((path, len));
+            self.files.push((path, len, meta.modified().ok()));
             self.len += len;
         }
     }
@@ -127,11 +129,11 @@ impl<'a> Image<'a> {
         if let Some(file) = held {
             return Ok(file);
         }
-        let (path, len) = &self.files[i];
+        let (path, len, _) = &self.files[i];
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let file = Arc::new(FileAt::new(File::open(path).map_err(named)?).map_err(named)?);
         if file.len() != *len {
-            return Err(io::Error::other(format!("{} changed while it was packed", path.display())));
+            return Err(changed(path));
         }
         if let Ok(mut open) = self.open.lock() {
             *open = Some((i, file.clone()));
@@ -175,6 +177,21 @@ impl ReadAt for Image<'_> {
         };
         self.workers.map(groups, read).into_iter().collect()
     }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        for (path, len, modified) in &self.files {
+            let same = fs::symlink_metadata(path)
+                .is_ok_and(|meta| meta.len() == *len && meta.modified().ok() == *modified);
+            if !same {
+                return Err(changed(path));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn changed(path: &Path) -> io::Error {
+    io::Error::other(format!("{} changed while it was packed", path.display()))
 }
 
 /// Writes headers; contents are elsewhere.
