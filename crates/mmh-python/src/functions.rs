@@ -46,9 +46,7 @@ pub fn compress<'py>(
     let slice = data.as_slice();
     let watch = Watch::new(None);
     let workers = watch.workers(options.threads);
-    if let Some(array) = &array
-        && workers.threads() == 1
-    {
+    if let Some(array) = &array {
         let write = |room: &mut [MaybeUninit<u8>]| {
             py.detach(|| api::compress_array_into(slice, array.clone(), &options, &workers, room))
         };

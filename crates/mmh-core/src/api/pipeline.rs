@@ -247,7 +247,7 @@ pub fn run<W: Target>(
     let at_once = workers.threads() == 1 && !keeps;
     let batch_len = match () {
         () if in_memory && at_once => 1,
-        () if in_memory || is_slow => workers.long_batch(),
+        () if is_slow || in_memory && keeps => workers.long_batch(),
         () => workers.batch(),
     };
     let mut cutter = Cutter {
