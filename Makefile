@@ -63,7 +63,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@$(PYTHON) fuzz/seeds.py
 	@for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 		echo "== $$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) \
-			-timeout=10 -rss_limit_mb=2048 || exit 1; \
+			-timeout=30 -rss_limit_mb=2048 $(FUZZ_ARGS) || exit 1; \
 	done
 
 sanitize: ## the tests of the kernels with AddressSanitizer
