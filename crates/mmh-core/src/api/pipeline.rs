@@ -269,7 +269,8 @@ pub fn run<W: Target>(
         tensors: HashMap::new(),
     };
     // While frames are made in one, those of the other are written; or all stay in the first.
-    let expected = super::allowance(if keeps { work.total.unwrap_or(u64::MAX) } else { batch_len as u64 });
+    let total = work.total.unwrap_or(u64::MAX);
+    let expected = super::allowance(if keeps { total } else { total.min(batch_len as u64) });
     let mut chunks = [Chunks::new(expected), Chunks::new(expected)];
     let mut made: Vec<Frame> = Vec::new();
     let mut memory = Vec::new();
