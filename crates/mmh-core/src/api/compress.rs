@@ -140,8 +140,8 @@ pub fn compress_pieces(
     Ok(compress_at(&data, layout, Pieces::default(), options, workers, &mut quiet)?.0)
 }
 
-/// Compresses an array into memory of the caller's, and gives how many bytes were written; `None` if there is too little room. With one thread
-/// that saves a copy: what was made of a block is still in the cache when it is written.
+/// Compresses an array into memory of the caller's, and gives how many bytes were written; `None` if there is too little room.
+/// That saves a copy: what was made of a block is still in the cache when it is written.
 pub fn compress_array_into(
     data: &[u8],
     (dtype, shape): (Dtype, Vec<u64>),
