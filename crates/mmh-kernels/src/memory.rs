@@ -1,7 +1,6 @@
 //! Large buffers: the first touch of a fresh page of 4 KiB costs more than decoding into it does.
 
 use std::mem::MaybeUninit;
-use std::sync::Mutex;
 
 /// Buffers smaller than this are left alone.
 pub const LARGE: usize = 4 << 20;
@@ -34,42 +33,11 @@ pub fn with_capacity(n: usize) -> Option<Vec<u8>> {
     Some(v)
 }
 
-/// Memory that was given back, to be taken again: the first touch of its pages is behind it.
-static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-
-/// The most bytes that are kept.
-pub const MOST_KEPT: usize = 64 << 20;
-
-/// An empty vector with room for `n` bytes, one of those of [`give_back`] if there is one that is large enough; `None` if there is no memory
-/// for it.
-pub fn take(n: usize) -> Option<Vec<u8>> {
-    if n >= LARGE
-        && let Ok(mut kept) = KEPT.lock()
-        && let Some(i) = kept.iter().position(|v| v.capacity() >= n)
-    {
-        return Some(kept.swap_remove(i));
-    }
-    with_capacity(n)
-}
-
-/// Keeps the memory of vectors that are no longer needed, unless they are small, as long as [`MOST_KEPT`] bytes are enough for all of them.
-pub fn give_back(vectors: impl IntoIterator<Item = Vec<u8>>) {
-    let Ok(mut kept) = KEPT.lock() else { return };
-    let mut bytes: usize = kept.iter().map(Vec::capacity).sum();
-    for mut v in vectors {
-        if v.capacity() >= LARGE && bytes + v.capacity() <= MOST_KEPT {
-            bytes += v.capacity();
-            v.clear();
-            kept.push(v);
-        }
-    }
-}
-
 /// Copies `from` to `to`, which is as long.
 ///
 /// # Panics
 /// If it is not.
-pub fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
+fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     assert_eq!(from.len(), to.len());
     // SAFETY: both are of that length, and a shared and an exclusive borrow do not overlap.
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) }

@@ -55,26 +55,6 @@ impl BytesMut {
     }
 }
 
-/// A new `bytes` object of `len` bytes that `write` gives a value to, every one of them; on huge pages where that pays.
-pub fn written_bytes<'py>(
-    py: Python<'py>,
-    len: usize,
-    write: impl FnOnce(&mut [MaybeUninit<u8>]),
-) -> PyResult<Bound<'py, PyBytes>> {
-    let size = isize::try_from(len).map_err(|_| PyMemoryError::new_err(()))?;
-    // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
-    // until somebody does; it gives null with an exception set when there is no memory.
-    unsafe {
-        let object =
-            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
-        let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
-        let room = std::slice::from_raw_parts_mut(start, len);
-        memory::prefer_huge_pages(room);
-        write(room);
-        Ok(object.cast_into_unchecked())
-    }
-}
-
 unsafe extern "C" {
     /// Part of the stable ABI (docs.python.org/3/c-api/stable.html), but not of `pyo3::ffi`.
     fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> std::ffi::c_int;

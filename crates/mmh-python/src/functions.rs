@@ -1,6 +1,6 @@
 //! The module's functions.
 
-use crate::buffer::{Bytes, BytesMut, new_bytes, written_at_most, written_bytes};
+use crate::buffer::{Bytes, BytesMut, new_bytes, written_at_most};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use mmh_core::api::{self, DecompressOptions};
@@ -9,7 +9,6 @@ use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
 use mmh_core::{Error, Limits};
-use mmh_kernels::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -46,21 +45,16 @@ pub fn compress<'py>(
     let slice = data.as_slice();
     let watch = Watch::new(None);
     let workers = watch.workers(options.threads);
-    if let Some(array) = &array {
-        let write = |room: &mut [MaybeUninit<u8>]| {
-            py.detach(|| api::compress_array_into(slice, array.clone(), &options, &workers, room))
-        };
-        match written_at_most(py, api::room_for(slice.len()), write)? {
-            Ok(Some(bytes)) => return Ok(bytes),
-            Ok(None) => {} // in pieces, then
-            Err(e) => return Err(watch.error(py, e)),
-        }
+    let write = |room: &mut [MaybeUninit<u8>]| {
+        py.detach(|| api::compress_into(slice, array.clone(), &options, &workers, room))
+    };
+    match written_at_most(py, api::room_for(slice.len()), write)? {
+        Ok(Some(bytes)) => return Ok(bytes),
+        Ok(None) => {} // there was no room
+        Err(e) => return Err(watch.error(py, e)),
     }
-    let done = py.detach(|| api::compress_pieces(slice, array, &options, &workers));
-    let blob = done.map_err(|e| watch.error(py, e))?;
-    let bytes = written_bytes(py, blob.len(), |room| py.detach(|| blob.copy_to(room, &workers)));
-    memory::give_back(blob.into_chunks());
-    bytes
+    let done = py.detach(|| api::compress_bytes_by(slice, array, &options, &workers));
+    Ok(PyBytes::new(py, &done.map_err(|e| watch.error(py, e))?))
 }
 
 #[pyfunction]

@@ -9,7 +9,6 @@ use crate::block::{self, Segment, Settings};
 use crate::codec::delta;
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
-use crate::container::pieces::Pieces;
 use crate::container::room::Room;
 use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
@@ -17,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout, Tensor};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::mem::MaybeUninit;
@@ -117,44 +117,58 @@ pub fn compress_bytes(
     array: Option<(Dtype, Vec<u64>)>,
     options: &CompressOptions,
 ) -> Result<Vec<u8>> {
-    Ok(compress_pieces(data, array, options, &Workers::new(options.threads))?.to_vec())
+    compress_bytes_by(data, array, options, &Workers::new(options.threads))
 }
 
-/// The same, in the pieces that the threads made, for callers that have a place of their own for the result. Memory that they have no use for
-/// goes to [`mmh_kernels::memory::give_back`].
-pub fn compress_pieces(
+/// The same by these threads.
+pub fn compress_bytes_by(
     data: &[u8],
     array: Option<(Dtype, Vec<u64>)>,
     options: &CompressOptions,
     workers: &Workers,
-) -> Result<Pieces> {
+) -> Result<Vec<u8>> {
     options.check()?;
     let mut quiet = |_: Step| Ok(());
-    let layout = match array {
+    match array {
         None => {
             let layout = source::find(Input { bytes: &data, complete: true });
-            return Ok(smallest(&data, layout, options, workers, &mut quiet)?.0);
+            Ok(smallest(&data, layout, options, workers, &mut quiet)?.0)
         }
-        Some((dtype, shape)) => of_array(data, dtype, shape)?,
-    };
-    Ok(compress_at(&data, layout, Pieces::default(), options, workers, &mut quiet)?.0)
+        Some((dtype, shape)) => {
+            let layout = of_array(data, dtype, shape)?;
+            Ok(compress_at(&data, layout, Vec::new(), options, workers, &mut quiet)?.0)
+        }
+    }
 }
 
-/// Compresses an array into memory of the caller's, and gives how many bytes were written; `None` if there is too little room.
-/// That saves a copy: what was made of a block is still in the cache when it is written.
-pub fn compress_array_into(
+/// The same into memory of the caller's, and gives how many bytes were written; `None` if there is too little room. That saves a copy: what
+/// was made of a block is still in the cache when it is written, and every thread writes what it has made.
+pub fn compress_into(
     data: &[u8],
-    (dtype, shape): (Dtype, Vec<u64>),
+    array: Option<(Dtype, Vec<u64>)>,
     options: &CompressOptions,
     workers: &Workers,
     room: &mut [MaybeUninit<u8>],
 ) -> Result<Option<usize>> {
     options.check()?;
-    let layout = of_array(data, dtype, shape)?;
-    match compress_at(&data, layout, Room::new(room), options, workers, &mut |_| Ok(())) {
-        Ok((_, report)) => Ok(Some(report.stored_bytes as usize)),
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::WriteZero => Ok(None),
-        Err(e) => Err(e),
+    let is_file = array.is_none();
+    let layout = match array {
+        Some((dtype, shape)) => of_array(data, dtype, shape)?,
+        None if data.len() as u64 <= SMALL => {
+            let blob = compress_bytes_by(data, None, options, workers)?;
+            return Ok(Room::new(room).write_all(&blob).ok().map(|()| blob.len()));
+        }
+        None => source::find(Input { bytes: &data, complete: true }),
+    };
+    let mut attempt =
+        |layout| match compress_at(&data, layout, Room::new(room), options, workers, &mut |_| Ok(())) {
+            Ok((_, report)) => Ok(Some(report.stored_bytes as usize)),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::WriteZero => Ok(None),
+            Err(e) => Err(e),
+        };
+    match attempt(layout)? {
+        None if is_file => attempt(bare(&data)),
+        done => Ok(done),
     }
 }
 
@@ -380,7 +394,7 @@ pub(super) fn compress_source(
         // whose index would weigh too much have no names.
         if input.len() <= HEAD as u64 {
             let (blob, report) = smallest(input, layout, options, workers, progress)?;
-            write_pieces(&blob, &mut output).map_err(&at_target)?;
+            write_whole(&blob, &mut output).map_err(&at_target)?;
             output.commit(None)?;
             return Ok(report);
         }
@@ -394,7 +408,7 @@ pub(super) fn compress_source(
     if input.len() <= SMALL {
         let (blob, report) = smallest(input, layout, options, workers, progress)
             .map_err(|e| of_target(e, &at_source, &at_target))?;
-        write_pieces(&blob, &mut output).map_err(&at_target)?;
+        write_whole(&blob, &mut output).map_err(&at_target)?;
         return ended(output, like, report, options, workers, progress).map_err(at_target);
     }
     let Output::File(file) = &mut output else { return Err(Error::Invalid("no target".into())) };
@@ -442,13 +456,13 @@ fn smallest(
     options: &CompressOptions,
     workers: &Workers,
     progress: Progress<'_>,
-) -> Result<(Pieces, Report)> {
+) -> Result<(Vec<u8>, Report)> {
     let others =
         if input.len() <= SMALL && options.base.is_none() { layout.without_names() } else { Vec::new() };
-    let (mut blob, mut report) = compress_at(input, layout, Pieces::default(), options, workers, progress)?;
+    let (mut blob, mut report) = compress_at(input, layout, Vec::new(), options, workers, progress)?;
     let named = report.stored_bytes;
     for other in others {
-        let (smaller, of_it) = compress_at(input, other, Pieces::default(), options, workers, progress)?;
+        let (smaller, of_it) = compress_at(input, other, Vec::new(), options, workers, progress)?;
         if of_it.stored_bytes < report.stored_bytes && of_it.stored_bytes + named / NAMES_ARE_WORTH < named {
             (blob, report) = (smaller, of_it);
         }
@@ -456,19 +470,21 @@ fn smallest(
     if report.stored_bytes <= allowance(input.len()) || report.tensors == 0 {
         return Ok((blob, report));
     }
-    compress_at(input, bare(input), Pieces::default(), options, workers, progress)
+    compress_at(input, bare(input), Vec::new(), options, workers, progress)
 }
 
-fn write_pieces(blob: &Pieces, output: &mut Output) -> Result<()> {
+fn write_whole(blob: &[u8], output: &mut Output) -> Result<()> {
     let mut out = output.writer()?;
-    blob.iter().try_for_each(|piece| out.write_all(piece))?;
+    out.write_all(blob)?;
     Ok(out.flush()?)
 }
 
 /// Marks errors of writing, so that the message names the target and not the source.
 struct TargetWriter<W: Write>(W);
 
-impl<W: Write + Send> Target for TargetWriter<W> {}
+impl<W: Write + Send> Target for TargetWriter<W> {
+    type Place = Infallible;
+}
 
 #[derive(Debug)]
 struct OfTarget(std::io::Error);
@@ -517,7 +533,7 @@ fn from_stream(
         // All of it is here.
         let layout = source::find(Input { bytes: &head, complete: true });
         let (blob, report) = smallest(&head, layout, options, workers, progress)?;
-        write_pieces(&blob, &mut output).map_err(&at_target)?;
+        write_whole(&blob, &mut output).map_err(&at_target)?;
         return ended(output, None, report, options, workers, progress).map_err(at_target);
     }
     let layout = source::find(Input { bytes: &head, complete: false });

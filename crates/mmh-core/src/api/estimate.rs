@@ -5,7 +5,7 @@
 //! tensors and always the same ones. Many are encoded at the fastest level, which tells how the parts of the source differ; fewer at all
 //! levels, which tells how the levels differ on the same bytes, and that varies much less.
 
-use super::{CompressOptions, Workers, compress_pieces};
+use super::{CompressOptions, Workers, compress_bytes_by};
 use crate::block::{self, Given, Segment, Settings};
 use crate::codec::{Level, Scratch, pattern251};
 use crate::container::index::{FrameRow, Index, TensorRow};
@@ -112,7 +112,7 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
             ..CompressOptions::new(settings)
         };
         let start = Instant::now();
-        let blob = compress_pieces(&data, None, &options, workers)?.to_vec();
+        let blob = compress_bytes_by(&data, None, &options, workers)?;
         let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
         counting.advance(source.len());
         let start = Instant::now();

@@ -1,7 +1,8 @@
 //! Files, streams and arrays: in parallel, in bounded memory, always in order.
 //!
-//! * `pipeline`: while one batch of blocks is encoded, the next is read and the one before is written
-//! * `chunks`: memory in which frames are made
+//! * `line`: lots are worked on by all threads at once and go out in order
+//! * `spare`: memory that is used again
+//! * `pipeline`: from a source to frames
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash
@@ -15,23 +16,24 @@
 //! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
 mod attended;
-mod chunks;
 mod compress;
 mod decompress;
 mod diff;
 mod estimate;
 mod explain;
+mod line;
 mod pack;
 mod pipeline;
 mod protect;
 mod reference;
+mod spare;
 mod target;
 mod validate;
 mod verify;
 mod watch;
 
 pub use compress::{
-    CompressOptions, compress_array_into, compress_bytes, compress_file, compress_pieces, room_for,
+    CompressOptions, compress_bytes, compress_bytes_by, compress_file, compress_into, room_for,
 };
 pub use decompress::{
     DecompressOptions, decompress_bytes, decompress_file, decompress_into, decompress_into_by,
@@ -50,20 +52,18 @@ pub use watch::{Ask, Watch};
 use crate::codec::{self, Scratch};
 use crate::container::index::{FrameRow, Index};
 use crate::error::{Error, Result};
+use line::Lane;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of source that are worked on at a time, at most. Two batches, and what is made of them, are in memory at once.
+/// Bytes of source that one thread works on at a time, or one block if that is more: few enough for its cache.
+pub(crate) const LOT: usize = 512 << 10;
+/// Bytes that are read at a time to be looked at, at most, and for each thread.
 const BATCH: usize = 64 << 20;
-/// Bytes of a batch of blocks to be decoded, for each thread: what is decoded is still in a cache when it is hashed and written.
-const SHORT_BATCH_PER_THREAD: usize = 2 << 20;
-/// Bytes of a batch for each thread: enough to keep it busy, few enough to stay in its cache.
 const BATCH_PER_THREAD: usize = 4 << 20;
-/// The same where the work takes so long that the cache does not matter, or where nothing is held for it: all threads end their last blocks
-/// at about the same time.
 const LONG_BATCH_PER_THREAD: usize = 16 << 20;
-/// Blocks of a batch: small tensors must not pile up.
+/// Blocks of a lot or a batch: small tensors must not pile up.
 pub(crate) const BATCH_BLOCKS: usize = 1024;
 
 /// What the format promises for any source: 0.1 % and 1 KiB.
@@ -174,11 +174,6 @@ impl Workers {
         }
     }
 
-    /// Bytes of a batch for this many threads where the work is over in no time.
-    pub(crate) fn short_batch(&self) -> usize {
-        (self.threads * SHORT_BATCH_PER_THREAD).min(BATCH)
-    }
-
     /// Bytes of a batch for this many threads.
     pub(crate) fn batch(&self) -> usize {
         (self.threads * BATCH_PER_THREAD).min(BATCH)
@@ -228,6 +223,19 @@ impl Workers {
         }
     }
 
+    /// Has every thread work: the one that called at `home`, the others elsewhere.
+    pub(crate) fn all(&self, home: impl FnOnce(), elsewhere: impl Fn() + Sync) {
+        match self.pool() {
+            Some(pool) => pool.in_place_scope(|scope| {
+                for _ in 1..self.threads {
+                    scope.spawn(|_| elsewhere());
+                }
+                home();
+            }),
+            None => home(),
+        }
+    }
+
     /// Does both, at once where there are threads.
     pub fn join<A: Send, B: Send>(
         &self,
@@ -261,6 +269,23 @@ impl Content {
         if let Some(h) = &mut self.sha256 {
             h.update(data);
         }
+    }
+
+    /// What takes restored bytes in, in order.
+    pub fn lanes(&mut self) -> Vec<Lane<'_, Vec<u8>>> {
+        fn lane<'a>(hash: &'a mut (impl Digest + Send)) -> Lane<'a, Vec<u8>> {
+            Box::new(|data| {
+                hash.update(data);
+                Ok(())
+            })
+        }
+        let blake3 = self.blake3.as_mut().map(|h| -> Lane<'_, Vec<u8>> {
+            Box::new(|data| {
+                h.update(data);
+                Ok(())
+            })
+        });
+        blake3.into_iter().chain(self.sha256.as_mut().map(lane)).collect()
     }
 
     /// The names of the hashes that the index has, that were computed, and that differ.

@@ -5,14 +5,12 @@
 //! * `frame`: the head of a frame
 //! * `index`: the table of frames and tensors; footer and header
 //! * [`writer`]: frames in order, then the index
-//! * [`pieces`]: a file in memory, in the pieces that several threads made
 //! * [`reader`]: any range of the source, from the frames that cover it
 //! * [`recovered`]: a file whose beginning is damaged or missing
 
 pub mod base;
 pub mod frame;
 pub mod index;
-pub mod pieces;
 pub mod reader;
 pub mod recovered;
 pub mod room;

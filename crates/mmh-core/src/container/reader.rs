@@ -209,6 +209,25 @@ impl<R: ReadAt> Archive<R> {
 
     /// Fills `out` with source bytes from `start` on, reading only the frames that cover them.
     pub fn read_range(&self, start: u64, out: &mut [u8], workers: &Workers, check: bool) -> Result<()> {
+        let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
+        workers.map(self.pieces(start, out, check)?, read).into_iter().collect()
+    }
+
+    /// The same by this thread alone, of several that do so.
+    pub(crate) fn read_range_here(
+        &self,
+        start: u64,
+        out: &mut [u8],
+        workers: &Workers,
+        check: bool,
+    ) -> Result<()> {
+        self.pieces(start, out, check)?
+            .into_iter()
+            .try_for_each(|p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s))))
+    }
+
+    /// What has to be read to fill `out` with source bytes from `start` on.
+    fn pieces<'o>(&self, start: u64, out: &'o mut [u8], check: bool) -> Result<Vec<Piece<'o>>> {
         let end =
             start.checked_add(out.len() as u64).filter(|e| *e <= self.index.source_len).ok_or_else(|| {
                 Error::Invalid(format!(
@@ -242,8 +261,7 @@ impl<R: ReadAt> Archive<R> {
             let n = f.end().min(end) - f.start.max(start);
             self.covering(at, at + n).for_each(|j| cut(j, at, at + n));
         }
-        let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
-        workers.map(pieces, read).into_iter().collect()
+        Ok(pieces)
     }
 
     fn read_piece(&self, piece: Piece<'_>, check: bool, scratch: &mut Scratch) -> Result<()> {

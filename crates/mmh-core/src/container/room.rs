@@ -1,30 +1,25 @@
 //! Memory of a fixed size that a `.mmh` is written to, from its start on.
 
-use super::writer::Target;
+use super::writer::{Place, Target};
+use mmh_kernels::memory;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 
-/// Where it is written, and how far it has come.
-pub struct Room<'a> {
-    bytes: &'a mut [MaybeUninit<u8>],
-    written: usize,
-}
+/// What is left of it.
+pub struct Room<'a>(&'a mut [MaybeUninit<u8>]);
 
 impl<'a> Room<'a> {
     /// Nothing is written yet.
     pub fn new(bytes: &'a mut [MaybeUninit<u8>]) -> Room<'a> {
-        Room { bytes, written: 0 }
+        Room(bytes)
     }
 }
 
 impl Write for Room<'_> {
     /// All of `buf`, or nothing where it does not fit.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let Some(to) = self.bytes.get_mut(self.written..).and_then(|left| left.get_mut(..buf.len())) else {
-            return Ok(0);
-        };
-        mmh_kernels::memory::copy_away(buf, to);
-        self.written += buf.len();
+        let Some(place) = self.place(buf.len()) else { return Ok(0) };
+        place.put(buf);
         Ok(buf.len())
     }
 
@@ -33,7 +28,22 @@ impl Write for Room<'_> {
     }
 }
 
-impl Target for Room<'_> {}
+impl<'a> Target for Room<'a> {
+    type Place = &'a mut [MaybeUninit<u8>];
+
+    /// Where one does not fit, nothing more does.
+    fn place(&mut self, n: usize) -> Option<Self::Place> {
+        let (place, left) = std::mem::take(&mut self.0).split_at_mut_checked(n)?;
+        self.0 = left;
+        Some(place)
+    }
+}
+
+impl Place for &mut [MaybeUninit<u8>] {
+    fn put(self, bytes: &[u8]) {
+        memory::copy_away(bytes, self);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -45,7 +55,5 @@ mod tests {
         let mut room = Room::new(&mut bytes);
         room.write_all(b"abc").unwrap();
         assert_eq!(room.write_all(b"def").unwrap_err().kind(), io::ErrorKind::WriteZero);
-        room.write_all(b"de").unwrap();
-        assert_eq!(room.written, 5);
     }
 }

@@ -8,28 +8,46 @@ use crate::block::{Coded, Encoded, run_checksum};
 use crate::codec::{self, pattern251};
 use crate::error::Result;
 use crate::source::Format;
+use std::convert::Infallible;
 use std::io::Write;
-use std::ops::Range;
 
 /// What a `.mmh` is written to.
 pub trait Target: Write + Send {
-    /// Whether frames stay in the chunks that they were made in, rather than being written.
-    fn keeps(&self) -> bool {
-        false
+    /// A place for the next bytes of the file, which anybody fills while others go on; [`Infallible`] where all is written in order.
+    type Place: Place;
+
+    /// A place for `n` bytes, if there are such.
+    fn place(&mut self, _n: usize) -> Option<Self::Place> {
+        None
     }
-
-    /// If it does: the next bytes of the file are these bytes of a chunk.
-    fn keep(&mut self, _chunk: usize, _range: Range<usize>) {}
-
-    /// If it does: the chunks.
-    fn take_over(&mut self, _chunks: Vec<Vec<u8>>) {}
 }
 
-impl Target for Vec<u8> {}
+/// A place for bytes of a file.
+pub trait Place: Send {
+    /// Writes all of it.
+    ///
+    /// # Panics
+    /// If there are more or less `bytes`.
+    fn put(self, bytes: &[u8]);
+}
 
-impl Target for &mut Box<dyn Write + Send + '_> {}
+impl Place for Infallible {
+    fn put(self, _: &[u8]) {
+        match self {}
+    }
+}
 
-impl Target for Box<dyn Write + Send + '_> {}
+impl Target for Vec<u8> {
+    type Place = Infallible;
+}
+
+impl Target for &mut Box<dyn Write + Send + '_> {
+    type Place = Infallible;
+}
+
+impl Target for Box<dyn Write + Send + '_> {
+    type Place = Infallible;
+}
 
 /// Writes a `.mmh` to anything that takes bytes in order.
 pub struct Writer<W: Target> {
@@ -95,22 +113,15 @@ impl<W: Target> Writer<W> {
         self.put(block.codec, block.raw, block.checksum, &block.payload)
     }
 
-    /// Appends a frame that is no run and that is complete, head included, in `bytes` of the chunk `chunk`, all of which is `all` unless the
-    /// target keeps it where it is.
-    pub fn push_made(&mut self, coded: &Coded, chunk: usize, bytes: Range<usize>, all: &[u8]) -> Result<()> {
+    /// Appends a frame that is no run and that is complete, head included; or gives a place for it.
+    pub fn push_made(&mut self, coded: &Coded, bytes: &[u8]) -> Result<Option<W::Place>> {
         self.flush_run()?;
-        let stored = (bytes.len() - frame::HEAD) as u64;
-        match self.out.keeps() {
-            true => self.out.keep(chunk, bytes),
-            false => self.out.write_all(&all[bytes])?,
+        let place = self.out.place(bytes.len());
+        if place.is_none() {
+            self.out.write_all(bytes)?;
         }
-        self.count(coded.codec, coded.raw, stored);
-        Ok(())
-    }
-
-    /// What is written to.
-    pub fn target(&mut self) -> &mut W {
-        &mut self.out
+        self.count(coded.codec, coded.raw, (bytes.len() - frame::HEAD) as u64);
+        Ok(place)
     }
 
     /// Appends a frame that repeats `raw` earlier source bytes from `from` on.

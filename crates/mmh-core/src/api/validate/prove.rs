@@ -7,6 +7,7 @@ use crate::container::reader::Archive;
 use crate::container::writer::Target;
 use crate::error::Result;
 use crate::io::{FileAt, ReadAt};
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Instant;
@@ -54,7 +55,9 @@ impl Write for Scratch {
     }
 }
 
-impl Target for Scratch {}
+impl Target for Scratch {
+    type Place = Infallible;
+}
 
 /// Compresses all of the file with these options, to a temporary file that nobody sees, and compares what that restores.
 pub fn prove(
