@@ -29,8 +29,14 @@ impl Simd {
         }
     }
 
-    /// Whether this CPU has it.
+    /// Whether this CPU has it. Asked before each call of a loop that is compiled for it, so that the answer is kept.
+    #[inline]
     pub fn is_available(self) -> bool {
+        static AVAILABLE: OnceLock<[bool; Simd::ALL.len()]> = OnceLock::new();
+        AVAILABLE.get_or_init(|| Simd::ALL.map(Simd::is_found))[self as usize]
+    }
+
+    fn is_found(self) -> bool {
         match self {
             Simd::Scalar => true,
             Simd::Neon => cfg!(all(target_arch = "aarch64", target_endian = "little")),
@@ -43,7 +49,7 @@ impl Simd {
             }
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => {
-                Simd::Avx2.is_available()
+                Simd::Avx2.is_found()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")

@@ -282,20 +282,31 @@ pub fn merge_nibbles_on(
     }
     let n = symbols.len().min(out.len() / 2);
     let mut done = 0;
+    // Row and column of the next element in each plane.
+    let mut places = planes.each_ref().map(|p| (start / p.data.len(), start % p.data.len()));
     while done < n {
-        let at = start + done;
         // As far as each plane's bits stay at one place in its bytes.
-        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(n - done, usize::min);
+        let left = planes.iter().zip(&places).map(|(p, (_, column))| p.data.len() - column);
+        let run = left.fold(n - done, usize::min);
         let (symbols, out) = (&symbols[done..done + run], &mut out[2 * done..2 * (done + run)]);
         #[allow(unused_mut)]
         let mut whole = 0;
         #[cfg(target_arch = "x86_64")]
         if simd == Simd::Avx512 && simd.is_available() {
             // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-            whole = unsafe { x86_64::merge_avx512::nibbles(spec, symbols, planes, at, out) };
+            whole = unsafe { x86_64::merge_avx512::nibbles(spec, symbols, planes, &places, out) };
         }
-        merge_nibbles_plain_on(simd, spec, &symbols[whole..], planes, at + whole, &mut out[2 * whole..]);
+        if whole < run {
+            let at = start + done + whole;
+            merge_nibbles_plain_on(simd, spec, &symbols[whole..], planes, at, &mut out[2 * whole..]);
+        }
         done += run;
+        for ((row, column), plane) in places.iter_mut().zip(planes) {
+            *column += run;
+            if *column == plane.data.len() {
+                (*row, *column) = (*row + 1, 0);
+            }
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, None) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, None, &[]) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
@@ -91,15 +91,22 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
 }
 
 /// Decodes groups into bytes and hands them on piece by piece, while they are in the cache: `take` gets the position of the group, of
-/// the first element, and the symbols; a group's pieces come in order. `None` as for [`decode`], maybe after some pieces.
-pub fn decode_pieces(groups: &mut [Group<'_>], take: &mut dyn FnMut(usize, usize, &mut [u8])) -> Option<()> {
-    decode_pieces_on(crate::cpu::simd(), groups, take)
+/// the first element, and the symbols; a group's pieces come in order. Where `take` makes elements of two bytes of them, `soon` says where those
+/// of each group begin: the memory is asked for while symbols are decoded, and not touched. What the groups' `out` holds in the end is
+/// not said. `None` as for [`decode`], maybe after some pieces.
+pub fn decode_pieces(
+    groups: &mut [Group<'_>],
+    soon: &[*const u8],
+    take: &mut dyn FnMut(usize, usize, &mut [u8]),
+) -> Option<()> {
+    decode_pieces_on(crate::cpu::simd(), groups, soon, take)
 }
 
 /// The same on the given instruction set.
 pub fn decode_pieces_on(
     simd: Simd,
     groups: &mut [Group<'_>],
+    soon: &[*const u8],
     take: &mut dyn FnMut(usize, usize, &mut [u8]),
 ) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
@@ -108,7 +115,7 @@ pub fn decode_pieces_on(
             return None;
         }
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, Some(take)) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, Some(take), soon) };
     }
     decode_on(simd, groups)?;
     groups.iter_mut().enumerate().for_each(|(i, g)| take(i, 0, g.out));
@@ -129,7 +136,7 @@ pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups, None) };
+        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups, None, &[]) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {

@@ -115,14 +115,20 @@ fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
 const AHEAD: usize = 512;
 
 /// Steps after which the symbols of a piece are handed on.
-const PIECE: usize = 16;
+const PIECE: usize = 32;
 
 /// What takes symbols while they are new: the group, the first element, the symbols.
 pub type Take<'f> = &'f mut dyn FnMut(usize, usize, &mut [u8]);
 
-/// Decodes groups; those of one size four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for.
+/// Decodes groups; those of one size four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for,
+/// and makes of them what is `soon` written, two bytes a symbol: if it met that memory all at once, everything else that is not in the first
+/// cache would have to wait for it.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>], mut take: Option<Take<'_>>) -> Option<()> {
+pub fn decode<const MERGE: bool>(
+    groups: &mut [Group<'_>],
+    mut take: Option<Take<'_>>,
+    soon: &[*const u8],
+) -> Option<()> {
     let mut groups = groups;
     let mut first = 0;
     while !groups.is_empty() {
@@ -146,8 +152,8 @@ pub fn decode<const MERGE: bool>(groups: &mut [Group<'_>], mut take: Option<Take
         }
         let c = [constants(now[0].table), constants(now[n - 1].table)];
         match n {
-            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take),
-            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take),
+            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take, soon),
+            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take, soon),
             _ => {}
         }
         for (i, (l, g)) in lanes.into_iter().zip(now).enumerate() {
@@ -178,6 +184,7 @@ macro_rules! side_by_side {
             lanes: &mut [Lanes; 4],
             first: usize,
             take: &mut Option<Take<'_>>,
+            soon: &[*const u8],
         ) {
             // The last two steps, of which one may be short and one has no next state, are left to `finish`.
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
@@ -196,6 +203,7 @@ macro_rules! side_by_side {
             )*
             let rests: [*const u8; $n] = std::array::from_fn(|i| groups[i].rest.as_ptr());
             let outs: [*mut u8; $n] = std::array::from_fn(|i| groups[i].out.as_mut_ptr());
+            let soon: [*const u8; $n] = std::array::from_fn(|i| soon.get(first + i).copied().unwrap_or(outs[i]));
             loop {
                 // A refill takes at most 32 bytes.
                 let mut rounds = steps - done / LANES;
@@ -209,7 +217,8 @@ macro_rules! side_by_side {
                 if take.is_some() {
                     rounds = rounds.min(PIECE);
                 }
-                let before = done;
+                // Symbols that are handed on stand at the same place each time, which stays in the first cache.
+                let before = if take.is_some() { done } else { 0 };
                 for _ in 0..rounds {
                     $(
                         let high = _mm512_movepi8_mask($x);
@@ -236,10 +245,13 @@ macro_rules! side_by_side {
                                 _mm512_storeu_si512(outs[$a].add(2 * done).cast(), ea);
                                 _mm512_storeu_si512(outs[$b].add(2 * done).cast(), eb);
                             } else {
+                                _mm_prefetch::<_MM_HINT_T0>(soon[$a].wrapping_add(2 * done).cast());
+                                _mm_prefetch::<_MM_HINT_T0>(soon[$b].wrapping_add(2 * done).cast());
                                 let apart = _mm512_permutexvar_epi8($c.apart, values);
                                 let vb = _mm512_extracti64x4_epi64::<1>(apart);
-                                _mm256_storeu_si256(outs[$a].add(done).cast(), _mm512_castsi512_si256(apart));
-                                _mm256_storeu_si256(outs[$b].add(done).cast(), vb);
+                                let at = done - before;
+                                _mm256_storeu_si256(outs[$a].add(at).cast(), _mm512_castsi512_si256(apart));
+                                _mm256_storeu_si256(outs[$b].add(at).cast(), vb);
                             }
                         }
                         // Above and window side by side, shifted left: the next state is in the low byte.
@@ -254,7 +266,7 @@ macro_rules! side_by_side {
                 if let Some(take) = take {
                     for (i, out) in outs.iter().enumerate() {
                         // SAFETY: these elements have just been written, and nobody else refers to them now.
-                        let piece = unsafe { std::slice::from_raw_parts_mut(out.add(before), done - before) };
+                        let piece = unsafe { std::slice::from_raw_parts_mut(*out, done - before) };
                         take(first + i, before, piece);
                     }
                 }

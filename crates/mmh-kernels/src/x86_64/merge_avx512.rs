@@ -8,22 +8,22 @@ use std::arch::x86_64::*;
 /// How far ahead of the elements that are written memory is asked for.
 const AHEAD: usize = 2048;
 
-/// As many whole blocks of 64 elements as `symbols` has, of a split that moves the sign; gives how many elements that were. Elements
-/// `at …` of the planes are meant, and their bits stay at one place in the planes' bytes for all of `symbols`.
+/// As many whole blocks of 64 elements as `symbols` has, of a split that moves the sign; gives how many elements that were. Their bits are in the
+/// `row` of each plane from a `column` on, and stay in that row for all of `symbols`.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub fn nibbles(
     spec: &FieldSpec,
     symbols: &[u8],
     planes: &[Plane<'_>; 3],
-    at: usize,
+    places: &[(usize, usize); 3],
     out: &mut [u8],
 ) -> usize {
     let n = symbols.len().min(out.len() / 2);
-    let part = |p: &Plane<'_>| {
-        let (row, column) = (at / p.data.len(), at % p.data.len());
-        (p.data.get(column..column + n).map(<[u8]>::as_ptr), (row * p.bits as usize) as i32)
+    let part = |i: usize| {
+        let (plane, (row, column)) = (&planes[i], places[i]);
+        (plane.data.get(column..column + n).map(<[u8]>::as_ptr), (row * plane.bits as usize) as i32)
     };
-    let [(Some(four), a), (Some(two), b), (Some(one), c)] = planes.each_ref().map(part) else { return 0 };
+    let [(Some(four), a), (Some(two), b), (Some(one), c)] = [0, 1, 2].map(part) else { return 0 };
     if !spec.sign_moved || spec.t as u32 > 15 {
         return 0;
     }
@@ -46,10 +46,6 @@ pub fn nibbles(
                 _mm512_loadu_si512(symbols.as_ptr().add(i).cast()),
             )
         };
-        // What comes next is asked for, to be written: a prefetch touches nothing.
-        let next = out.as_ptr().wrapping_add(2 * i + AHEAD);
-        _mm_prefetch::<_MM_HINT_ET0>(next.cast());
-        _mm_prefetch::<_MM_HINT_ET0>(next.wrapping_add(64).cast());
         let x4 = _mm512_srl_epi16(_mm512_sll_epi16(x4, four_up), four_down);
         let x2 = _mm512_srl_epi16(_mm512_sll_epi16(x2, two_up), two_down);
         let x1 = _mm512_srl_epi16(x1, one_down);

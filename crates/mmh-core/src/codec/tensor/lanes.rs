@@ -154,16 +154,25 @@ pub fn decode_nibbles(
 ) -> Result<()> {
     let tables = codes.decoders();
     let mut bodies: Vec<&mut [u8]> = body.chunks_mut(2 * GROUP).collect();
-    for batch in codes.batches(streams.len()) {
-        for g in &batch {
-            planes[*g].iter().for_each(|plane| memory::prefetch(plane.data));
+    let batches = codes.batches(streams.len());
+    // Planes are read in bursts between stretches of decoding, too short for the hardware to see coming: while one batch is decoded those of
+    // the next are asked for, bit by bit, as all at once would be waited for.
+    let ask = |g: usize, elements: std::ops::Range<usize>| {
+        for plane in &planes[g] {
+            let at = |element: usize| (plane.data.len() * element / GROUP).min(plane.data.len());
+            memory::prefetch(&plane.data[at(elements.start)..at(elements.end)]);
         }
+    };
+    batches.iter().take(1).flatten().for_each(|g| ask(*g, 0..GROUP));
+    for (b, batch) in batches.iter().enumerate() {
+        let next = batches.get(b + 1).map_or(&[][..], Vec::as_slice);
         let mut groups: Vec<Group<'_>> = (batch.iter().zip(symbols.chunks_mut(GROUP)))
             .map(|(&g, out)| {
                 let out = &mut out[..bodies[g].len() / 2];
                 Group { table: &tables[codes.chosen(g)], stream: streams[g], rest: &[], out }
             })
             .collect();
+        let soon: Vec<*const u8> = batch.iter().map(|g| bodies[*g].as_ptr()).collect();
         // Where each group stands in the list.
         let starts = batch.iter().map(|g| codeless.partition_point(|c| (c.0 as usize) < g * GROUP));
         let mut listed: Vec<usize> = starts.collect();
@@ -176,8 +185,11 @@ pub fn decode_nibbles(
             }
             let out = &mut bodies[g][2 * first..2 * (first + piece.len())];
             fields::merge_nibbles(spec, piece, &planes[g], first, out);
+            if let Some(g) = next.get(i) {
+                ask(*g, first..first + piece.len());
+            }
         };
-        lanes::decode_pieces(&mut groups, &mut take).ok_or_else(undecodable)?;
+        lanes::decode_pieces(&mut groups, &soon, &mut take).ok_or_else(undecodable)?;
     }
     Ok(())
 }
