@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 /// A contiguous buffer of bytes, held for as long as this lives.
@@ -67,6 +68,9 @@ pub fn written_at_most<'py, E>(
     most: usize,
     write: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<Option<usize>, E>,
 ) -> PyResult<Result<Option<Bound<'py, PyBytes>>, E>> {
+    if most < memory::LARGE {
+        return copied_at_most(py, most, write);
+    }
     let size = isize::try_from(most).map_err(|_| PyMemoryError::new_err(()))?;
     // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
     // until somebody does; it gives null with an exception set when there is no memory. `_PyBytes_Resize` takes such an object over, and
@@ -87,6 +91,32 @@ pub fn written_at_most<'py, E>(
         let object = Bound::from_owned_ptr_or_err(py, object)?;
         Ok(Ok(Some(object.cast_into_unchecked())))
     }
+}
+
+/// The same by way of memory that this thread keeps: an object that is made too large and cut to size is made of fresh pages each time, whose
+/// first touch costs more than a copy.
+fn copied_at_most<'py, E>(
+    py: Python<'py>,
+    most: usize,
+    write: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<Option<usize>, E>,
+) -> PyResult<Result<Option<Bound<'py, PyBytes>>, E>> {
+    thread_local! {
+        static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    // Taken, as Python code may run meanwhile, and come here again.
+    let mut memory = KEPT.take();
+    memory.clear();
+    memory.try_reserve(most).map_err(|_| PyMemoryError::new_err(()))?;
+    let room = &mut memory.spare_capacity_mut()[..most];
+    let done = write(room).map(|written| {
+        written.map(|n| {
+            let n = n.min(most);
+            // SAFETY: `write` says that these bytes have a value.
+            PyBytes::new(py, unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), n) })
+        })
+    });
+    KEPT.set(memory);
+    Ok(done)
 }
 
 /// A new `bytes` object of `len` bytes that `fill` fills; on huge pages where that pays, as its first touch would cost more than the work.
