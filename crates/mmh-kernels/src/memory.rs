@@ -94,6 +94,53 @@ pub fn prefetch(data: &[u8]) {
     let _ = data;
 }
 
+/// Stretches of memory that will be needed, to be asked for little by little: when all of it is asked for at once, whatever else is not in the
+/// first cache has to wait for it.
+#[derive(Debug, Default)]
+pub struct Soon {
+    /// Where stretches begin and end, the last one first.
+    left: Vec<(*const u8, *const u8)>,
+    at: *const u8,
+    end: *const u8,
+    lines: usize,
+}
+
+impl Soon {
+    /// The stretches in order, of which every [`Soon::ask`] asks for a part, so that `steps` of them do for all.
+    pub fn new<'a>(stretches: impl IntoIterator<Item = &'a [u8]>, steps: usize) -> Soon {
+        let ranges = stretches.into_iter().map(<[u8]>::as_ptr_range);
+        let mut left: Vec<_> = ranges.map(|range| (range.start, range.end)).collect();
+        left.reverse();
+        let lines = |(start, end): &(*const u8, *const u8)| (*end as usize - *start as usize).div_ceil(64);
+        let all: usize = left.iter().map(lines).sum();
+        Soon { left, lines: all.div_ceil(steps.max(1)), at: std::ptr::null(), end: std::ptr::null() }
+    }
+
+    /// Asks for the next part. Advice only: nothing is touched.
+    #[inline]
+    pub fn ask(&mut self) {
+        for _ in 0..self.lines {
+            if self.at >= self.end {
+                let Some((start, end)) = self.left.pop() else { return };
+                (self.at, self.end) = (start, end);
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: SSE is part of x86-64, and a prefetch never faults.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(self.at.cast());
+            }
+            self.at = self.at.wrapping_add(64);
+        }
+    }
+
+    /// Asks for all that is left.
+    pub fn ask_for_all(&mut self) {
+        while self.at < self.end || !self.left.is_empty() {
+            self.ask();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +154,19 @@ mod tests {
             // SAFETY: all of it has a value.
             let to: Vec<u8> = to.into_iter().map(|b| unsafe { b.assume_init() }).collect();
             assert!(to[..start].iter().all(|b| *b == 7) && to[start..] == from[..len]);
+        }
+    }
+
+    #[test]
+    fn steps_do_for_all_that_is_needed_soon() {
+        let bytes = vec![0u8; 100_000];
+        for (parts, steps) in
+            [(vec![0..9, 9..100_000], 10), (vec![5..70, 70..70, 90..91, 1000..50_000], 7), (vec![], 3)]
+        {
+            let mut soon = Soon::new(parts.iter().map(|part| &bytes[part.clone()]), steps);
+            (0..steps).for_each(|_| soon.ask());
+            assert!(soon.left.is_empty() && soon.at >= soon.end);
+            soon.ask_for_all();
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Frequencies, LANES, STATES};
 use crate::cpu::Simd;
 use crate::fields::{self, FieldSpec};
 use crate::generic;
+use crate::memory::Soon;
 
 /// What the decoder looks up, by state.
 #[repr(align(64))]
@@ -74,7 +75,9 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, None, &[]) };
+        return unsafe {
+            crate::x86_64::lanes_avx512::decode::<false>(groups, None, &[], &mut Soon::default())
+        };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
@@ -88,6 +91,20 @@ pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     }
     let _ = simd;
     groups.iter_mut().try_for_each(|g| generic::lanes::decode(g.table, g.stream, g.out))
+}
+
+/// The same as [`decode`], while memory is asked for that what is decoded will be joined with.
+pub fn decode_and_ask(groups: &mut [Group<'_>], soon: &mut Soon) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+        if !groups.iter().all(|g| g.idle_lanes_are_zero(g.out.len())) {
+            return None;
+        }
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, None, &[], soon) };
+    }
+    soon.ask_for_all();
+    decode(groups)
 }
 
 /// Decodes groups into bytes and hands them on piece by piece, while they are in the cache: `take` gets the position of the group, of
@@ -115,7 +132,9 @@ pub fn decode_pieces_on(
             return None;
         }
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<false>(groups, Some(take), soon) };
+        return unsafe {
+            crate::x86_64::lanes_avx512::decode::<false>(groups, Some(take), soon, &mut Soon::default())
+        };
     }
     decode_on(simd, groups)?;
     groups.iter_mut().enumerate().for_each(|(i, g)| take(i, 0, g.out));
@@ -136,7 +155,9 @@ pub fn decode_bf16_on(simd: Simd, groups: &mut [Group<'_>], scratch: &mut Vec<u8
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::lanes_avx512::decode::<true>(groups, None, &[]) };
+        return unsafe {
+            crate::x86_64::lanes_avx512::decode::<true>(groups, None, &[], &mut Soon::default())
+        };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {

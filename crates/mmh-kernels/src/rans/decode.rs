@@ -3,6 +3,7 @@
 use super::{Frequencies, TOTAL};
 use crate::cpu::Simd;
 use crate::generic;
+use crate::memory::Soon;
 
 /// For each slot: symbol, its frequency << 8, the slot's place among the symbol's << 20.
 pub(crate) type Table = [u32; TOTAL as usize];
@@ -42,12 +43,23 @@ pub fn decode(groups: &mut [Group<'_>]) -> Option<()> {
     decode_on(crate::cpu::simd(), groups)
 }
 
+/// The same, while memory is asked for that what is decoded will be joined with.
+pub fn decode_and_ask(groups: &mut [Group<'_>], soon: &mut Soon) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::rans_avx512::decode(groups, soon) };
+    }
+    soon.ask_for_all();
+    decode(groups)
+}
+
 /// The same on the given instruction set.
 pub fn decode_on(simd: Simd, groups: &mut [Group<'_>]) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::rans_avx512::decode(groups) };
+        return unsafe { crate::x86_64::rans_avx512::decode(groups, &mut Soon::default()) };
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {

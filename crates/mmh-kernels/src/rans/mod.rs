@@ -12,7 +12,7 @@ mod encode;
 mod frequencies;
 
 pub(crate) use decode::Table;
-pub use decode::{Decoder, Group, decode, decode_on};
+pub use decode::{Decoder, Group, decode, decode_and_ask, decode_on};
 pub use encode::{Encoder, encode, encode_on};
 pub(crate) use encode::{Entry, RECIPROCAL_BITS};
 #[cfg(target_arch = "x86_64")]

@@ -3,6 +3,7 @@
 
 use super::bytes_avx512::{Table, look_up, registers};
 use crate::lanes::{BEGINNING, Decoder, Group, LANES};
+use crate::memory::Soon;
 use std::arch::x86_64::*;
 
 /// Where the mask is set `a`, else `b`.
@@ -122,12 +123,14 @@ pub type Take<'f> = &'f mut dyn FnMut(usize, usize, &mut [u8]);
 
 /// Decodes groups; those of one size four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for,
 /// and makes of them what is `soon` written, two bytes a symbol: if it met that memory all at once, everything else that is not in the first
-/// cache would have to wait for it.
+/// cache would have to wait for it. Of what is needed `after` that a part is asked for with
+/// each row of the groups.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 pub fn decode<const MERGE: bool>(
     groups: &mut [Group<'_>],
     mut take: Option<Take<'_>>,
     soon: &[*const u8],
+    after: &mut Soon,
 ) -> Option<()> {
     let mut groups = groups;
     let mut first = 0;
@@ -152,8 +155,8 @@ pub fn decode<const MERGE: bool>(
         }
         let c = [constants(now[0].table), constants(now[n - 1].table)];
         match n {
-            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take, soon),
-            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take, soon),
+            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
+            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
             _ => {}
         }
         for (i, (l, g)) in lanes.into_iter().zip(now).enumerate() {
@@ -185,6 +188,7 @@ macro_rules! side_by_side {
             first: usize,
             take: &mut Option<Take<'_>>,
             soon: &[*const u8],
+            after: &mut Soon,
         ) {
             // The last two steps, of which one may be short and one has no next state, are left to `finish`.
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
@@ -261,6 +265,9 @@ macro_rules! side_by_side {
                         $wa = _mm512_sllv_epi16($wa, na);
                         $wb = _mm512_sllv_epi16($wb, nb);
                     )*
+                    if !MERGE {
+                        after.ask();
+                    }
                     done += LANES;
                 }
                 if let Some(take) = take {

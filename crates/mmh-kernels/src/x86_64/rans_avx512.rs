@@ -2,6 +2,7 @@
 
 use super::bytes_avx512;
 use crate::generic::rans::{Reader, Writer, find_missing};
+use crate::memory::Soon;
 use crate::rans::{Encoder, Group, LANES, LOWEST, MISSING, PROBABILITY_BITS, TOTAL, Table, coded};
 use std::arch::x86_64::*;
 
@@ -37,9 +38,9 @@ fn look_up(table: &Table, states: __m512i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 
-/// Decodes groups, those of one size four or two side by side.
+/// Decodes groups, those of one size four or two side by side, and asks for a part of `soon` with each row of them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-pub fn decode(mut groups: &mut [Group<'_>]) -> Option<()> {
+pub fn decode(mut groups: &mut [Group<'_>], soon: &mut Soon) -> Option<()> {
     while !groups.is_empty() {
         let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
         let n = [1, 1, 2, 2, 4][same.min(4)];
@@ -54,9 +55,9 @@ pub fn decode(mut groups: &mut [Group<'_>]) -> Option<()> {
             *reader = Reader::begin(g.stream)?;
         }
         let done = match n {
-            4 => four(now, &mut readers),
-            2 => two(now, &mut readers),
-            _ => one(now, &mut readers),
+            4 => four(now, &mut readers, soon),
+            2 => two(now, &mut readers, soon),
+            _ => one(now, &mut readers, soon),
         };
         for (reader, g) in readers.into_iter().zip(now) {
             reader.finish(&g.table.table, g.stream, g.out, done)?;
@@ -69,7 +70,7 @@ macro_rules! side_by_side {
     ($name:ident, $($i:literal $x:ident $p:ident $t:ident $o:ident),*) => {
         /// Decodes as far as no stream can run out of words or of elements; gives the number of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-        fn $name(groups: &mut [Group<'_>], readers: &mut [Reader; 4]) -> usize {
+        fn $name(groups: &mut [Group<'_>], readers: &mut [Reader; 4], soon: &mut Soon) -> usize {
             let steps = groups.iter().map(|g| coded(g.out.len())).min().unwrap_or(0) / LANES;
             let mut done = 0;
             let low = _mm512_set1_epi32(TOTAL as i32 - 1);
@@ -109,6 +110,7 @@ macro_rules! side_by_side {
                             _mm_storeu_si128($o.add(done).cast(), _mm512_cvtepi32_epi8(entries));
                         }
                     )*
+                    soon.ask();
                     done += LANES;
                 }
             }

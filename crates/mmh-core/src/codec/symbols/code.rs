@@ -6,6 +6,7 @@ use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::histogram;
 use mmh_kernels::lanes::Work;
+use mmh_kernels::memory::Soon;
 use std::ops::Range;
 
 /// The most codes that the groups of a plane choose from.
@@ -60,8 +61,8 @@ pub trait Code: Clone + PartialEq {
         codeless: &mut Vec<u32>,
         work: &'w mut Work,
     ) -> [&'w [u8]; 2];
-    /// Decodes groups side by side; `None` if a stream is damaged.
-    fn decode(groups: Vec<Part<'_, Self>>) -> Option<()>;
+    /// Decodes groups side by side, and asks for memory that is needed after that; `None` if a stream is damaged.
+    fn decode(groups: Vec<Part<'_, Self>>, soon: &mut Soon) -> Option<()>;
 }
 
 /// The codes of a plane.
@@ -190,7 +191,7 @@ impl<C: Code> Codes<C> {
     }
 
     /// Decodes the symbols of a batch of groups of a plane of `n` elements; `symbols` has room for a whole group each. Those without a code
-    /// have to be put in place after that.
+    /// have to be put in place after that. `soon` is memory that will be needed then.
     pub fn decode(
         &self,
         tables: &[C::Decoder],
@@ -198,12 +199,13 @@ impl<C: Code> Codes<C> {
         streams: &[&[u8]],
         n: usize,
         symbols: &mut [u8],
+        soon: &mut Soon,
     ) -> Result<()> {
         let parts = batch.iter().zip(symbols.chunks_mut(GROUP)).map(|(&g, out)| {
             let out = &mut out[..(n - g * GROUP).min(GROUP)];
             Part { table: &tables[self.chosen(g)], stream: streams[g], out }
         });
-        C::decode(parts.collect()).ok_or_else(|| bad("a stream does not decode"))
+        C::decode(parts.collect(), soon).ok_or_else(|| bad("a stream does not decode"))
     }
 }
 

@@ -5,6 +5,7 @@ use super::{CODELESS_BITS, bad, entropy};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, Work};
+use mmh_kernels::memory::Soon;
 
 impl Code for Frequencies {
     type Encoder = Encoder;
@@ -52,11 +53,11 @@ impl Code for Frequencies {
         lanes::encode(table, groups, first, codeless, work)
     }
 
-    fn decode(groups: Vec<Part<'_, Frequencies>>) -> Option<()> {
+    fn decode(groups: Vec<Part<'_, Frequencies>>, soon: &mut Soon) -> Option<()> {
         let group = |p| {
             let Part { table, stream, out } = p;
             Group { table, stream, rest: &[], out }
         };
-        lanes::decode(&mut groups.into_iter().map(group).collect::<Vec<_>>())
+        lanes::decode_and_ask(&mut groups.into_iter().map(group).collect::<Vec<_>>(), soon)
     }
 }

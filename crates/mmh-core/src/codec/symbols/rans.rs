@@ -7,6 +7,7 @@ use super::{CODELESS_BITS, bad};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::lanes::Work;
+use mmh_kernels::memory::Soon;
 use mmh_kernels::rans::{self, Decoder, Encoder, Frequencies, Group, TOTAL};
 
 /// Weights that tell the frequencies of the values from the first one on.
@@ -108,11 +109,11 @@ impl Code for Table {
         rans::encode(table, groups, first, codeless, work)
     }
 
-    fn decode(groups: Vec<Part<'_, Table>>) -> Option<()> {
+    fn decode(groups: Vec<Part<'_, Table>>, soon: &mut Soon) -> Option<()> {
         let group = |p| {
             let Part { table, stream, out } = p;
             Group { table, stream, out }
         };
-        rans::decode(&mut groups.into_iter().map(group).collect::<Vec<_>>())
+        rans::decode_and_ask(&mut groups.into_iter().map(group).collect::<Vec<_>>(), soon)
     }
 }

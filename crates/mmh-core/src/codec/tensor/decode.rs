@@ -9,9 +9,10 @@ use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::lanes::Frequencies;
-use mmh_kernels::memory;
+use mmh_kernels::memory::{self, Soon};
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
+use mmh_kernels::rans::LANES as ROW;
 
 /// A plane of the rest, and its decoding table if it is coded.
 struct Described {
@@ -102,10 +103,12 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     {
         let in_lanes = !matches!(decoder, BatchDecoder::None);
         if in_lanes && slot == 0 {
-            // The planes are read in bursts between long stretches of decoding, too short for the hardware to see coming.
-            batch.iter().for_each(|g| memory::prefetch(groups[*g]));
+            // Planes and elements are met in bursts between long stretches of decoding, too short for the hardware to see coming.
+            let planes = batch.iter().map(|g| groups[*g]);
+            let elements = batch.iter().map(|g| &*bodies[*g]);
+            let mut soon = Soon::new(planes.chain(elements), GROUP / ROW);
             let out = lend(&mut batch_symbols, batch.len() * GROUP);
-            decoder.decode(batch, &streams, n, out)?;
+            decoder.decode(batch, &streams, n, out, &mut soon)?;
             codeless::patch(&codeless, batch, out);
         }
         let body = &mut *bodies[g];
@@ -237,11 +240,18 @@ impl BatchDecoder<'_> {
         }
     }
 
-    fn decode(&self, batch: &[usize], streams: &[&[u8]], n: usize, symbols: &mut [u8]) -> Result<()> {
+    fn decode(
+        &self,
+        batch: &[usize],
+        streams: &[&[u8]],
+        n: usize,
+        symbols: &mut [u8],
+        soon: &mut Soon,
+    ) -> Result<()> {
         match self {
             BatchDecoder::None => Ok(()),
-            BatchDecoder::Lanes(codes, tables) => codes.decode(tables, batch, streams, n, symbols),
-            BatchDecoder::Exact(codes, tables) => codes.decode(tables, batch, streams, n, symbols),
+            BatchDecoder::Lanes(codes, tables) => codes.decode(tables, batch, streams, n, symbols, soon),
+            BatchDecoder::Exact(codes, tables) => codes.decode(tables, batch, streams, n, symbols, soon),
         }
     }
 }
