@@ -113,6 +113,20 @@ class Damage(TypedDict):
     tensor: str | None
     what: str
 
+class Salvaged(TypedDict):
+    archive: Archive
+    """Its tensors are those that are intact."""
+    lost: list[str]
+    ranges: list[tuple[int, int]]
+    """Bytes of the source that can be read."""
+    loose: Archive | None
+    loose_ranges: list[tuple[int, int]]
+    """Bytes of `loose`: stretches whose place in the source is not known, one behind the other."""
+    indexed: bool
+    source_bytes: int | None
+    damaged: list[tuple[int, int]]
+    gave_up: bool
+
 class Verification(TypedDict):
     ok: bool
     source_bytes: int
@@ -263,9 +277,6 @@ class Archive:
     @staticmethod
     def open_path(path: str, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
-    def open_damaged(path: str, base: str | None = None, limits: Limits = None) -> Archive:
-        """A file whose beginning is damaged or missing, by what its footer says."""
-    @staticmethod
     def open_buffer(data: Buffer, base: str | None = None, limits: Limits = None) -> Archive: ...
     @staticmethod
     def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
@@ -334,6 +345,13 @@ def examine(source: str, threads: int, progress: Progress | None = None) -> Exam
     """None: no sign of parity."""
 
 def repair(source: str, target: str, threads: int, force: bool, progress: Progress | None = None) -> Mended: ...
+def salvage(
+    source: str,
+    folder: str,  # for files without a name
+    threads: int = 0,
+    progress: Progress | None = None,
+    base: str | None = None,
+) -> Salvaged: ...
 def decompress_file(
     source: str | None,
     target: str | None,  # a path is written to a temporary file beside it and renamed

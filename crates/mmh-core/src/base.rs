@@ -2,25 +2,22 @@
 
 use crate::api::Workers;
 use crate::block::Segment;
-use crate::codec::{self, Scratch};
 use crate::container::MAGIC;
 use crate::container::base::BaseRecord;
 use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
+use crate::container::restored::Restored;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 
 /// Bytes that are hashed at a time.
 const PIECE: usize = 8 << 20;
-
-/// Bytes of restored blocks of an `.mmh` that are kept: blocks that are asked for do not begin and end where its own do.
-const KEPT: usize = 32 << 20;
 
 /// Files shorter than this are not compared by position alone.
 const SHORTEST_OPAQUE: u64 = 1 << 16;
@@ -37,7 +34,7 @@ pub struct Base {
 
 enum Bytes {
     Plain(FileAt),
-    Restored(Box<Restored>),
+    Restored(Box<Restored<FileAt>>),
 }
 
 impl Base {
@@ -80,7 +77,7 @@ impl Base {
     /// Where its tensors are.
     pub fn layout(&self) -> Layout {
         if let Bytes::Restored(r) = &self.bytes {
-            let index = r.archive.index();
+            let index = r.archive().index();
             if !index.tensors.is_empty() {
                 let tensors = index.tensors.iter().map(|t| t.tensor.clone()).collect();
                 return Layout::of(index.format, tensors);
@@ -101,7 +98,7 @@ impl Base {
     /// What a file that is compressed against it says about it.
     pub fn record(&self, workers: &Workers) -> Result<BaseRecord> {
         let recorded = match &self.bytes {
-            Bytes::Restored(r) => r.archive.index().name.clone(),
+            Bytes::Restored(r) => r.archive().index().name.clone(),
             Bytes::Plain(_) => String::new(),
         };
         let own = || self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -137,7 +134,7 @@ impl Base {
     pub fn check_unchanged(&self) -> Result<()> {
         let file = match &self.bytes {
             Bytes::Plain(f) => f,
-            Bytes::Restored(r) => r.archive.input(),
+            Bytes::Restored(r) => r.archive().input(),
         };
         file.check_unchanged().map_err(|_| {
             Error::WrongBase(format!("the base {} was changed while it was read", self.path.display()))
@@ -197,7 +194,7 @@ impl ReadAt for Base {
     fn len(&self) -> u64 {
         match &self.bytes {
             Bytes::Plain(f) => f.len(),
-            Bytes::Restored(r) => r.archive.index().source_len,
+            Bytes::Restored(r) => r.archive().index().source_len,
         }
     }
 
@@ -214,65 +211,5 @@ impl ReadAt for Base {
                 r.read(offset, buf).map_err(|e| io::Error::other(format!("the base {base}: {e}")))
             }
         }
-    }
-}
-
-/// The source of an `.mmh`, restored where it is read.
-struct Restored {
-    archive: Archive<FileAt>,
-    /// Memory for codecs: what reads a base may be in the middle of decoding itself.
-    scratch: Mutex<Vec<Scratch>>,
-    kept: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
-}
-
-impl Restored {
-    fn new(archive: Archive<FileAt>) -> Restored {
-        Restored { archive, scratch: Mutex::default(), kept: Mutex::default() }
-    }
-
-    fn read(&self, start: u64, out: &mut [u8]) -> Result<()> {
-        let end = start.checked_add(out.len() as u64).filter(|end| *end <= self.archive.index().source_len);
-        let end =
-            end.ok_or_else(|| Error::Invalid(format!("no {} bytes from byte {start} on", out.len())))?;
-        let mut scratch = self.scratch.lock().ok().and_then(|mut s| s.pop()).unwrap_or_default();
-        let done = self.read_with(start, end, out, &mut scratch);
-        if let Ok(mut s) = self.scratch.lock() {
-            s.push(scratch);
-        }
-        done
-    }
-
-    fn read_with(&self, start: u64, end: u64, out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
-        for i in self.archive.covering(start, end) {
-            let f = self.archive.frames()[i];
-            let (from, to) = (f.start.max(start), f.end().min(end));
-            let out = &mut out[(from - start) as usize..(to - start) as usize];
-            if codec::is_run(f.codec) || to - from == f.raw {
-                self.archive.read_frames(from, out, true, scratch)?;
-            } else {
-                let skip = (from - f.start) as usize;
-                out.copy_from_slice(&self.frame(i, scratch)?[skip..skip + out.len()]);
-            }
-        }
-        Ok(())
-    }
-
-    /// A whole block, perhaps one that was restored a moment ago.
-    fn frame(&self, i: usize, scratch: &mut Scratch) -> Result<Arc<Vec<u8>>> {
-        let kept = || self.kept.lock().ok();
-        if let Some(found) = kept().and_then(|k| k.iter().find(|f| f.0 == i).map(|f| f.1.clone())) {
-            return Ok(found);
-        }
-        let f = self.archive.frames()[i];
-        let mut whole = vec![0; f.raw as usize];
-        self.archive.read_frames(f.start, &mut whole, true, scratch)?;
-        let whole = Arc::new(whole);
-        if let Some(mut kept) = kept() {
-            kept.push_back((i, whole.clone()));
-            while kept.len() > 1 && kept.iter().map(|f| f.1.len()).sum::<usize>() > KEPT {
-                kept.pop_front();
-            }
-        }
-        Ok(whole)
     }
 }

@@ -4,11 +4,10 @@ use crate::buffer::{Bytes, BytesMut};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
-use crate::functions::{Input, open_base};
+use crate::functions::open_base;
 use crate::parity;
-use mmh_core::api::{self, Reference};
+use mmh_core::api::{self, Reference, Shared};
 use mmh_core::codec::{self, Level};
-use mmh_core::container::recovered::Recovered;
 use mmh_core::container::{frame, reader};
 use mmh_core::io::{FileAt, ReadAt};
 use mmh_core::{Error, Result};
@@ -17,8 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// A Python buffer that is read at offsets.
@@ -40,7 +39,7 @@ impl ReadAt for Held {
 
 #[pyclass(frozen, module = "mmh_rs._core")]
 pub struct Archive {
-    inner: reader::Archive<Input>,
+    inner: reader::Archive<Shared>,
     /// Position of each tensor, by name; made when it is first asked for.
     names: OnceLock<HashMap<String, usize>>,
     /// A tensor has been asked for by name.
@@ -52,15 +51,19 @@ impl Archive {
         py: Python<'_>,
         base: Option<PathBuf>,
         limits: GivenLimits,
-        open: impl FnOnce() -> Result<Input> + Send,
+        open: impl FnOnce() -> Result<Shared> + Send,
     ) -> PyResult<Archive> {
         let open = || {
             let mut archive = reader::Archive::open_within(open()?, &convert::limits(limits))?;
             archive.set_base(open_base(base)?)?;
             Ok(archive)
         };
-        let inner = py.detach(open).map_err(|e| raise(py, e))?;
-        Ok(Archive { inner, names: OnceLock::new(), asked: AtomicBool::new(false) })
+        Ok(Archive::of(py.detach(open).map_err(|e| raise(py, e))?))
+    }
+
+    /// One that is open.
+    pub fn of(inner: reader::Archive<Shared>) -> Archive {
+        Archive { inner, names: OnceLock::new(), asked: AtomicBool::new(false) }
     }
 
     fn position(&self, name: &str) -> PyResult<usize> {
@@ -134,22 +137,7 @@ impl Archive {
             if file.metadata().map_err(io)?.is_dir() {
                 return Err(io(std::io::ErrorKind::IsADirectory.into()));
             }
-            Ok(Box::new(FileAt::new(file).map_err(io)?))
-        })
-    }
-
-    #[staticmethod]
-    #[pyo3(signature = (path, base=None, limits=None))]
-    fn open_damaged(
-        py: Python<'_>,
-        path: PathBuf,
-        base: Option<PathBuf>,
-        limits: GivenLimits,
-    ) -> PyResult<Archive> {
-        Archive::new(py, base, limits, || {
-            let io = |e| Error::io(&path, e);
-            let file = FileAt::new(std::fs::File::open(&path).map_err(io)?).map_err(io)?;
-            Ok(Box::new(Recovered::new(file)?))
+            Ok(Arc::new(FileAt::new(file).map_err(io)?))
         })
     }
 
@@ -162,7 +150,7 @@ impl Archive {
         limits: GivenLimits,
     ) -> PyResult<Archive> {
         let held = Held(Bytes::new(data)?);
-        Archive::new(py, base, limits, move || Ok(Box::new(held)))
+        Archive::new(py, base, limits, move || Ok(Arc::new(held)))
     }
 
     #[staticmethod]
@@ -174,7 +162,7 @@ impl Archive {
         limits: GivenLimits,
     ) -> PyResult<Archive> {
         let object = FileObject::new(file)?;
-        Archive::new(py, base, limits, move || Ok(Box::new(object)))
+        Archive::new(py, base, limits, move || Ok(Arc::new(object)))
     }
 
     fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

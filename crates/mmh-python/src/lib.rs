@@ -12,6 +12,7 @@ mod functions;
 mod making;
 mod pack;
 mod parity;
+mod salvage;
 mod validation;
 
 use pyo3::prelude::*;
@@ -45,6 +46,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(parity::protect, m)?)?;
     m.add_function(wrap_pyfunction!(parity::examine, m)?)?;
     m.add_function(wrap_pyfunction!(parity::repair, m)?)?;
+    m.add_function(wrap_pyfunction!(salvage::salvage, m)?)?;
     m.add_function(wrap_pyfunction!(functions::doctor, m)?)?;
     Ok(())
 }

@@ -24,7 +24,8 @@ pub fn promise<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyDict>
     Ok(d)
 }
 
-fn ranges(all: Vec<Range<u64>>) -> Vec<(u64, u64)> {
+/// As pairs of the first and the byte after the last.
+pub fn ranges(all: Vec<Range<u64>>) -> Vec<(u64, u64)> {
     all.into_iter().map(|r| (r.start, r.end)).collect()
 }
 

@@ -88,7 +88,7 @@ def protect_(
 @base_option
 @force_option
 @click.option("-o", "--output", metavar="OUT", help="Write there and leave FILE as it is.")
-@click.option("--salvage", is_flag=True, help="Save the tensors that are intact to OUT, a safetensors file.")
+@click.option("--salvage", is_flag=True, help="Save what is intact to OUT: a safetensors file, or a directory.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 def repair_(
     files: Sequence[str],
@@ -102,16 +102,20 @@ def repair_(
     """Mend each .mmh by its parity. A file gets its name only when its hash is the one that was protected.
 
     Damaged, missing and moved bytes are mended as long as no more are lost than mmh info promises; if they are, nothing
-    is written, and --salvage saves the tensors that are intact, with or without parity, and names the lost ones.
+    is written, and --salvage saves the tensors that are intact, with or without parity, and names the lost ones. Any
+    part of FILE may be missing, the index at its end included: then the header of the original names the tensors. Into
+    a directory (existing, or with a / at its end) goes all that is intact: tensors.safetensors, other bytes of the
+    original, stretches whose place is not known, and a report; or, if nothing is missing, the original.
 
     A result of --json: path, target, sound, restored ([first byte, byte after the last], …), lost_recovery, seconds,
-    and the fields of mmh protect; with --salvage path, target, saved, lost (names), bytes. Without enough parity the
-    exit code is 2, and so it is where --salvage has lost tensors.
+    and the fields of mmh protect; with --salvage path, target, saved, lost (names), bytes, indexed, source_bytes,
+    ranges ([first byte, byte after the last], … of the original), unplaced (sizes), damaged (ranges of FILE), files.
+    Without enough parity the exit code is 2, and so it is where --salvage has lost tensors, or cannot tell.
     """
     _refuse_several(files, output)
     if salvage:
         if output is None:
-            raise WrongUsageError("--salvage writes another kind of file (name it with -o OUT.safetensors)")
+            raise WrongUsageError("--salvage writes another kind of file (name it with -o OUT.safetensors, or -o DIR/)")
         _salvage(files[0], output, base, force, run)
         return
     for file in files:
@@ -138,8 +142,28 @@ def _salvage(file: str, output: str, base: str | None, force: bool, run: Run) ->
             done = salvage(file, output, base=base, force=force, progress=progress)
         run.result(file, target=output, **asdict(done))
         run.summary(f"{printable(output)}  {number(len(done.saved))} tensors, {size(done.bytes)}")
+        kept = sum(stop - start for start, stop in done.ranges)
+        if not done.indexed:
+            whole = f" of {number(done.source_bytes)}" if done.source_bytes is not None else ""
+            run.remark(
+                file,
+                f"the index is lost: names are from the header of the original, of which {number(kept)}{whole} bytes "
+                "are intact and have a place",
+            )
+        if done.unplaced:
+            where = "unplaced-N.bin" if done.files else "not saved (name a directory, with a / at its end)"
+            run.remark(
+                file,
+                f"{number(sum(done.unplaced))} bytes in {number(len(done.unplaced))} places are intact, but what was "
+                f"before them is lost, so that nothing tells where they belong: {where}",
+            )
         for name in done.lost:
             run.fail(Failure(file, "corruption", f"tensor {name} is lost (restore it from another copy)", DAMAGED))
+        if not done and not done.lost:
+            what = (
+                "whether there were more tensors is not known: the index is lost, and not all of the original is there"
+            )
+            run.fail(Failure(file, "corruption", what, DAMAGED))
 
 
 def _refuse_several(files: Sequence[str], output: str | None) -> None:

@@ -8,6 +8,7 @@
 //! * `verify`: every frame and every hash
 //! * `reference`: what restored bytes are compared with
 //! * `protect`: parity for files
+//! * `salvage`: what is sound of a damaged file, with its index or without
 //! * `explain`: what the plan sees
 //! * `estimate`: what compressing would save, from a part of the blocks
 //! * `diff`: what two files do not have in common
@@ -26,6 +27,7 @@ mod pack;
 mod pipeline;
 mod protect;
 mod reference;
+mod salvage;
 mod spare;
 mod target;
 mod validate;
@@ -44,6 +46,7 @@ pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
 pub use protect::{Mended, Protected, examine_file, protect_file, repair_file};
 pub use reference::Reference;
+pub use salvage::{Salvaged, Shared, salvage, salvage_file};
 pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify, verify_against};

@@ -3,9 +3,9 @@
 use super::target::Target;
 use super::{Progress, Step, Workers};
 use crate::base::Base;
+use crate::container::ending::ends_like_ours;
 use crate::container::index;
 use crate::container::reader::Archive;
-use crate::container::recovered::ends_like_ours;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;

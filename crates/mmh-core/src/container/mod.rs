@@ -6,14 +6,18 @@
 //! * `index`: the table of frames and tensors; footer and header
 //! * [`writer`]: frames in order, then the index
 //! * [`reader`]: any range of the source, from the frames that cover it
-//! * [`recovered`]: a file whose beginning is damaged or missing
+//! * [`restored`]: the source, read at any place
+//! * [`scan`]: frames found by what they are, where no index says where
+//! * [`ending`]: index and footer, wherever they stand now
 
 pub mod base;
+pub mod ending;
 pub mod frame;
 pub mod index;
 pub mod reader;
-pub mod recovered;
+pub mod restored;
 pub mod room;
+pub mod scan;
 pub mod varint;
 pub mod writer;
 

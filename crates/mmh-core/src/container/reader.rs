@@ -1,9 +1,9 @@
 //! Any range of the source, from the frames that cover it.
 
 use super::base::{BaseRecord, RECORD};
+use super::ending::ends_like_ours;
 use super::frame::{self, Head};
 use super::index::{self, Index};
-use super::recovered::ends_like_ours;
 use super::{FOOTER, HEADER};
 use crate::api::Workers;
 use crate::base::Base;
@@ -72,6 +72,9 @@ struct Piece<'o> {
 /// What is said of a file whose end alone is as it should be.
 const BEGINNING: &str = "the beginning of the file is missing or damaged (mmh repair mends it where there is parity; mmh repair --salvage saves the tensors that are intact)";
 
+/// Where a frame is that is nowhere.
+pub(crate) const LOST: u64 = u64::MAX;
+
 /// Runs are filled in pieces of this size, so that several threads can share a long one.
 const RUN_PIECE: usize = 1 << 20;
 
@@ -115,7 +118,8 @@ impl<R: ReadAt> Archive<R> {
             return Err(Error::corrupt_at(offset, "the index does not agree with its checksum"));
         }
         let index = Index::from_bytes(bytes, offset, flags, limits)?;
-        let record = if flags & index::HAS_BASE != 0 { Some(read_record(&input)?) } else { None };
+        let record =
+            if flags & index::HAS_BASE != 0 { Some(read_record(&input, HEADER as u64)?) } else { None };
         let first = HEADER as u64 + record.as_ref().map_or(0, |r| (RECORD + r.name.len()) as u64);
         if index.frames_size().is_none_or(|n| n.checked_add(first) != Some(offset)) {
             return Err(Error::corrupt_at(
@@ -136,6 +140,23 @@ impl<R: ReadAt> Archive<R> {
             })
             .collect();
         Ok(Archive { input, index, frames, record, base: None })
+    }
+
+    /// A file of which this much is known, wherever it is known from. `frames` go on from source byte 0 without a gap; those that are lost are at
+    /// [`LOST`].
+    pub(crate) fn from_parts(
+        input: R,
+        index: Index,
+        frames: Vec<Frame>,
+        record: Option<BaseRecord>,
+        base: Option<Arc<Base>>,
+    ) -> Archive<R> {
+        Archive { input, index, frames, record, base }
+    }
+
+    /// What it is of, for putting it together in another way.
+    pub(crate) fn into_parts(self) -> (R, Index, Vec<Frame>, Option<BaseRecord>, Option<Arc<Base>>) {
+        (self.input, self.index, self.frames, self.record, self.base)
     }
 
     /// Lends the base that the file was compressed against; of no account where it needs none. Its length is compared, and its hash where it is
@@ -389,6 +410,13 @@ impl<R: ReadAt> Archive<R> {
     /// A frame's head, compared with the index, and its payload; `held` lends memory for what is not in memory already.
     pub fn frame<'a>(&'a self, i: usize, held: &'a mut Vec<u8>) -> Result<(Head, &'a [u8])> {
         let f = &self.frames[i];
+        if f.offset == LOST {
+            return Err(Error::corrupt(format!(
+                "the frame of source bytes {}..{} is lost",
+                f.start,
+                f.end()
+            )));
+        }
         let all = read(&self.input, f.offset, frame::HEAD as u64 + f.stored, held)?;
         let head = match all.first_chunk() {
             Some(head) => Head::from_bytes(head).map_err(|e| match e {
@@ -422,13 +450,13 @@ impl<R: ReadAt> Archive<R> {
     }
 }
 
-/// Reads what is said of the base.
-fn read_record<R: ReadAt>(input: &R) -> Result<BaseRecord> {
-    let at = |e: Error| e.at(HEADER as u64);
+/// Reads what is said of the base, at this byte of the file.
+pub(crate) fn read_record<R: ReadAt>(input: &R, offset: u64) -> Result<BaseRecord> {
+    let at = |e: Error| e.at(offset);
     let mut held = Vec::new();
-    let head = read(input, HEADER as u64, RECORD as u64, &mut held)?;
+    let head = read(input, offset, RECORD as u64, &mut held)?;
     let name = head.first_chunk().map(BaseRecord::name_len).transpose().map_err(at)?.unwrap_or(0);
-    let all = read(input, HEADER as u64, (RECORD + name) as u64, &mut held)?;
+    let all = read(input, offset, (RECORD + name) as u64, &mut held)?;
     BaseRecord::from_bytes(all).map_err(at)
 }
 

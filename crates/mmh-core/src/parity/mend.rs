@@ -11,11 +11,13 @@ use std::io::Write;
 
 /// Where a shard is to be had.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     /// In the damaged file.
     Input(u64),
     /// Among those that were made again.
     Made(u64),
+    /// Nowhere: too much of its group is lost.
+    Lost,
 }
 
 /// Writes an examined file whole: its body, with what was lost restored, and its parity. The body is hashed on its way; if it is not the one
@@ -55,18 +57,19 @@ pub fn mend(
 }
 
 /// Where all shards are to be had.
-struct Places<'a> {
+pub(super) struct Places<'a> {
     input: &'a dyn ReadAt,
     plan: &'a Plan,
-    made: Option<FileAt>,
-    data: Vec<Place>,
+    pub made: Option<FileAt>,
+    pub data: Vec<Place>,
     /// In the order of records.
     recovery: Vec<Place>,
 }
 
 impl<'a> Places<'a> {
-    /// Makes again what is lost, of data and of recovery shards. Each group in which something is lost is read once.
-    fn find(
+    /// Makes again what is lost, of data and of recovery shards, in groups that can be mended. Each group in which something is lost is read
+    /// once.
+    pub fn find(
         input: &'a dyn ReadAt,
         found: &'a Examination,
         spool: Spool<'_>,
@@ -74,7 +77,7 @@ impl<'a> Places<'a> {
         progress: Progress<'_>,
     ) -> Result<Places<'a>> {
         let plan = &found.plan;
-        let place = |at: &Option<u64>| Place::Input(at.unwrap_or(0));
+        let place = |at: &Option<u64>| at.map_or(Place::Lost, Place::Input);
         let mut recovery: Vec<Place> = found.recovery.iter().map(place).collect();
         let mut data: Vec<Place> = found.data.iter().map(place).collect();
         let (mut file, mut size) = (None, 0u64);
@@ -82,7 +85,7 @@ impl<'a> Places<'a> {
         for group in 0..plan.groups {
             let missing = found.missing(group);
             let left = found.recovery_of(group);
-            if missing.is_empty() && left.len() as u64 == plan.recovery {
+            if missing.is_empty() && left.len() as u64 == plan.recovery || missing.len() > left.len() {
                 continue;
             }
             if file.is_none() {
@@ -128,7 +131,9 @@ impl<'a> Places<'a> {
         match (place, &self.made) {
             (Place::Input(at), _) => self.input.read_exact_at(at, buf)?,
             (Place::Made(at), Some(made)) => made.read_exact_at(at, buf)?,
-            (Place::Made(_), None) => return Err(Error::SelfCheck("a shard that was not made".into())),
+            (Place::Made(_), None) | (Place::Lost, _) => {
+                return Err(Error::SelfCheck("a shard that was not made".into()));
+            }
         }
         Ok(())
     }

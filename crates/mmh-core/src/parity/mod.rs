@@ -4,15 +4,18 @@
 //! * `section`: the section, written
 //! * `examine`: what is left of a protected file
 //! * `mend`: the file, made whole
+//! * `rescue`: what can be had of a body that cannot be made whole
 
 mod examine;
 mod mend;
 mod plan;
+mod rescue;
 mod section;
 
 pub use examine::{Examination, examine};
 pub use mend::mend;
 pub use plan::{HEAD, Kind, MAGIC, Plan, body_before};
+pub use rescue::{Rescued, rescue};
 pub use section::{Spool, hashed, write};
 
 use crate::error::Result;
