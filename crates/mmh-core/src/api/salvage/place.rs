@@ -12,7 +12,7 @@ use crate::dtype::Dtype;
 use crate::source::{Format, Layout, Tensor};
 use std::ops::Range;
 
-/// All blocks but the last of a stretch have a multiple of so many bytes, or hardly ever others.
+/// Nobody cuts a tensor into smaller blocks than these: frames of sizes that have no such divisor in common are not of one tensor.
 const LEAST_BLOCK: u64 = 1 << 12;
 
 /// Places that are tried.
@@ -38,13 +38,14 @@ pub fn end(layout: &Layout) -> Option<u64> {
     layout.tensors.last().filter(|_| layout.format == Format::Safetensors).map(Tensor::end)
 }
 
-/// Whether frames, from the start of the source on, can be those of a source with these tensors: either they keep to the borders, or they were
-/// cut without regard to them, each as long as the one before. If neither, frames are missing between others.
+/// Whether frames, from the start of the source on, can be those of a source with these tensors: they keep to the borders, or were cut without
+/// regard to them, and all pieces of a stretch are as long as each other. If not, frames are missing between others.
 pub fn agree(frames: &[Frame], layout: &Layout) -> bool {
     let end = frames.last().map_or(0, Frame::end);
     let is_cut = |at: u64| at >= end || frames.binary_search_by_key(&at, |f| f.start).is_ok();
+    let is_piece = |range: &Range<u64>| is_cut(range.start) && is_cut(range.end) && is_even(frames, range);
     let mut filled = layout.tensors.iter().filter(|t| t.len > 0);
-    if filled.all(|t| is_cut(t.start) && is_cut(t.end())) {
+    if filled.all(|t| is_piece(&(t.start..t.end()))) {
         return true;
     }
     // Neighbours of one dtype may have been taken together in a small file; or nothing was known of tensors.
@@ -55,17 +56,20 @@ pub fn agree(frames: &[Frame], layout: &Layout) -> bool {
             None => joined.push((t.dtype, t.start..t.end())),
         }
     }
-    let borders = joined.iter().all(|(_, range)| is_cut(range.start) && is_cut(range.end));
-    (borders && joined.iter().all(|(_, range)| is_even(frames, range))) || is_even(frames, &(0..u64::MAX))
+    joined.iter().all(|(_, range)| is_piece(range)) || is_even(frames, &(0..u64::MAX))
 }
 
 /// Whether the frames in a range are pieces of one size, or several of them together (a run is one frame, however long).
 fn is_even(frames: &[Frame], range: &Range<u64>) -> bool {
     let from = frames.partition_point(|f| f.start <= range.start);
     let to = frames.partition_point(|f| f.start < range.end);
-    let mut cuts = frames.get(from..to).unwrap_or_default().iter().map(|f| f.start - range.start);
-    let Some(first) = cuts.next() else { return true };
-    first.is_multiple_of(LEAST_BLOCK) && cuts.all(|cut| cut.is_multiple_of(LEAST_BLOCK))
+    let cuts = frames.get(from..to).unwrap_or_default().iter().map(|f| f.start - range.start);
+    let divisor = cuts.fold(0, gcd);
+    divisor == 0 || divisor >= LEAST_BLOCK
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// The source offset of a stretch that follows `frames` and then a gap, if it is proved.
@@ -88,15 +92,17 @@ pub fn behind(frames: &[Frame], gap: &Gap, stretch: &Stretch, layout: &Layout) -
     let damaged = stretch.damaged.as_deref().filter(|d| gap.stretches == 0 && !d.is_empty());
     // At least a byte is lost wherever there is a gap.
     let least = end.checked_add(gap.raw)?.checked_add(damaged.map_or(1, |d| d.len() as u64))?;
-    // Damaged blocks restore no more than blocks do; safetensors ends with its last tensor.
-    let most = damaged
-        .filter(|d| d.iter().all(|head| !codec::is_run(head.codec)))
-        .map(|d| end.saturating_add((d.len() * MAX_BLOCK) as u64));
+    // Damaged blocks restore no more than blocks do, and each damaged frame ends at the next border at the latest; safetensors ends with its
+    // last tensor.
+    let next = borders.partition_point(|b| *b <= end);
+    let blocks = damaged.filter(|d| d.iter().all(|head| !codec::is_run(head.codec)));
+    let blocks = blocks.map(|d| end.saturating_add((d.len() * MAX_BLOCK) as u64));
+    let within = damaged.and_then(|d| borders.get(next + d.len() - 1).copied());
     let last = match layout.format {
         Format::Safetensors => Some(borders.last()?.checked_sub(size)?),
         _ => None,
     };
-    let most = most.into_iter().chain(last).min()?;
+    let most = blocks.into_iter().chain(within).chain(last).min()?;
     let place = only(&borders, &cuts, least, most)?;
     // What damaged heads say of sizes has to agree.
     let said = damaged.map(|d| d.iter().map(|head: &Head| head.raw).fold(end, u64::saturating_add));
