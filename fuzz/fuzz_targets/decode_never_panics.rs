@@ -40,7 +40,7 @@ fn look(file: &[u8], limits: &Limits) {
         let out = &mut out[..(range.end - range.start) as usize];
         found.archive.read_range(range.start, out, &workers, true).expect("what was said to be sound is");
     }
-    for (loose, ranges) in found.loose {
+    if let Some((loose, ranges)) = found.loose {
         for range in ranges {
             let out = &mut out[..(range.end - range.start) as usize];
             loose.read_range(range.start, out, &workers, true).expect("what was said to be sound is");

@@ -46,7 +46,7 @@ pub use explain::{Why, explain_archive, explain_source};
 pub use pack::{Packed, pack_dir, unpack_dir};
 pub use protect::{Mended, Protected, examine_file, protect_file, repair_file};
 pub use reference::Reference;
-pub use salvage::{Salvaged, Shared, salvage, salvage_file};
+pub use salvage::{Loose, Salvaged, Shared, salvage, salvage_file};
 pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify, verify_against};

@@ -34,6 +34,9 @@ use std::sync::Arc;
 /// What is read by several at once.
 pub type Shared = Arc<dyn ReadAt>;
 
+/// Restores stretches, one behind the other, and where each is among what it restores.
+pub type Loose = (Archive<Shared>, Vec<Range<u64>>);
+
 /// Frames of which references into what is known may be made up, for each frame that there is.
 const REFERENCES: usize = 4;
 
@@ -46,7 +49,7 @@ pub struct Salvaged {
     /// Bytes of the source that can be restored.
     pub ranges: Vec<Range<u64>>,
     /// Restores what is sound but whose place is not known, if there is such: one stretch behind the other, and where each is.
-    pub loose: Option<(Archive<Shared>, Vec<Range<u64>>)>,
+    pub loose: Option<Loose>,
     /// Whether the index was found: then all tensors are known of.
     pub indexed: bool,
     /// Bytes of the source, as far as that is known.
@@ -443,7 +446,7 @@ fn loose_of(
     placed: &[Frame],
     record: Option<&BaseRecord>,
     base: Option<Arc<Base>>,
-) -> Result<Option<(Archive<Shared>, Vec<Range<u64>>)>> {
+) -> Result<Option<Loose>> {
     let known = bare(input, placed.to_vec(), Format::Unknown, record, None);
     let mut references =
         REFERENCES * (placed.len() + stretches.iter().map(|s| s.frames.len()).sum::<usize>());

@@ -125,10 +125,9 @@ fn only(borders: &[u64], cuts: &[u64], least: u64, most: u64) -> Option<u64> {
         let until = next.map_or(most, |b| (b - 1).min(most));
         // Without a border within the frames every place is as good as the next.
         let free = next.map_or(until, |b| until.min(b.saturating_sub(size)));
-        if free >= from && (next.is_none() || next >= Some(size)) {
-            if free > from || place.replace(from).is_some() {
-                return None;
-            }
+        let is_free = free >= from && (next.is_none() || next >= Some(size));
+        if is_free && (free > from || place.replace(from).is_some()) {
+            return None;
         }
         let Some(b) = next else { break };
         for cut in cuts.iter().skip(1).take_while(|cut| **cut < size) {

@@ -8,7 +8,7 @@ use crate::container::FOOTER;
 use crate::testing::noise;
 use std::collections::BTreeMap;
 
-type Tensors = Vec<(String, Vec<u8>)>;
+type Tensors = [(String, Vec<u8>)];
 
 /// A safetensors file of bytes.
 fn safetensors(tensors: &Tensors) -> Vec<u8> {
@@ -33,8 +33,8 @@ fn weights(n: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Tensors of several frames, equal ones, constant ones, empty ones.
-fn tensors() -> Tensors {
-    let mut all: Tensors = vec![
+fn tensors() -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = vec![
         ("embed".into(), weights(300_000, 1)),
         ("norm".into(), noise(77, 2)),
         ("zeros".into(), vec![0; 500_000]),
@@ -117,7 +117,7 @@ fn of_a_file_that_was_cut_off_all_tensors_before_the_cut_are_saved() {
             };
             let names = check(&found, &source, &tensors);
             assert!(!found.indexed && found.loose.is_none());
-            assert_eq!(found.ranges, [0..known]);
+            assert_eq!(found.ranges, std::slice::from_ref(&(0..known)));
             let header = 8 + u64::from_le_bytes(*source.first_chunk().unwrap());
             let mut end = header;
             let mut expected = Vec::new();
@@ -150,10 +150,9 @@ fn without_an_index_everything_is_there_if_all_frames_are() {
         let found = saved(&file).unwrap();
         assert_eq!(check(&found, &source, &tensors).len(), tensors.len());
         assert!(!found.indexed && found.lost.is_empty());
-        assert_eq!(
-            (found.ranges, found.source_len),
-            (vec![0..source.len() as u64], Some(source.len() as u64))
-        );
+        let len = source.len() as u64;
+        assert_eq!(found.ranges, std::slice::from_ref(&(0..len)));
+        assert_eq!(found.source_len, Some(len));
     }
 }
 
@@ -285,7 +284,7 @@ fn nothing_false_is_saved_whatever_is_damaged() {
 #[test]
 fn a_file_in_a_file_is_not_taken_for_it() {
     let inner =
-        compress_bytes(&safetensors(&vec![("inner".into(), weights(50_000, 4))]), None, &options(1)).unwrap();
+        compress_bytes(&safetensors(&[("inner".into(), weights(50_000, 4))]), None, &options(1)).unwrap();
     let tensors = vec![
         ("first".into(), noise(40_000, 5)),
         ("archive".into(), inner),
@@ -336,5 +335,5 @@ fn a_file_of_nothing_known_is_saved_as_bytes() {
     assert!(found.archive.index().tensors.is_empty() && found.loose.is_none());
     let [range] = found.ranges.as_slice() else { panic!("{:?}", found.ranges) };
     assert!(range.start == 0 && range.end > 0);
-    check(&found, &source, &Vec::new());
+    check(&found, &source, &[]);
 }
