@@ -2,7 +2,9 @@
 
     python benches/folder.py DIR [--runs 5] [--scratch DIR] [--levels fast,balanced,max]
 
-gzip of each file, and of a tar archive. Candidates take turns; times are medians, from files in the cache to new files,
+gzip of each file, and of a tar archive. Two floors of what can be had file by file: the files alone (each is read, a
+third of it is written beside its target, which takes its mode, its time and its name), and Zstandard's frames of each
+file, without anything around them. Candidates take turns; times are medians, from files in the cache to new files,
 and beside them what the process and its threads had of the processors, which other work on the machine disturbs less.
 What was written is removed at the end alone: after many removals some file systems (ext4) make new files slowly, for
 all candidates. What ours wrote is restored and compared first. Sizes count the files' contents, containers included.
@@ -21,9 +23,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import zstandard
+
 import mmh_rs as mmh
 
 EACH, TAR = "gzip 6, each file", "gzip 6, tar"
+ALONE = "files alone, no codec"
 
 
 def files_in(root: Path) -> list[Path]:
@@ -41,6 +46,35 @@ def with_gzip(root: Path, target: Path) -> None:
 def with_tar(root: Path, target: Path) -> None:
     with tarfile.open(target, "w:gz", compresslevel=6) as archive:
         archive.add(root, ".")
+
+
+def files_alone(root: Path, target: Path) -> None:
+    """By the bare calls of the system, in one thread."""
+    for directory in [root, *(path for path in sorted(root.rglob("*")) if path.is_dir())]:
+        os.makedirs(target / directory.relative_to(root))
+    for path in files_in(root):
+        goal = str(target / path.relative_to(root))
+        source = os.open(path, os.O_RDONLY)
+        info = os.fstat(source)
+        data = os.read(source, info.st_size)
+        sink = os.open(goal + ".part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(sink, data[: len(data) // 3])
+        os.fchmod(sink, info.st_mode)
+        os.utime(sink, ns=(info.st_atime_ns, info.st_mtime_ns))
+        os.rename(goal + ".part", goal)
+        os.close(sink)
+        os.close(source)
+
+
+def frames_alone(level: int) -> Callable[[Path, Path], None]:
+    def work(root: Path, target: Path) -> None:
+        compressor = zstandard.ZstdCompressor(level=level)
+        for path in files_in(root):
+            goal = target / path.relative_to(root)
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            goal.write_bytes(compressor.compress(path.read_bytes()))
+
+    return work
 
 
 def mirrored(level: str, threads: int) -> Callable[[Path, Path], None]:
@@ -86,7 +120,8 @@ def main() -> None:
     total = size_of(root)
     count = len(files_in(root))
     print(f"{root}: {count:,} files, {total:,} bytes, {total // max(count, 1):,} each; {os.cpu_count()} cores")
-    candidates: dict[str, Callable[[Path, Path], None]] = {EACH: with_gzip, TAR: with_tar}
+    candidates: dict[str, Callable[[Path, Path], None]] = {EACH: with_gzip, TAR: with_tar, ALONE: files_alone}
+    candidates |= {f"zstd {level}, each file, frames alone": frames_alone(level) for level in (6, 19)}
     for kind, make in (("-r", mirrored), ("--pack", packed)):
         for level in arguments.levels.split(","):
             candidates |= {f"mmh {kind} {level}, {n} threads": make(level, n) for n in (1, 2)}
@@ -104,13 +139,13 @@ def main() -> None:
                 stored[name] = size_of(target)
     medians = {name: [statistics.median(part) for part in zip(*times[name], strict=True)] for name in candidates}
     print(
-        f"{'':<30}  {'size':>6}  {'of each':>7}  {'of tar':>6}  {'ms':>7}  {'busy':>7}  times the speed of each, of tar"
+        f"{'':<32}  {'size':>6}  {'of each':>7}  {'of tar':>6}  {'ms':>7}  {'busy':>7}  times the speed of each, of tar"
     )
     for name in candidates:
         took, busy = medians[name]
         sizes = f"{stored[name] / total:>6.3f}  {stored[name] / stored[EACH]:>7.3f}  {stored[name] / stored[TAR]:>6.3f}"
         speeds = f"{medians[EACH][0] / took:.1f}, {medians[TAR][0] / took:.1f}"
-        print(f"{name:<30}  {sizes}  {1000 * took:>7.1f}  {1000 * busy:>7.1f}  {speeds}")
+        print(f"{name:<32}  {sizes}  {1000 * took:>7.1f}  {1000 * busy:>7.1f}  {speeds}")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ __all__ = ["TreeFailure", "TreeFile", "TreeReport", "compress_dir", "decompress_
 
 _SMALL = 1 << 20
 """Files up to this size have one block or two: several files are worked on at once, each by one thread."""
+_MANY, _EACH, _SAVED = 20, 32 << 10, 0.9
+"""As many files of so many bytes on average, saved to so much of their size, are smaller in one `.mmh`."""
 _WAITING = 64
 """Small files that may wait for each thread."""
 _LEFT_BEHIND = re.compile(r"\.mmh-[A-Za-z0-9]{6}\.part")
@@ -104,6 +106,12 @@ class TreeReport:
     def ratio(self) -> float:
         """Stored over original size (smaller is better); 1.0 for nothing at all."""
         return self.stored_bytes / self.source_bytes if self.source_bytes else 1.0
+
+    @property
+    def worth_packing(self) -> bool:
+        """Whether these are many small files, such as sources, which `pack_dir` makes clearly smaller in less time."""
+        files = self.files + self.skipped
+        return files >= _MANY and self.source_bytes <= files * _EACH and self.ratio <= _SAVED
 
 
 def compress_dir(

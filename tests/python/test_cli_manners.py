@@ -126,6 +126,18 @@ def on_terminal(words: list[str], cwd: Path, stdin: bytes = b"", **env: str) -> 
 
 @posix
 class TestTerminal:
+    def test_many_small_files_are_better_packed_which_is_said(self, tmp_path: Path) -> None:
+        for name, files in (("many", 30), ("few", 10)):
+            (tmp_path / name).mkdir()
+            for number in range(files):
+                (tmp_path / name / f"{number}.py").write_text(f"# {number}\nimport os\n" * 50)
+        code, said = on_terminal(["compress", "-r", "many", "few"], tmp_path)
+        assert code == 0
+        many, few = said.split("few → ")
+        assert "--pack" in many and "--pack" not in few
+        code, said = on_terminal(["decompress", "-r", "many.mmh", "-o", "back"], tmp_path)
+        assert code == 0 and "--pack" not in said
+
     def test_a_line_for_each_file(self, model: Path) -> None:
         code, text = on_terminal(["compress", "model.safetensors"], model.parent)
         assert code == 0

@@ -114,6 +114,45 @@ impl ReadAt for Arc<dyn ReadAt> {
     }
 }
 
+/// A file that was read as a whole: of a small one, many small reads take longer than that.
+#[derive(Debug)]
+pub struct FileInMemory {
+    bytes: Vec<u8>,
+    file: FileAt,
+}
+
+impl FileInMemory {
+    /// Reads it.
+    pub fn new(file: FileAt) -> io::Result<FileInMemory> {
+        let mut bytes = vec![0; usize::try_from(file.len()).map_err(|_| io::ErrorKind::OutOfMemory)?];
+        file.read_exact_at(0, &mut bytes)?;
+        Ok(FileInMemory { bytes, file })
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        self.file.file()
+    }
+}
+
+impl ReadAt for FileInMemory {
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.bytes.read_exact_at(offset, buf)
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        ReadAt::slice(&self.bytes, offset, len)
+    }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.file.check_unchanged()
+    }
+}
+
 /// A file with the length that it had when it was opened.
 #[derive(Debug)]
 pub struct FileAt {

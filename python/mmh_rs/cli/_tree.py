@@ -32,6 +32,7 @@ def trees(
     to_stdout: bool,
     describe: Callable[[TreeFile], dict[str, Any]],
     run: Run,
+    can_pack: bool = False,
 ) -> None:
     """Mirror each directory, or bring it back, and report.
 
@@ -40,6 +41,7 @@ def trees(
         take: `compress_dir` or `decompress_dir` with its options.
         alone: it is all that was named, so that `output` is the target itself and not the directory of the targets.
         describe: what the result of a file has beside path, target and skipped.
+        can_pack: say so where one file for all would be smaller.
     """
     if directories and (to_stdout or output == STREAM):
         raise WrongUsageError("-r does not go with standard output (name a directory with -o, or pipe from tar)")
@@ -48,11 +50,16 @@ def trees(
             if output is None or not alone:
                 name = rename(os.path.basename(os.path.abspath(directory)))
             target = output if output is None or alone else os.path.join(output, name)
-            _one(directory, target, take, describe, run)
+            _one(directory, target, take, describe, run, can_pack)
 
 
 def _one(
-    directory: str, target: str | None, take: Take, describe: Callable[[TreeFile], dict[str, Any]], run: Run
+    directory: str,
+    target: str | None,
+    take: Take,
+    describe: Callable[[TreeFile], dict[str, Any]],
+    run: Run,
+    can_pack: bool,
 ) -> None:
     done = 0
 
@@ -75,6 +82,10 @@ def _one(
     run.tree({**facts, "ratio": report.ratio, "failed": len(report.failed), "ignored": report.ignored})
     for line in _summary(report):
         run.summary(line)
+    if can_pack and report.worth_packing:
+        run.summary(
+            "  many small files: mmh compress --pack makes one file of them, which is smaller and takes less time"
+        )
 
 
 def _line(source: int, stored: int, seconds: float) -> str:

@@ -218,7 +218,15 @@ def compress(
         )
         alone = len(files) == 1
         trees(
-            directories, suffix_added, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
+            directories,
+            suffix_added,
+            take,
+            alone=alone,
+            output=output,
+            to_stdout=to_stdout,
+            describe=describe,
+            run=run,
+            can_pack=True,
         )
     _each(work, one, force, remove, run)
 

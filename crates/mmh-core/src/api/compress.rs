@@ -13,7 +13,7 @@ use crate::container::room::Room;
 use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::io::{FileAt, ReadAt};
+use crate::io::{FileAt, FileInMemory, ReadAt};
 use crate::source::{self, Format, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -370,9 +370,17 @@ fn from_file(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Report> {
-    let layout = source::find(Input { bytes: &input, complete: true });
+    // What is refused anyway is not read.
     let output = Output::new(target, options.force)?;
-    compress_source(&input, layout, (path, Some(input.file())), (target, output), options, workers, progress)
+    if input.len() > SMALL {
+        let layout = source::find(Input { bytes: &input, complete: true });
+        let like = Some(input.file());
+        return compress_source(&input, layout, (path, like), (target, output), options, workers, progress);
+    }
+    let input = FileInMemory::new(input).map_err(|e| with_path(path)(e.into()))?;
+    let layout = source::find(Input { bytes: &input, complete: true });
+    let like = Some(input.file());
+    compress_source(&input, layout, (path, like), (target, output), options, workers, progress)
 }
 
 /// Compresses what can be read at any offset to an output. Of the source, its path and the file whose mode and time are taken over; of the

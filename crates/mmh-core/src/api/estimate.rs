@@ -33,7 +33,7 @@ const PIECES: u64 = 2048;
 
 /// Bytes of a piece of a segment: a block of the slower levels.
 fn piece_of(segment: &Segment) -> u64 {
-    block::size_for(segment.dtype, Level::BALANCED) as u64
+    segment.block_size(Level::BALANCED) as u64
 }
 
 /// What one level would do.
@@ -432,7 +432,7 @@ fn measure_at(
     let mut seen = Seen::default();
     let mut payload = Vec::new();
     let mut in_run = offset > 0;
-    let size = block::size_for(dtype, level);
+    let size = segment.block_size(level);
     let ends = offset + data.len() as u64 == segment.len;
     for block in data.chunks(size) {
         if block.len() < size && !ends && seen.raw > 0 {

@@ -100,7 +100,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
 
 /// Bytes of the first block of a segment.
 fn first_block(segment: &block::Segment, level: Level) -> u64 {
-    segment.len.min(block::size_for(segment.dtype, level) as u64)
+    segment.len.min(segment.block_size(level) as u64)
 }
 
 fn looked_at(segments: &[block::Segment], level: Level) -> u64 {

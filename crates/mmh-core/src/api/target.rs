@@ -33,11 +33,12 @@ pub struct Target {
 impl Target {
     /// Refuses a target that exists, unless `force`.
     pub fn new(path: &Path, force: bool) -> Result<Target> {
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
-        if path.is_dir() {
-            return Err(Error::io(path, io::Error::from(io::ErrorKind::IsADirectory)));
+        match path.symlink_metadata() {
+            Ok(_) if !force => return Err(exists(path)),
+            Ok(_) if path.is_dir() => {
+                return Err(Error::io(path, io::Error::from(io::ErrorKind::IsADirectory)));
+            }
+            _ => {}
         }
         let directory = match path.parent() {
             Some(p) if !p.as_os_str().is_empty() => p,

@@ -13,7 +13,7 @@ use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
 mod sniff;
 
-pub use sniff::is_text;
+use sniff::is_text;
 
 /// What a codec expects to make of a block.
 #[derive(Clone, Debug)]
@@ -92,19 +92,16 @@ impl<'a> Sample<'a> {
 
     /// Up to 32 KiB from the middle of the block.
     pub fn piece(&self) -> &[u8] {
-        let n = self.block.len().min(PIECE);
-        let at = ((self.block.len() - n) / 2) & !63;
-        &self.block[at..at + n]
+        piece(self.block)
     }
 
     fn is_short(&self) -> bool {
-        self.block.len() <= 4 * PIECE
+        is_short(self.block)
     }
 
     /// Whether it looks like text, and nobody said that it is something else.
     pub fn is_text(&self) -> bool {
-        let seen = || is_text(self.piece()) && (self.is_short() || is_text(&scattered(self.block, PIECE)));
-        self.declared.is_none() && *self.text.get_or_init(seen)
+        self.declared.is_none() && *self.text.get_or_init(|| is_text_block(self.block))
     }
 
     /// The dtype of the tensor that the block is of, where it is known.
@@ -172,6 +169,21 @@ impl<'a> Sample<'a> {
         };
         self.structure.get_or_init(find).as_ref()
     }
+}
+
+fn piece(block: &[u8]) -> &[u8] {
+    let n = block.len().min(PIECE);
+    let at = ((block.len() - n) / 2) & !63;
+    &block[at..at + n]
+}
+
+fn is_short(block: &[u8]) -> bool {
+    block.len() <= 4 * PIECE
+}
+
+/// Whether a block looks like text, in the middle and, unless it is short, all over it.
+pub fn is_text_block(block: &[u8]) -> bool {
+    is_text(piece(block)) && (is_short(block) || is_text(&scattered(block, PIECE)))
 }
 
 /// `n` bytes in pieces from all over the block.

@@ -4,7 +4,7 @@ use super::{Packed, Workers};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -179,14 +179,14 @@ impl ReadAt for Image<'_> {
     }
 
     fn check_unchanged(&self) -> io::Result<()> {
-        for (path, len, modified) in &self.files {
+        let check = |(path, len, modified): &(PathBuf, u64, Option<SystemTime>)| {
             let same = fs::symlink_metadata(path)
                 .is_ok_and(|meta| meta.len() == *len && meta.modified().ok() == *modified);
-            if !same {
-                return Err(changed(path));
-            }
-        }
-        Ok(())
+            if same { Ok(()) } else { Err(changed(path)) }
+        };
+        let groups = self.files.chunks(self.files.len().div_ceil(AT_ONCE).max(1));
+        let checked = self.workers.map(groups.collect(), |group| group.iter().try_for_each(check));
+        checked.into_iter().collect()
     }
 }
 
@@ -236,6 +236,7 @@ fn mode(meta: &Metadata, kind: EntryType) -> u32 {
     }
 }
 
+/// The directories of one depth are read at once.
 fn walk(root: &Path, workers: &Workers) -> Result<Found> {
     let of_root = |e| Error::io(root, e);
     let meta = fs::metadata(root).map_err(of_root)?;
@@ -243,32 +244,46 @@ fn walk(root: &Path, workers: &Workers) -> Result<Found> {
         return Err(of_root(io::ErrorKind::NotADirectory.into()));
     }
     let mut found = Found::default();
-    found.directories.push((PathBuf::from("./"), meta));
     let mut waiting = vec![PathBuf::new()];
-    while let Some(directory) = waiting.pop() {
+    while !waiting.is_empty() {
         workers.check()?;
-        let path = root.join(&directory);
-        let at = |e| Error::io(&path, e);
-        let mut entries: Vec<DirEntry> =
-            fs::read_dir(&path).and_then(Iterator::collect::<io::Result<_>>).map_err(at)?;
-        entries.sort_by_key(DirEntry::file_name);
-        let mut below = Vec::new();
-        for entry in entries {
-            let at = |e| Error::io(&entry.path(), e);
-            let name = directory.join(entry.file_name());
-            let meta = entry.metadata().map_err(at)?;
-            if meta.is_dir() {
-                found.directories.push((name.clone(), meta));
-                below.push(name);
-            } else if meta.is_symlink() {
-                found.links.push((name, fs::read_link(entry.path()).map_err(at)?, meta));
-            } else if meta.is_file() {
-                found.files.push((name, meta));
-            } else {
-                found.ignored.push(entry.path());
-            }
+        let here = workers.map(waiting, |directory| entries(root, &directory));
+        waiting = Vec::new();
+        for one in here {
+            let one = one?;
+            waiting.extend(one.directories.iter().map(|(path, _)| path.clone()));
+            found.directories.extend(one.directories);
+            found.links.extend(one.links);
+            found.files.extend(one.files);
+            found.ignored.extend(one.ignored);
         }
-        waiting.extend(below.into_iter().rev());
+    }
+    found.directories.sort_by(|a, b| a.0.cmp(&b.0));
+    found.directories.insert(0, (PathBuf::from("./"), meta));
+    found.links.sort_by(|a, b| a.0.cmp(&b.0));
+    found.ignored.sort();
+    Ok(found)
+}
+
+/// What is in one directory, in any order.
+fn entries(root: &Path, directory: &Path) -> Result<Found> {
+    let path = root.join(directory);
+    let at = |e| Error::io(&path, e);
+    let mut found = Found::default();
+    for entry in fs::read_dir(&path).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let at = |e| Error::io(&entry.path(), e);
+        let name = directory.join(entry.file_name());
+        let meta = entry.metadata().map_err(at)?;
+        if meta.is_dir() {
+            found.directories.push((name, meta));
+        } else if meta.is_symlink() {
+            found.links.push((name, fs::read_link(entry.path()).map_err(at)?, meta));
+        } else if meta.is_file() {
+            found.files.push((name, meta));
+        } else {
+            found.ignored.push(entry.path());
+        }
     }
     Ok(found)
 }

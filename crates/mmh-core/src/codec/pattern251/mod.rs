@@ -16,7 +16,7 @@ pub const MAX_PERIOD: usize = 1 << 16;
 
 /// The smallest period of `data` that is worth a run: its payload is at most an eighth of the data.
 pub fn find(data: &[u8]) -> Option<usize> {
-    period::smallest(data, MAX_PERIOD).filter(|p| *p <= data.len() / 8)
+    period::smallest(data, MAX_PERIOD.min(data.len() / 8))
 }
 
 /// Writes bytes `offset …` of the endless repetition of `pattern` to `out`. `pattern` is not empty.

@@ -22,10 +22,14 @@ pub struct Scratch {
     decompress: Option<DCtx<'static>>,
 }
 
-/// zstd's own level. Small blocks are headers and tables, where time does not matter and every byte does.
-fn level_for(level: Level, len: usize) -> i32 {
+/// zstd's own level. Small blocks of tensors are tables, where time does not matter and every byte does. Bytes that are in no tensor are few
+/// beside tensors, but a folder of sources is all of them: there each level buys what it costs (`docs/design/0010-folders.md`).
+fn level_for(level: Level, len: usize, opaque: bool) -> i32 {
     match (level.get(), len) {
         (1, _) => 1,
+        (2..=3, _) if opaque => 3,
+        (4..=5, 0..=0x3ffff) if opaque => 6,
+        (6, 0x10000..) if opaque => 7,
         (2..=3, 0..=0x3ffff) => 3,
         (2..=3, _) => 2,
         (4..=6, 0..=0xffff) => 12,
@@ -133,7 +137,7 @@ impl Codec for Zstd {
     }
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
-        let level = level_for(block.level, block.data.len());
+        let level = level_for(block.level, block.data.len(), block.declared.is_none());
         let n = if level >= SLOW && block.data.len() > PIECE {
             let super::Scratch { zstd, watch, .. } = scratch;
             compress_slowly(block.data, level, zstd, || watch.as_ref().map_or(Ok(()), |w| w.check()), out)?
