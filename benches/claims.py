@@ -62,6 +62,7 @@ PYTHONS: dict[str, Compressor] = {
     "lzma": (lambda data: lzma.compress(data, preset=3), lzma.decompress),
 }
 """What Python brings along; lzma at preset 3, since 6 takes minutes."""
+MINE, BY_ONE = "mmh", "mmh, one thread"
 
 
 def seconds(run: Callable[[], object], runs: int = RUNS) -> float:
@@ -162,13 +163,13 @@ def python_folder(corpus: Path, scratch: Path) -> Iterator[Row]:
             archive.add(copy, ".")
         (target / "tar").write_bytes(pack(held.getvalue()))
 
-    def mirrored(target: Path) -> None:
-        if not mmh_rs.compress_dir(copy, target, threads=1):
+    def mirrored(target: Path, threads: int | None = None) -> None:
+        if not mmh_rs.compress_dir(copy, target, threads=threads):
             raise SystemExit("a folder failed")
 
-    def packed(target: Path) -> None:
+    def packed(target: Path, threads: int | None = None) -> None:
         target.mkdir()
-        mmh_rs.pack_dir(copy, target / "tar.mmh", threads=1)
+        mmh_rs.pack_dir(copy, target / "tar.mmh", threads=threads)
 
     mirrored(scratch / "folder.mmh")
     mmh_rs.decompress_dir(scratch / "folder.mmh", scratch / "back")
@@ -181,20 +182,21 @@ def python_folder(corpus: Path, scratch: Path) -> Iterator[Row]:
         (packed, tar, "packed into one file (others: a tar archive)"),
     ):
         times, stored = _in_turn(scratch, mine, others)
-        told = "; ".join(f"{name} {times[name] / times['mmh']:.2f}" for name in PYTHONS)
-        holds = all(times[name] / times["mmh"] >= 2 for name in PYTHONS)
+        faster = {name: [times[name] / times[one] for one in (MINE, BY_ONE)] for name in PYTHONS}
+        told = "; ".join(f"{name} {all_:.1f} ({one:.1f} by one thread)" for name, (all_, one) in faster.items())
+        holds = all(all_ >= 2 for all_, _ in faster.values())
         claim = f"2 to 10 times faster than Python's compressors, on a project folder, {how}"
         yield Row(claim, f"{what}: times as fast as {told}", holds)
-        sizes = "; ".join(f"{name} {size / raw:.3f}" for name, size in stored.items())
-        smaller = all(stored["mmh"] < stored[name] for name in PYTHONS)
+        sizes = "; ".join(f"{name} {stored[name] / raw:.3f}" for name in (MINE, *PYTHONS))
+        smaller = all(stored[MINE] < stored[name] for name in PYTHONS)
         yield Row(f"Smaller than Python's compressors, on a project folder, {how}", f"{what}: {sizes}", smaller)
 
 
 def _in_turn(
-    scratch: Path, mine: Callable[[Path], None], others: Callable[[Callable[[bytes], bytes], Path], None]
+    scratch: Path, mine: Callable[..., None], others: Callable[[Callable[[bytes], bytes], Path], None]
 ) -> tuple[dict[str, float], dict[str, int]]:
-    """Seconds, and bytes that are stored."""
-    candidates: dict[str, Callable[[Path], None]] = {"mmh": mine}
+    """Seconds, and bytes that are stored. Ours by as many threads as it takes unasked, and by one."""
+    candidates: dict[str, Callable[[Path], None]] = {MINE: mine, BY_ONE: lambda target: mine(target, threads=1)}
     candidates |= {name: lambda target, pack=pair[0]: others(pack, target) for name, pair in PYTHONS.items()}  # type: ignore[misc]
     times: dict[str, list[float]] = {name: [] for name in candidates}
     stored = {}

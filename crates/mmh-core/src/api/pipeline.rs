@@ -81,7 +81,7 @@ impl<'a> Cutter<'a, '_> {
             if len >= LOT || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(block::size_for(s.dtype, self.level) as u64) as usize;
+            let n = (s.len - done).min(s.block_size(self.level) as u64) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;

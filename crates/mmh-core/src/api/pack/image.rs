@@ -14,7 +14,7 @@ use tar::{Builder, EntryType, Header};
 /// Files up to this size stand together, by the ends of their names: what is alike is in one block then.
 const SMALL: u64 = 1 << 20;
 
-/// Groups of files that are read at once.
+/// Groups of files that are looked at again at once.
 const AT_ONCE: usize = 64;
 
 /// Bytes of a block of an archive; contents are filled up to whole ones.
@@ -153,7 +153,6 @@ impl ReadAt for Image<'_> {
         }
         let mut i = self.parts.partition_point(|p| p.start <= offset).saturating_sub(1);
         let (mut at, mut left) = (offset, buf);
-        let mut from_files = Vec::new();
         while !left.is_empty() {
             let end = self.parts.get(i + 1).map_or(self.len, |p| p.start);
             let n = (end - at).min(left.len() as u64) as usize;
@@ -161,21 +160,11 @@ impl ReadAt for Image<'_> {
             let within = at - self.parts[i].start;
             match self.parts[i].from {
                 From::Loose(start) => now.copy_from_slice(&self.loose[start + within as usize..][..n]),
-                From::File(file) => from_files.push((file, within, now)),
+                From::File(file) => self.file(file)?.read_exact_at(within, now)?,
             }
             (at, left, i) = (end, later, i + 1);
         }
-        // Opening a small file takes longer than reading it.
-        let each = (from_files.len() / AT_ONCE).max(1);
-        let mut groups = Vec::new();
-        while !from_files.is_empty() {
-            let later = from_files.split_off(from_files.len().min(each));
-            groups.push(std::mem::replace(&mut from_files, later));
-        }
-        let read = |group: Vec<(usize, u64, &mut [u8])>| {
-            group.into_iter().try_for_each(|(file, within, now)| self.file(file)?.read_exact_at(within, now))
-        };
-        self.workers.map(groups, read).into_iter().collect()
+        Ok(())
     }
 
     fn check_unchanged(&self) -> io::Result<()> {
