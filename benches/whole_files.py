@@ -1,23 +1,28 @@
 """Whole files, ours and others': the size of each file of the corpus, beside the smallest that any other makes of it.
 
-    python benches/whole_files.py [FILE …] [--quick] [--above PERCENT]
+    python benches/whole_files.py [FILE …] [--quick] [--above PERCENT] [--kept FILE] [--write]
 
 The others are given the whole file, header and all, and what they need to know of it: the width of the elements, from
 the dtype that most of its bytes have. Each of ours comes back first. `--quick` leaves out those that take minutes
-(zstd 19, lzma). FILE names files; the default are those of the corpus (MMH_CORPUS, or benches/corpus/data). Prints
-Markdown; the exit code is 1 if one of ours is larger than the best of the others by more than PERCENT (0.1): `balanced`
-than the quick ones, `max` than all.
+(zstd 19, xz 9, bz2 9, brotli 11, blosc2 9). What the others make of a file is kept in `--kept FILE`, a JSON document, and not
+asked for again while the file and their version are the same. FILE names files; the default are those of the corpus
+(MMH_CORPUS, or benches/corpus/data). Prints Markdown; `--write` renews docs/sizes.md. The exit code is 1 if one of ours
+is larger than the best of the others by more than PERCENT (0.1): `balanced` than the quick ones, `max` than all.
 """
 
 from __future__ import annotations
 
 import argparse
+import bz2
+import hashlib
+import json
 import lzma
 import os
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +46,18 @@ def zstd(level: int) -> Size:
     return size
 
 
-def lzma_6(data: bytes, dtype: str | None, width: int) -> int:
-    return len(lzma.compress(data, preset=6))
+def xz(data: bytes, dtype: str | None, width: int) -> int:
+    return len(lzma.compress(data, preset=9))
+
+
+def bzip2(data: bytes, dtype: str | None, width: int) -> int:
+    return len(bz2.compress(data, 9))
+
+
+def brotli(data: bytes, dtype: str | None, width: int) -> int:
+    import brotli
+
+    return len(brotli.compress(data, quality=11, lgwin=24))
 
 
 def blosc2(filter: str, level: int) -> Size:
@@ -104,10 +119,27 @@ QUICK: dict[str, Size] = {
 }
 SLOW: dict[str, Size] = {
     "zstd 19": zstd(19),
-    "lzma 6": lzma_6,
+    "xz 9": xz,
+    "bz2 9": bzip2,
+    "brotli 11": brotli,
     "blosc2 shuffle 9": blosc2("SHUFFLE", 9),
     "blosc2 bitshuffle 9": blosc2("BITSHUFFLE", 9),
 }
+PACKAGES = {"zstd": "zstandard", "brotli": "brotli", "blosc2": "blosc2", "pcodec": "pcodec", "OpenZL": "openzl", "ZipNN": "zipnn"}
+LEVELS = ("fast", "balanced", "max")
+
+
+PAGE = HERE.parent / "docs" / "sizes.md"
+INTRODUCTION = """# Sizes of whole files
+
+What `mmh compress` makes of each file of the corpus (`benches/corpus/fetch.py`) at three levels, as a fraction of the file,
+beside the smallest that any other compressor makes of it. *Best quick* is the smallest of zstd 3, blosc2 (shuffle and
+bitshuffle, zstd 3), pcodec 8, OpenZL and ZipNN; *best of all* that of those and of zstd 19, xz 9, bz2 9, brotli 11 and blosc2 with
+zstd 9. Others are told the width of the elements, and the dtype where they take one. Every one of ours came back, byte for byte.
+
+`make sizes` prints this table, and writes this page. The others take an hour the first time; what they made is kept in
+`benches/corpus/sizes.json`.
+"""
 
 
 def main_dtype(archive: Path) -> tuple[str | None, int]:
@@ -122,17 +154,37 @@ def main_dtype(archive: Path) -> tuple[str | None, int]:
     return dtype, width
 
 
-def smallest(rivals: dict[str, Size], data: bytes, dtype: str | None, width: int, absent: set[str]) -> dict[str, int]:
-    sizes = {}
-    for name, size in rivals.items():
-        try:
-            found = size(data, dtype, width)
-        except ImportError:
-            absent.add(name)
-            continue
-        if found is not None:
-            sizes[name] = found
-    return sizes
+class Others:
+    """What others make of files, with what was kept of earlier runs."""
+
+    def __init__(self, kept: Path | None) -> None:
+        self.kept = kept
+        self.known: dict[str, int | None] = json.loads(kept.read_text()) if kept and kept.exists() else {}
+        self.absent: set[str] = set()
+
+    def sizes(self, rivals: dict[str, Size], data: bytes, dtype: str | None, width: int) -> dict[str, int]:
+        """By name; those that are not installed, or cannot take such data, are left out."""
+        found = {}
+        digest = hashlib.sha256(data).hexdigest()
+        for name, size in rivals.items():
+            package = PACKAGES.get(name.split()[0])
+            try:
+                key = f"{digest} {dtype} {name} {version(package) if package else ''}".strip()
+                if key not in self.known:
+                    self.known[key] = size(data, dtype, width)
+                    self.keep()
+            except (ImportError, PackageNotFoundError):
+                self.absent.add(name)
+                continue
+            if (known := self.known[key]) is not None:
+                found[name] = known
+        return found
+
+    def keep(self) -> None:
+        if self.kept:
+            partial = self.kept.with_name(self.kept.name + ".part")
+            partial.write_text(json.dumps(self.known, indent=0, sort_keys=True))
+            partial.replace(self.kept)
 
 
 def ours(path: Path, level: str, scratch: Path) -> int:
@@ -150,29 +202,37 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--above", type=float, default=0.1)
+    parser.add_argument("--kept", type=Path)
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     folder = Path(os.environ.get("MMH_CORPUS", HERE / "corpus" / "data"))
     files = options.files or sorted(path for path in folder.iterdir() if path.is_file())
-    rows, worse, absent = [], [], set[str]()
+    rows: list[list[str]] = []
+    worse: list[str] = []
+    others = Others(options.kept)
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         for path in files:
             data = path.read_bytes()
-            balanced, largest = ours(path, "balanced", scratch), ours(path, "max", scratch)
+            fast, balanced, largest = (ours(path, level, scratch) for level in LEVELS)
             dtype, width = main_dtype(scratch / "file.mmh")
-            quick = smallest(QUICK, data, dtype, width, absent)
-            every = quick if options.quick else quick | smallest(SLOW, data, dtype, width, absent)
+            quick = others.sizes(QUICK, data, dtype, width)
+            every = quick if options.quick else quick | others.sizes(SLOW, data, dtype, width)
             best, most = min(quick, key=lambda name: quick[name]), min(every, key=lambda name: every[name])
-            shown = [f"{size / len(data):.4f}" for size in (balanced, quick[best], largest, every[most])]
-            rows.append([path.name, f"{len(data) / 1e6:.1f}", shown[0], shown[1], best, shown[2], shown[3], most])
+            shown = [f"{size / len(data):.4f}" for size in (fast, balanced, quick[best], largest, every[most])]
+            rows.append([path.name, f"{len(data) / 1e6:.1f}", *shown[:3], best, *shown[3:], most])
             for level, mine, theirs in (("balanced", balanced, quick[best]), ("max", largest, every[most])):
                 if mine > theirs * (1 + options.above / 100):
                     worse.append(f"- {path.name}: {level} is {100 * (mine / theirs - 1):.2f} % larger")
             print(f"  {' '.join(rows[-1])}", file=sys.stderr, flush=True)
-    print(table(["file", "MB", "mmh balanced", "best quick", "", "mmh max", "best of all", ""], rows))
-    if absent:
-        print(f"\nNot installed: {', '.join(sorted(absent))}.")
-    print("\n" + ("\n".join(worse) if worse else f"None of ours is larger by more than {options.above} %."))
+    head = ["file", "MB", "mmh fast", "mmh balanced", "best quick", "", "mmh max", "best of all", ""]
+    text = table(head, rows)
+    if others.absent:
+        text += f"\n\nNot installed: {', '.join(sorted(others.absent))}."
+    text += "\n\n" + ("\n".join(worse) if worse else f"None of ours is larger by more than {options.above} %.")
+    print(text)
+    if options.write:
+        PAGE.write_text(f"{INTRODUCTION}\n{text}\n", encoding="utf-8", newline="\n")
     return bool(worse)
 
 

@@ -21,7 +21,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -110,7 +110,7 @@ class Reader:
 
     def __init__(self, data: bytes, at: int, end: int, part: str) -> None:
         self.data, self.at, self.end, self.part = data, at, end, part
-        self.room = 0  # bytes that nodes below the top one may restore (hierarchical 6)
+        self.room = 0  # bytes that nodes below the top one may restore (hierarchical 8)
 
     @property
     def left(self) -> int:
@@ -1202,7 +1202,8 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints")
+MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
 
@@ -1239,12 +1240,18 @@ def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = 
     if not is_top:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top)) if may]
+    allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top, is_top, is_top)) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
     if NODES[kind] == "words":
         return read_words(payload, raw, word_bits)
-    readers = {"leaf": read_leaf, "records": read_records, "decimals": read_decimals}
+    readers = {
+        "leaf": read_leaf,
+        "records": read_records,
+        "decimals": read_decimals,
+        "strings": read_strings,
+        "varints": read_varints,
+    }
     return readers[NODES[kind]](payload, raw)
 
 
@@ -1406,6 +1413,65 @@ def read_decimals(payload: Reader, raw: int) -> bytes:
         for place, z in zip(places, numbers, strict=True)
     ]
     return before + b"".join(floats) + behind
+
+
+def read_strings(payload: Reader, raw: int) -> bytes:
+    """hierarchical 6."""
+    at = payload.at
+    width, terminator = payload.u8("width of lengths"), payload.u8("terminator")
+    expect(width <= 3, "width of lengths", "0 to 3", width, at)
+    runs = []
+    for _ in range(ranged(payload, 1, MOST_RUNS, "runs of strings")):
+        runs.append((ranged(payload, 0, raw, "bytes before strings"), ranged(payload, 1, raw, "strings")))
+    at = payload.at
+    text_size = ranged(payload, 1, raw, "bytes of strings")
+    strings = sum(count for _, count in runs)
+    expect(text_size >= strings, "bytes of strings", f"at least {strings}", text_size, at)
+    outside = raw - (text_size - strings) - (strings << width)
+    expect(outside >= 0, "bytes outside of runs", "0 or more", outside, at)
+    at = payload.at
+    others = Reader(read_node(payload, outside, word_bits=0), 0, outside, "bytes outside of runs")
+    texts = read_node(payload, text_size, word_bits=0).split(bytes([terminator]))
+    expect_equal("strings", strings, len(texts) - 1, at)
+    expect_equal("bytes behind the last string", 0, len(texts.pop()), at)
+    longest = max(map(len, texts))
+    expect(longest < 1 << (8 << width), "length of a string", f"below 2^{8 << width}", longest, at)
+    restored, size = [], 1 << width
+    following = iter(texts)
+    for gap, count in runs:
+        restored.append(others.take(gap, "bytes before strings"))
+        restored += [len(text).to_bytes(size, "little") + text for text in islice(following, count)]
+    return b"".join(restored) + others.take(outside - others.at, "bytes behind strings")
+
+
+def read_varints(payload: Reader, raw: int) -> bytes:
+    """hierarchical 7."""
+    at = payload.at
+    form, head, tail = payload.u8("form of varints"), payload.u8("head of varints"), payload.u8("tail of varints")
+    expect(form < 8, "form of varints", "0 to 7", form, at)
+    expect(head + tail <= raw, "bytes around varints", f"at most {raw}", head + tail, at + 1)
+    before, behind = payload.take(head, "head of varints"), payload.take(tail, "tail of varints")
+    count = ranged(payload, 1, raw - head - tail, "varints")
+    size, at = 1 << (form & 3), payload.at
+    data = read_node(payload, count * size, word_bits=0)
+    numbers = [int.from_bytes(data[i : i + size], "little", signed=form > 3) for i in range(0, len(data), size)]
+    restored = before + b"".join(leb128(number % (1 << 64)) for number in numbers) + behind
+    expect_equal("bytes of varints", raw, len(restored), at)
+    return restored
+
+
+def leb128(number: int) -> bytes:
+    more = bytearray()
+    while number >= 0x80:
+        more.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*more, number])
+
+
+def ranged(payload: Reader, least: int, most: int, what: str) -> int:
+    at, number = payload.at, payload.varint(what)
+    expect(least <= number <= most, what, f"{least} to {most}", number, at)
+    return number
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

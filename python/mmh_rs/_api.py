@@ -28,10 +28,12 @@ __all__ = [
     "compress_file",
     "decompress",
     "decompress_file",
+    "lent",
     "level_number",
 ]
 
 SUFFIX = ".mmh"
+_MAGIC = b"\x89MMH\r\n\x1a\n"
 LEVELS = {"fast": 2, "balanced": 5, "max": 8}
 NOT_WORTH = 0.99
 """Stored over original size from which on compressing is in vain."""
@@ -43,6 +45,8 @@ def compress(
     codec: str = "auto",
     level: str | int = "balanced",
     threads: int | None = None,
+    *,
+    base: Any = None,
 ) -> bytes:
     """Compress an array, a tensor or bytes into one `.mmh` in memory.
 
@@ -56,6 +60,9 @@ def compress(
         codec: "auto" (the plan picks) or one of the engine's codecs, see `mmh doctor`.
         level: "fast", "balanced", "max", or 1 (fastest) to 9 (smallest).
         threads: how many to use; None, as many as the machine has cores.
+        base: what to store differences from, where that is smaller: an array or a tensor of the same dtype and shape,
+            such as the weights one step ago; bytes; or a path, as in `compress_file`. Bytes and files may be an `.mmh`
+            that needs no base itself. Reading the result needs the same base.
 
     Returns:
         The compressed bytes: at most 0.1 % and 1 KiB longer than the data. The same data and settings give the same
@@ -63,26 +70,28 @@ def compress(
 
     Raises:
         ValueError: the data is not contiguous, its length is no multiple of the dtype's width, or an argument is not
-            one of the accepted values.
+            one of the accepted values; the base needs a base itself.
         TypeError: the data is no buffer, or an argument is of the wrong type.
     """
     codec, level, threads = _codec(codec), level_number(level), _threads(threads)
     view, name, shape = described(data, dtype)
-    return _core.compress(view, name, shape, codec, level, threads, False)
+    return _core.compress(view, name, shape, codec, level, threads, False, lent(base, dtype))
 
 
 if TYPE_CHECKING:
 
     @overload
     def decompress(
-        blob: Buffer, out: None = None, threads: int | None = None, *, limits: Limits | None = None
+        blob: Buffer, out: None = None, threads: int | None = None, *, limits: Limits | None = None, base: Any = None
     ) -> bytes: ...
     @overload
-    def decompress(blob: Buffer, out: Any, threads: int | None = None, *, limits: Limits | None = None) -> int: ...
+    def decompress(
+        blob: Buffer, out: Any, threads: int | None = None, *, limits: Limits | None = None, base: Any = None
+    ) -> int: ...
 
 
 def decompress(
-    blob: Buffer, out: Any = None, threads: int | None = None, *, limits: Limits | None = None
+    blob: Buffer, out: Any = None, threads: int | None = None, *, limits: Limits | None = None, base: Any = None
 ) -> bytes | int:
     """Decompress what `compress` made, or the content of a `.mmh` file.
 
@@ -93,6 +102,8 @@ def decompress(
             memory.
         threads: how many to use; None, as many as the machine has cores.
         limits: what is accepted; None, what `Limits()` says. With `out`, its size is the limit.
+        base: what it was compressed against: the same bytes, as an array, a tensor, bytes, or a path; or an `.mmh` of
+            them. Its hash is compared before anything is restored. Of no account where none is needed.
 
     Returns:
         The bytes; with `out`, how many bytes were written to it.
@@ -101,15 +112,16 @@ def decompress(
         CorruptionError: the blob is damaged.
         UnsupportedFormatError: it is not an MMH blob, or one of a newer version.
         LimitError: it stands for more than the limits or the memory allow.
-        ValueError: `out` is too small, read-only or not contiguous.
+        ValueError: `out` is too small, read-only or not contiguous; or a base is needed and not given.
+        MmhError: the base is another one than was compressed against.
     """
     count = _threads(threads)
-    view = readable(blob)
+    view, against = readable(blob), lent(base)
     if out is None:
         from ._limits import engine_limits
 
-        return _core.decompress(view, count, True, engine_limits(limits))
-    return _core.decompress_into(view, writable(out), count, True)
+        return _core.decompress(view, count, True, engine_limits(limits), against)
+    return _core.decompress_into(view, writable(out), count, True, against)
 
 
 def compress_file(
@@ -274,6 +286,24 @@ def _threads(threads: int | None) -> int:
     if number < 0:
         raise ValueError(f"threads must not be negative ({number}); {accepted}")
     return number
+
+
+def lent(base: Any, dtype: object = None) -> str | tuple[memoryview, str | None, list[int] | None] | None:
+    """A base as the engine takes it: a path, or bytes with the dtype and the shape that they have as an array.
+
+    Args:
+        base: a path, an array, a tensor or a buffer; or None.
+        dtype: of the elements, as in `compress`. The bytes of an `.mmh` are not elements of it.
+
+    Raises:
+        ValueError, TypeError: as `compress` has them of its data.
+    """
+    if base is None or isinstance(base, (str, os.PathLike)):
+        return _base(base)
+    view, own, shape = described(base, None)
+    if dtype is None or (own is None and bytes(view[: len(_MAGIC)]) == _MAGIC):
+        return view, own, shape
+    return described(base, dtype)
 
 
 def _base(path: StrPath | None) -> str | None:

@@ -21,6 +21,9 @@ Progress = Callable[[int, int | None, int], None]
 Limits = tuple[int | None, int, int] | None
 """Bytes restored (None: by what is stored), bytes of the index, tensors. None: the usual ones."""
 
+Base = str | tuple[Buffer, str | None, list[int] | None] | None
+"""The path of a base; or bytes, with the dtype and the shape that they have as an array."""
+
 class CodecTotal(TypedDict):
     frames: int
     raw: int
@@ -275,11 +278,11 @@ class Archive:
     """One open `.mmh`. Thread-safe."""
 
     @staticmethod
-    def open_path(path: str, base: str | None = None, limits: Limits = None) -> Archive: ...
+    def open_path(path: str, base: Base = None, limits: Limits = None) -> Archive: ...
     @staticmethod
-    def open_buffer(data: Buffer, base: str | None = None, limits: Limits = None) -> Archive: ...
+    def open_buffer(data: Buffer, base: Base = None, limits: Limits = None) -> Archive: ...
     @staticmethod
-    def open_object(file: Any, base: str | None = None, limits: Limits = None) -> Archive:
+    def open_object(file: Any, base: Base = None, limits: Limits = None) -> Archive:
         """A binary file object with `seek` and `read`; used under a lock."""
     @property
     def indexed(self) -> int:
@@ -312,10 +315,11 @@ def compress(
     level: int,  # 1..9
     threads: int,  # 0: all cores
     hashes: bool,
+    base: Base = None,
 ) -> bytes: ...
 def decompressed_size(blob: Buffer) -> int: ...
-def decompress(blob: Buffer, threads: int, check: bool, limits: Limits = None) -> bytes: ...
-def decompress_into(blob: Buffer, out: Buffer, threads: int, check: bool) -> int:
+def decompress(blob: Buffer, threads: int, check: bool, limits: Limits = None, base: Base = None) -> bytes: ...
+def decompress_into(blob: Buffer, out: Buffer, threads: int, check: bool, base: Base = None) -> int:
     """Raises ValueError when `out` is too small; returns the number of bytes written."""
 
 def compress_file(

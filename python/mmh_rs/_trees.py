@@ -129,6 +129,7 @@ def compress_dir(
     progress: Progress | None = None,
     on_file: Callable[[TreeFile], None] | None = None,
     parity: int | None = None,
+    base: StrPath | None = None,
 ) -> TreeReport:
     """Compress every file of a directory into a mirror of it: `a/b` becomes `a/b.mmh`. The source is kept.
 
@@ -148,6 +149,8 @@ def compress_dir(
             raises stops the work.
         on_file: told of each file and link when it is done; on the thread that called.
         parity: percent of parity behind each file, as in `compress_file`.
+        base: a directory, or the mirror of one, to store differences from: each file `a/b` is compressed against the
+            base's `a/b`, or its `a/b.mmh`, where there is one, as in `compress_file`. Restoring needs the same base.
 
     Returns:
         What was done; `report.failed` has what was not.
@@ -162,15 +165,17 @@ def compress_dir(
         raise ValueError("follow and remove exclude each other: what a link points to is not the tree's to remove")
 
     percent = parity_percent(parity)
+    root = _path(source, "source")
+    counterparts = _Counterparts(base, root)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> CompressReport:
+        against = counterparts.of(path)
         done = _core.compress_file(
-            path, goal, codec, number, threads, verify, sha256, overwrite, None, step, None, percent
+            path, goal, codec, number, threads, verify, sha256, overwrite, None, step, against, percent
         )
         done["source"], done["target"] = path, goal
         return CompressReport(**done)
 
-    root = _path(source, "source")
     goal = mirror_name(root) if target is None else _path(target, "target")
     return _Tree(_Compressing(one), count, force, remove, follow, progress, on_file).run(root, goal)
 
@@ -185,6 +190,7 @@ def decompress_dir(
     progress: Progress | None = None,
     on_file: Callable[[TreeFile], None] | None = None,
     limits: Limits | None = None,
+    base: StrPath | None = None,
 ) -> TreeReport:
     """Restore a directory from its mirror, byte for byte, with modes, modification times, empty directories and links.
 
@@ -195,18 +201,14 @@ def decompress_dir(
         threads, force, remove, progress, on_file: as in `compress_dir`; what is restored already (its size and
             modification time tell) is skipped.
         limits: what is accepted of each file; None, what `Limits()` says.
+        base: the directory that it was compressed against, or a mirror of that.
 
     Returns, raises:
-        As `compress_dir`. Damaged files are in `report.failed`, and are not written.
+        As `compress_dir`. Damaged files, and those whose base is missing or another one, are in `report.failed`, and are
+        not written.
         ValueError: no target is given and the source's name does not end in ".mmh".
     """
     count, allowed = _threads(threads), engine_limits(limits)
-
-    def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> DecompressReport:
-        done = _core.decompress_file(path, goal, threads, True, overwrite, step, None, allowed)
-        done["source"], done["target"] = path, goal
-        return DecompressReport(**done)
-
     root = _path(source, "source")
     if target is not None:
         goal = _path(target, "target")
@@ -215,6 +217,14 @@ def decompress_dir(
         if not name.endswith(SUFFIX) or name == SUFFIX:
             raise ValueError(f"{root!r} does not end in {SUFFIX}; name the target")
         goal = os.path.join(_parent(root), name[: -len(SUFFIX)])
+    counterparts = _Counterparts(base, goal)
+
+    def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> DecompressReport:
+        against = counterparts.of(goal)
+        done = _core.decompress_file(path, goal, threads, True, overwrite, step, against, allowed)
+        done["source"], done["target"] = path, goal
+        return DecompressReport(**done)
+
     return _Tree(_Restoring(one), count, force, remove, False, progress, on_file).run(root, goal)
 
 
@@ -265,13 +275,37 @@ def _sync_directory(path: str) -> None:
 One = Callable[[str, str, int, bool, "Progress | None"], "CompressReport | DecompressReport"]
 
 
+class _Counterparts:
+    """The files of a base directory, or of its mirror, by the places that the same files have in a tree."""
+
+    def __init__(self, base: StrPath | None, root: str) -> None:
+        """`root` is the tree's, uncompressed."""
+        self._base = None if base is None else _path(base, "base")
+        self._root = root
+        if self._base is not None and not stat.S_ISDIR(os.stat(self._base).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._base)
+
+    def of(self, path: str) -> str | None:
+        """What a file of the tree is to be compared with, if there is such a file."""
+        if self._base is None:
+            return None
+        *directories, name = os.path.relpath(path, self._root).split(os.sep)
+        places = [*directories, name], [*map(_mirrored, directories), name + SUFFIX]
+        return next((there for place in places if os.path.isfile(there := os.path.join(self._base, *place))), None)
+
+
+def _mirrored(directory: str) -> str:
+    """The name that a directory has in a mirror."""
+    return directory + SUFFIX if directory.endswith(SUFFIX) else directory
+
+
 class _Compressing(NamedTuple):
     """What goes into a mirror, and under which name."""
 
     one: One
 
     def directory(self, name: str) -> str:
-        return name + SUFFIX if name.endswith(SUFFIX) else name
+        return _mirrored(name)
 
     def file(self, name: str) -> str | None:
         return name + SUFFIX
@@ -535,7 +569,8 @@ class _Tree:
                 stored_bytes=report.stored_bytes,
                 read_bytes=info.st_size,
             )
-        except (OSError, _core.MmhError, MemoryError) as error:
+        except (OSError, ValueError, _core.MmhError, MemoryError) as error:
+            # A ValueError is a base that is missing, or that needs a base itself.
             return TreeFile(source=source, target=target, error=error, read_bytes=info.st_size)
 
     def _link(self, source: str, target: str, info: os.stat_result) -> TreeFile:

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
-from ._api import _base, _path, _threads, is_hash
+from ._api import _path, _threads, is_hash, lent
 from ._buffers import readable, writable
 from ._frameworks import Framework, NumPy
 from ._limits import Limits, engine_limits
@@ -106,14 +106,14 @@ class Verification:
         return self.ok
 
 
-def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None, limits: Limits | None = None) -> Archive:
+def open(source: StrPath | Buffer | BinaryIO, *, base: Any = None, limits: Limits | None = None) -> Archive:
     """Open a `.mmh` for reading.
 
     Args:
         source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open);
             or an http(s) URL, of which only the ranges that are needed are fetched.
-        base: the path of what it was compressed against, or of an `.mmh` of that. Without it everything can be
-            listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
+        base: the path of what it was compressed against, or of an `.mmh` of that; or the bytes of either, or an array
+            or a tensor of them, in memory. Without it everything can be listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
             here, and its hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and
             as soon as a block that is read does not have its checksum.
         limits: what is accepted; None, what `Limits()` says.
@@ -126,24 +126,24 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: StrPath | None = None, li
         TypeError: `source` is none of these.
         MmhError: the base is another file than the one that was compressed against.
     """
-    lent, allowed = _base(base), engine_limits(limits)
+    against, allowed = lent(base), engine_limits(limits)
     if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
         from ._http import RangeReader
 
         remote = RangeReader(source)
         try:
-            return Archive(_core.Archive.open_object(remote, lent, allowed), source, remote)
+            return Archive(_core.Archive.open_object(remote, against, allowed), source, remote)
         except BaseException:
             remote.close()
             raise
     if isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
-        return Archive(_core.Archive.open_path(path, lent, allowed), path)
+        return Archive(_core.Archive.open_path(path, against, allowed), path)
     if hasattr(source, "read") and hasattr(source, "seek"):
         if hasattr(source, "seekable") and not source.seekable():
             raise ValueError("the file object cannot seek; read it into bytes, or into a file, first")
-        return Archive(_core.Archive.open_object(source, lent, allowed), getattr(source, "name", None))
-    return Archive(_core.Archive.open_buffer(readable(source), lent, allowed), None)
+        return Archive(_core.Archive.open_object(source, against, allowed), getattr(source, "name", None))
+    return Archive(_core.Archive.open_buffer(readable(source), against, allowed), None)
 
 
 class Archive:

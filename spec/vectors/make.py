@@ -294,6 +294,13 @@ def nodes_by_hand() -> Iterator[Vector]:
     fixed = bytes([3, 1 | 7 << 1, 0, 10]) + b"head-3!!"
     leaves = squeezed(bytes(places) * 20) + squeezed(words * 20) + squeezed(escaped * 20)
     yield vector("decimals-f64", fixed + leaves, block)
+    for width in range(4):
+        yield vector(f"strings-of-{1 << width}-byte-lengths", strings(width), listed(width))
+    yield vector("strings-alone", strings(2, alone=True), listed(2, alone=True))
+    for width in range(4):
+        for signed in (False, True):
+            label = f"varints-{'i' if signed else 'u'}{8 << width}"
+            yield vector(label, varints(width, signed), spelled(width, signed))
 
 
 def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
@@ -335,6 +342,54 @@ def decimals(
     places = bytes([place]) * 240
     fixed = bytes([3, form, base, shift]) + b"abcde"
     return fixed + squeezed(places) + squeezed(b"".join(mb.u32(word) for word in words)) + behind
+
+
+TOKENS = [b"token", b"", b"to", b"\xc4\xa0the", b"ken", b"", b"", b"x" * 255, b"ing"] * 12
+"""Strings without a `!`, which ends them in the payloads."""
+
+
+def listed(width: int, alone: bool = False) -> bytes:
+    """Strings behind their lengths: two runs, with other bytes before, between and behind them; or one run alone."""
+    run = b"".join(len(text).to_bytes(1 << width, "little") + text for text in TOKENS)
+    return run if alone else b"be" + run + b"between" + run[: (1 << width) + 5] + b"behind"
+
+
+def strings(
+    width: int,
+    alone: bool = False,
+    terminator: bytes = b"!",
+    runs: list[tuple[int, int]] | None = None,
+    size: int | None = None,
+    texts: bytes | None = None,
+    others: bytes = b"bebetweenbehind",
+) -> bytes:
+    """The payload of `listed`."""
+    known = [(0, len(TOKENS))] if alone else [(2, len(TOKENS)), (7, 1)]
+    text = b"".join(token + b"!" for token in (TOKENS if alone else [*TOKENS, TOKENS[0]]))
+    chosen = known if runs is None else runs
+    fixed = bytes([4, width]) + terminator + mb.varint(len(chosen))
+    fixed += b"".join(mb.varint(gap) + mb.varint(count) for gap, count in chosen)
+    fixed += mb.varint(len(text) if size is None else size)
+    return fixed + (b"" if alone else mb.leaf(others)) + squeezed(text if texts is None else texts)
+
+
+def integers(width: int, signed: bool) -> list[int]:
+    """The least and the greatest of so many bits, and what is between them."""
+    bits = 8 << width
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    return [low, high, 0, 1, 127, high // 3, low // 5, high - 1, *(high >> i for i in range(bits - 1))] * 5
+
+
+def spelled(width: int, signed: bool) -> bytes:
+    """The integers as varints, with bytes before and behind them."""
+    return b"\xff\1" + b"".join(mb.varint(number % (1 << 64)) for number in integers(width, signed)) + b"\x80"
+
+
+def varints(width: int, signed: bool, form: int | None = None, around: bytes = b"\2\1", count: int | None = None) -> bytes:
+    """The payload of `spelled`."""
+    numbers = [number.to_bytes(1 << width, "little", signed=signed) for number in integers(width, signed)]
+    fixed = bytes([5, width | signed << 2 if form is None else form]) + around + b"\xff\1\x80"
+    return fixed + mb.varint(len(numbers) if count is None else count) + squeezed(b"".join(numbers))
 
 
 HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
@@ -500,6 +555,19 @@ def hierarchical_by_engine() -> Iterator[Vector]:
     printed = np.array([round(x, 4) for x in random.normal(0, 1, 1500)])
     yield vector("decimals-f32", printed.astype(np.float32).tobytes(), "F32")
     yield vector("decimals-f64", printed.tobytes(), "F64")
+    tokens = [TOKENS[i] + b"%d" % (i * i % 97) for i in random.integers(0, 7, 900)]
+    text = b"".join(mb.u64(len(token)) + token for token in tokens)
+    halves = random.normal(0, 0.02, 900).astype(np.float16).view(np.uint16)
+    small = np.rint(random.normal(0, 9, 900)).astype(np.int64)
+    for label, data in {
+        "strings": b"begin" + text + b"end",
+        "varints-of-halves": b"".join(mb.varint(int(n)) for n in halves),
+        "varints-of-i8": b"".join(mb.varint(int(n) % (1 << 64)) for n in small),
+    }.items():
+        blob = mmh.compress(data, codec="hierarchical", threads=1)
+        with mmh.open(blob) as archive:
+            assert archive.header.codecs.keys() == {"hierarchical"}, label
+        yield f"engine-hierarchical-{label}", blob, data
     # A third of the words of 64 bits are four words of 16 bits, of another book.
     wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
     mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
@@ -698,9 +766,41 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         yield f"record-{name}", framed(payload, RECORDS)
     for name, payload in invalid_decimals():
         yield f"decimals-{name}", framed(payload, DECIMALS)
+    for name, payload in {
+        "width": b"\4\4" + strings(2)[2:],
+        "no-runs": strings(2, runs=[]),
+        "runs": strings(2, runs=[(0, 1)] * 4097),
+        "gap": strings(2, runs=[(3, len(TOKENS)), (7, 1)]),
+        "gap-of-others": strings(2, runs=[(2, len(TOKENS)), (9, 1)], others=b"bebetweenbehin"),
+        "count": strings(2, runs=[(2, len(TOKENS) - 1), (7, 1)]),
+        "none-in-a-run": strings(2, runs=[(2, len(TOKENS) + 1), (7, 0)]),
+        "size": strings(2, size=1 << 40),
+        "size-below-the-count": strings(2, size=100),
+        "terminator": strings(2, terminator=b"?"),
+        "text-behind": strings(2, texts=b"".join(token + b"!" for token in TOKENS) + b"!token"),
+        "others": strings(2, others=b"bebetweenbehin"),
+        "after": strings(2) + b"\0",
+    }.items():
+        yield f"strings-{name}", framed(payload, listed(2))
+    yield "strings-too-long-for-a-byte", framed(long_string(), b"\0" * 300)
+    for name, payload in {
+        "form": varints(1, True, form=8),
+        "around": varints(1, True, around=b"\xff\xff"),
+        "none": varints(1, True, count=0),
+        "count": varints(1, True, count=1 << 40),
+        "of-another-sign": varints(1, False, form=5),
+        "too-many": varints(1, True, around=b"\1\1") ,
+        "after": varints(1, True) + b"\0",
+    }.items():
+        yield f"varints-{name}", framed(payload, spelled(1, name != "of-another-sign"))
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")
     numbers = squeezed(bytes(792) + mb.u64(1 << 54))
     yield "decimals-number-of-55-bits", framed(fixed + numbers + mb.leaf(bytes(8)), bytes(800))
+
+
+def long_string() -> bytes:
+    """One string of 299 bytes behind a length of one byte."""
+    return b"\4\0!\1\0\1" + mb.varint(300) + squeezed(b"\0" * 299 + b"!")
 
 
 RECORDS = bytes(range(1, 23)) * 60 + b"end"

@@ -163,6 +163,28 @@ def hdf5_files() -> Iterator[tuple[str, list[Row]]]:
         yield name, [numpy_row(key, array) for key, array in arrays.items()]
 
 
+def chunked_files() -> Iterator[tuple[str, list[Row]]]:
+    """Datasets in chunks: no tensors, but ranges of known elements, unless filters are in the way."""
+    floats = np.arange(2000, dtype=np.float32).reshape(50, 40)
+    counts = np.arange(3000, dtype=np.uint16)
+    for name, version in (("chunks.h5", "earliest"), ("chunks-latest.h5", "latest")):
+        with h5py.File(HERE / name, "w", libver=version) as file:
+            file.create_dataset("edges", data=floats, chunks=(16, 16))
+            file.create_dataset("one", data=floats + 2000, chunks=floats.shape)
+            file.create_dataset("group/counts", data=counts, chunks=(700,))
+            file.create_dataset("zipped", data=floats, chunks=(16, 16), compression="gzip")
+            file.create_dataset("shuffled", data=floats, chunks=(16, 16), shuffle=True)
+            file.create_dataset("summed", data=floats, chunks=(16, 16), fletcher32=True)
+            file.create_dataset("swapped", data=floats.astype(">f4"), chunks=(16, 16))
+            early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            early.set_chunk((512,))
+            early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            space = h5py.h5s.create_simple((2048,))
+            dataset = h5py.h5d.create(file.id, b"in_order", h5py.h5t.IEEE_F64LE, space, early)
+            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(2048.0))
+        yield name, []
+
+
 def gguf_file() -> list[Row]:
     writer = gguf.GGUFWriter(HERE / "model.gguf", "llama")
     writer.add_custom_alignment(64)
@@ -231,6 +253,7 @@ def main() -> None:
     expected = dict(torch_files())
     expected["model.onnx"] = onnx_file()
     expected |= dict(hdf5_files())
+    expected |= dict(chunked_files())
     expected["model.gguf"] = gguf_file()
     expected["model.tflite"] = tflite_file()
     lines = (f"{json.dumps(name)}: {json.dumps(sorted(rows))}" for name, rows in sorted(expected.items()))

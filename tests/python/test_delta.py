@@ -275,9 +275,116 @@ def test_pipes(run: Command, source: Path, base: Path) -> None:
         assert (refused.returncode, refused.stdout) == (4 if more else 64, b"")
 
 
-def test_a_base_is_of_files_and_not_of_directories(run: Command, source: Path, base: Path) -> None:
-    (source.parent / "folder").mkdir()
-    for command in ("compress", "decompress"):
-        done = run(command, "-r", "folder", "--base", "base.safetensors")
+@pytest.fixture
+def trees(tmp_path: Path) -> tuple[Path, Path]:
+    """A directory, and one whose files were made from it; some of them, and some elsewhere."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    tensors = model_tensors()
+    for folder, content in ((before, tensors), (after, tuned(tensors))):
+        (folder / "shards" / "odd.mmh").mkdir(parents=True)
+        (folder / "shards" / "1.safetensors").write_bytes(plain_safetensors(content))
+        (folder / "shards" / "odd.mmh" / "2.safetensors").write_bytes(plain_safetensors(content, pad=32))
+        (folder / "config.json").write_text(f'{{"of": "{folder.name}"}}')
+    (after / "new.safetensors").write_bytes(plain_safetensors(tuned(tensors, 5)))
+    return before, after
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_directories_are_matched_file_by_file(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    before, after = trees
+    mirror, alone, back = tmp_path / "after.mmh", tmp_path / "alone.mmh", tmp_path / "back"
+    mmh.compress_dir(after, alone)
+    assert mmh.compress_dir(before)
+    bases = (before, tmp_path / "before.mmh")
+    for base in bases:
+        report = mmh.compress_dir(after, mirror, base=base, force=True)
+        assert report and report.files == 4
+        for shard in ("1.safetensors", "odd.mmh.mmh/2.safetensors"):
+            small, large = mirror / "shards" / f"{shard}.mmh", alone / "shards" / f"{shard}.mmh"
+            assert small.stat().st_size < large.stat().st_size / 3
+        # What has no counterpart is as it would be alone.
+        assert (mirror / "new.safetensors.mmh").read_bytes() == (alone / "new.safetensors.mmh").read_bytes()
+        for other in bases:
+            assert mmh.decompress_dir(mirror, back, base=other, force=True)
+            assert contents(back) == contents(after)
+
+
+def test_a_directory_without_its_base_is_restored_as_far_as_it_goes(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    before, after = trees
+    mmh.compress_dir(after, base=before)
+    for wrong in (None, after):
+        back = tmp_path / f"back-{wrong is None}"
+        report = mmh.decompress_dir(tmp_path / "after.mmh", back, base=wrong)
+        assert sorted(os.path.basename(failure.path) for failure in report.failed) == [
+            "1.safetensors.mmh",
+            "2.safetensors.mmh",
+        ]
+        assert sorted(contents(back)) == ["config.json", "new.safetensors"]
+    # A base that needs a base itself.
+    report = mmh.compress_dir(after, tmp_path / "again.mmh", base=tmp_path / "after.mmh")
+    assert len(report.failed) == 2
+
+
+def test_directories_on_the_command_line(run: Command, trees: tuple[Path, Path]) -> None:
+    before, after = trees
+    assert run("compress", "-r", "after", "--base", "before").returncode == 0
+    assert run("decompress", "-r", "after.mmh", "-o", "back", "--base", "before").returncode == 0
+    assert contents(after.parent / "back") == contents(after)
+    for command, folder in (("compress", "after"), ("decompress", "after.mmh")):
+        done = run(command, "-r", folder, "--base", "before/config.json", "-o", "other")
         assert done.returncode == 64
-        assert b"--base does not go with directories" in done.stderr
+        assert b"--base of a directory is a directory" in done.stderr
+    done = run("compress", "-r", "after", "--base", "nowhere", "-o", "other")
+    assert done.returncode == 4
+    assert b"nowhere" in done.stderr
+
+
+def test_arrays_in_memory() -> None:
+    random = np.random.default_rng(2)
+    before = random.normal(0, 0.02, (300, 700)).astype(np.float32)
+    after = before + (random.random(before.shape) < 0.02).astype(np.float32) * 1e-4
+    alone = mmh.compress(after)
+    blob = mmh.compress(after, base=before)
+    assert len(blob) < len(alone) / 4
+    assert mmh.decompress(blob, base=before) == after.tobytes()
+    out = np.empty_like(after)
+    assert mmh.decompress(blob, out, base=before) == after.nbytes
+    assert (out == after).all()
+    with mmh.open(blob, base=before) as archive:
+        assert (archive.get("data") == after).all()
+    # The same bytes as other objects, and the base compressed.
+    for same in (before.tobytes(), memoryview(before), mmh.compress(before), bytearray(mmh.compress(before))):
+        assert mmh.decompress(blob, base=same) == after.tobytes()
+    assert mmh.compress(after.tobytes(), "F32", base=before.tobytes()) == mmh.compress(
+        after.reshape(-1), base=before.reshape(-1)
+    )
+    assert len(mmh.compress(after, "F32", base=mmh.compress(before))) < len(alone) / 4
+    # Of another shape it is no counterpart, and not needed.
+    other = mmh.compress(after, base=before.T.copy())
+    assert mmh.decompress(other) == after.tobytes()
+    for wrong in (before + 1, before[1:], b"", mmh.compress(after)):
+        with pytest.raises(mmh.MmhError):
+            mmh.decompress(blob, base=wrong)
+        with pytest.raises(mmh.MmhError):
+            mmh.decompress(blob, out, base=wrong)
+    with pytest.raises(ValueError, match="base"):
+        mmh.decompress(blob)
+    with pytest.raises(ValueError, match="base"):
+        mmh.compress(after, base=blob)
+    with pytest.raises(TypeError):
+        mmh.compress(after, base=3)
+    with pytest.raises(ValueError, match="contiguous"):
+        mmh.compress(after, base=before.T)
+
+
+def test_a_base_in_memory_for_files_and_back(source: Path, base: Path) -> None:
+    blob = mmh.compress(source.read_bytes(), base=base.read_bytes())
+    assert blob == mmh.compress(source.read_bytes(), base=base.read_bytes())
+    assert mmh.decompress(blob, base=str(base)) == source.read_bytes()
+    target = packed(source, base)
+    with mmh.open(target, base=base.read_bytes()) as archive:
+        assert archive.verify().ok
+    assert mmh.decompress(target.read_bytes(), base=base.read_bytes()) == source.read_bytes()

@@ -1,4 +1,4 @@
-//! The base: a file, plain or an `.mmh`, that others are stored against.
+//! The base: a file, plain or an `.mmh`, or an array in memory, that others are stored against.
 
 use crate::api::Workers;
 use crate::block::Segment;
@@ -7,6 +7,7 @@ use crate::container::base::BaseRecord;
 use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
 use crate::container::restored::Restored;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout};
@@ -27,14 +28,22 @@ const LONGEST_NAME: usize = 255;
 
 /// An open base.
 pub struct Base {
+    /// As messages name it.
     path: PathBuf,
+    /// Of the file; empty in memory.
+    name: String,
     bytes: Bytes,
+    /// Of an array, which no reader has to look for.
+    array: Option<Layout>,
     blake3: OnceLock<[u8; 32]>,
 }
 
+/// What can be read at any offset.
+type Any = Box<dyn ReadAt>;
+
 enum Bytes {
-    Plain(FileAt),
-    Restored(Box<Restored<FileAt>>),
+    Plain(Any),
+    Restored(Box<Restored<Any>>),
 }
 
 impl Base {
@@ -52,12 +61,29 @@ impl Base {
                 path.display()
             )));
         }
-        let file = FileAt::of(file, &meta);
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Base::of(Box::new(FileAt::of(file, &meta)), path, name)
+    }
+
+    /// The content of a file in memory, plain or an `.mmh`; or an array of the given dtype and shape.
+    pub fn in_memory(bytes: Box<dyn ReadAt>, array: Option<(Dtype, Vec<u64>)>) -> Result<Base> {
+        let path = Path::new("in memory");
+        match array {
+            None => Base::of(bytes, path, String::new()),
+            Some((dtype, shape)) => {
+                let layout = Layout::of_array(bytes.len(), dtype, shape)?;
+                let (path, name, blake3) = (path.to_path_buf(), String::new(), OnceLock::new());
+                Ok(Base { path, name, bytes: Bytes::Plain(bytes), array: Some(layout), blake3 })
+            }
+        }
+    }
+
+    fn of(input: Any, path: &Path, name: String) -> Result<Base> {
         let mut magic = [0; MAGIC.len()];
-        let is_mmh = file.read_exact_at(0, &mut magic).is_ok() && magic == MAGIC;
+        let is_mmh = input.read_exact_at(0, &mut magic).is_ok() && magic == MAGIC;
         let blake3 = OnceLock::new();
         let bytes = if is_mmh {
-            let archive = Archive::open(file).map_err(|e| within(path, e))?;
+            let archive = Archive::open(input).map_err(|e| within(path, e))?;
             if let Some(record) = archive.needs_base() {
                 return Err(Error::Invalid(format!(
                     "the base {} was itself compressed against a base, {record}: decompress it first",
@@ -69,13 +95,16 @@ impl Base {
             }
             Bytes::Restored(Box::new(Restored::new(archive)))
         } else {
-            Bytes::Plain(file)
+            Bytes::Plain(input)
         };
-        Ok(Base { path: path.to_path_buf(), bytes, blake3 })
+        Ok(Base { path: path.to_path_buf(), name, bytes, array: None, blake3 })
     }
 
     /// Where its tensors are.
     pub fn layout(&self) -> Layout {
+        if let Some(array) = &self.array {
+            return array.clone();
+        }
         if let Bytes::Restored(r) = &self.bytes {
             let index = r.archive().index();
             if !index.tensors.is_empty() {
@@ -101,8 +130,7 @@ impl Base {
             Bytes::Restored(r) => r.archive().index().name.clone(),
             Bytes::Plain(_) => String::new(),
         };
-        let own = || self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = if recorded.is_empty() { own() } else { recorded };
+        let name = if recorded.is_empty() { self.name.clone() } else { recorded };
         let name = Some(name).filter(|n| is_file_name(n) && n.len() <= LONGEST_NAME).unwrap_or_default();
         Ok(BaseRecord { len: self.len(), blake3: self.blake3(workers)?, name })
     }
@@ -132,11 +160,11 @@ impl Base {
 
     /// Refuses a base that was written to since it was opened.
     pub fn check_unchanged(&self) -> Result<()> {
-        let file = match &self.bytes {
-            Bytes::Plain(f) => f,
+        let input = match &self.bytes {
+            Bytes::Plain(input) => input,
             Bytes::Restored(r) => r.archive().input(),
         };
-        file.check_unchanged().map_err(|_| {
+        input.check_unchanged().map_err(|_| {
             Error::WrongBase(format!("the base {} was changed while it was read", self.path.display()))
         })
     }

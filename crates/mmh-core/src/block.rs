@@ -1,5 +1,6 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
+use crate::codec::hierarchical::Found as Structure;
 use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, zstd};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
@@ -235,6 +236,8 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             {
                 alone(codec, start, other, &block, scratch, out)
             }
+            // All of the block was looked at.
+            _ if matches!(choice.structure, Some(Structure::Strings(_))) => Ok(codec),
             // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
             _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
                 alone(codec, start, &zstd::Zstd, &block, scratch, out)

@@ -1,15 +1,15 @@
 //! One open `.mmh`.
 
-use crate::buffer::{Bytes, BytesMut};
+use crate::buffer::{Bytes, BytesMut, Held};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
-use crate::functions::open_base;
+use crate::functions::{GivenBase, lent, open_lent};
 use crate::parity;
 use mmh_core::api::{self, Reference, Shared};
 use mmh_core::codec::{self, Level};
 use mmh_core::container::{frame, reader};
-use mmh_core::io::{FileAt, ReadAt};
+use mmh_core::io::FileAt;
 use mmh_core::{Error, Result};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -19,23 +19,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-
-/// A Python buffer that is read at offsets.
-struct Held(Bytes);
-
-impl ReadAt for Held {
-    fn len(&self) -> u64 {
-        ReadAt::len(self.0.as_slice())
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
-        self.0.as_slice().read_exact_at(offset, buf)
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        ReadAt::slice(self.0.as_slice(), offset, len)
-    }
-}
 
 #[pyclass(frozen, module = "mmh_rs._core")]
 pub struct Archive {
@@ -49,13 +32,14 @@ pub struct Archive {
 impl Archive {
     fn new(
         py: Python<'_>,
-        base: Option<PathBuf>,
+        base: Option<GivenBase<'_>>,
         limits: GivenLimits,
         open: impl FnOnce() -> Result<Shared> + Send,
     ) -> PyResult<Archive> {
+        let base = lent(base)?;
         let open = || {
             let mut archive = reader::Archive::open_within(open()?, &convert::limits(limits))?;
-            archive.set_base(open_base(base)?)?;
+            archive.set_base(open_lent(base)?)?;
             Ok(archive)
         };
         Ok(Archive::of(py.detach(open).map_err(|e| raise(py, e))?))
@@ -128,7 +112,7 @@ impl Archive {
     fn open_path(
         py: Python<'_>,
         path: PathBuf,
-        base: Option<PathBuf>,
+        base: Option<GivenBase<'_>>,
         limits: GivenLimits,
     ) -> PyResult<Archive> {
         Archive::new(py, base, limits, || {
@@ -146,7 +130,7 @@ impl Archive {
     fn open_buffer(
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
-        base: Option<PathBuf>,
+        base: Option<GivenBase<'_>>,
         limits: GivenLimits,
     ) -> PyResult<Archive> {
         let held = Held(Bytes::new(data)?);
@@ -158,7 +142,7 @@ impl Archive {
     fn open_object(
         py: Python<'_>,
         file: &Bound<'_, PyAny>,
-        base: Option<PathBuf>,
+        base: Option<GivenBase<'_>>,
         limits: GivenLimits,
     ) -> PyResult<Archive> {
         let object = FileObject::new(file)?;

@@ -1,5 +1,6 @@
 //! Python buffers as slices, without a copy.
 
+use mmh_core::io::ReadAt;
 use mmh_kernels::memory;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
@@ -30,6 +31,23 @@ impl Bytes {
         // SAFETY: the buffer is C-contiguous, of `len_bytes` bytes, and the export keeps it alive and unresized. Other threads of the
         // program could write to it while the GIL is released; the documentation forbids that, as hashlib's does.
         unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), self.0.len_bytes()) }
+    }
+}
+
+/// A Python buffer that is read at offsets.
+pub struct Held(pub Bytes);
+
+impl ReadAt for Held {
+    fn len(&self) -> u64 {
+        ReadAt::len(self.0.as_slice())
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.0.as_slice().read_exact_at(offset, buf)
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        ReadAt::slice(self.0.as_slice(), offset, len)
     }
 }
 

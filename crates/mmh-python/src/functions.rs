@@ -1,6 +1,6 @@
 //! The module's functions.
 
-use crate::buffer::{Bytes, BytesMut, new_bytes, written_at_most};
+use crate::buffer::{Bytes, BytesMut, Held, new_bytes, written_at_most};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use mmh_core::api::{self, DecompressOptions};
@@ -8,7 +8,7 @@ use mmh_core::base::Base;
 use mmh_core::codec::Level;
 use mmh_core::container::reader::Archive;
 use mmh_core::io::{FileAt, ReadAt};
-use mmh_core::{Error, Limits};
+use mmh_core::{Dtype, Error, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (data, dtype, shape, codec, level, threads, hashes))]
+#[pyo3(signature = (data, dtype, shape, codec, level, threads, hashes, base=None))]
 pub fn compress<'py>(
     py: Python<'py>,
     data: &Bound<'py, PyAny>,
@@ -29,19 +29,14 @@ pub fn compress<'py>(
     level: u8,
     threads: usize,
     hashes: bool,
+    base: Option<GivenBase<'py>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let data = Bytes::new(data)?;
     let mut options = convert::options(codec, level, threads)?;
     options.blake3 = hashes;
-    let array = match dtype {
-        None => None,
-        Some(name) => {
-            let dtype = convert::dtype(name)?;
-            let (elements, bytes) = dtype.unit();
-            let n = data.as_slice().len() as u64 / bytes * elements;
-            Some((dtype, shape.unwrap_or(vec![n])))
-        }
-    };
+    let base = lent(base)?;
+    options.base = py.detach(|| open_lent(base)).map_err(|e| raise(py, e))?;
+    let array = array(dtype, shape, data.as_slice().len())?;
     let slice = data.as_slice();
     let watch = Watch::new(None);
     let workers = watch.workers(options.threads);
@@ -57,6 +52,15 @@ pub fn compress<'py>(
     Ok(PyBytes::new(py, &done.map_err(|e| watch.error(py, e))?))
 }
 
+/// Dtype and shape of so many bytes, which have one axis where no shape is given.
+fn array(dtype: Option<&str>, shape: Option<Vec<u64>>, len: usize) -> PyResult<Option<(Dtype, Vec<u64>)>> {
+    let Some(name) = dtype else { return Ok(None) };
+    let dtype = convert::dtype(name)?;
+    let (elements, bytes) = dtype.unit();
+    let n = len as u64 / bytes * elements;
+    Ok(Some((dtype, shape.unwrap_or(vec![n]))))
+}
+
 #[pyfunction]
 pub fn decompressed_size(py: Python<'_>, blob: &Bound<'_, PyAny>) -> PyResult<u64> {
     let blob = Bytes::new(blob)?;
@@ -65,40 +69,55 @@ pub fn decompressed_size(py: Python<'_>, blob: &Bound<'_, PyAny>) -> PyResult<u6
 }
 
 #[pyfunction]
-#[pyo3(signature = (blob, threads, check, limits=None))]
+#[pyo3(signature = (blob, threads, check, limits=None, base=None))]
 pub fn decompress<'py>(
     py: Python<'py>,
     blob: &Bound<'py, PyAny>,
     threads: usize,
     check: bool,
     limits: GivenLimits,
+    base: Option<GivenBase<'py>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let blob = Bytes::new(blob)?;
     let slice = blob.as_slice();
-    let archive = Archive::open_within(slice, &convert::limits(limits)).map_err(|e| raise(py, e))?;
+    let base = lent(base)?;
+    let open = || {
+        let mut archive = Archive::open_within(slice, &convert::limits(limits))?;
+        archive.set_base(open_lent(base)?)?;
+        Ok(archive)
+    };
+    let archive = py.detach(open).map_err(|e| raise(py, e))?;
     let len = usize::try_from(archive.index().source_len)
         .map_err(|_| raise(py, Error::Limit("the source does not fit the address space".into())))?;
     new_bytes(py, len, |out| {
         let watch = Watch::new(None);
         let workers = watch.workers(threads);
-        py.detach(|| archive.read_range(0, out, &workers, check)).map_err(|e| watch.error(py, e))
+        let restore = || {
+            archive.check_base(&workers)?;
+            archive.read_range(0, out, &workers, check)
+        };
+        py.detach(restore).map_err(|e| watch.error(py, e))
     })
 }
 
 #[pyfunction]
-pub fn decompress_into(
-    py: Python<'_>,
-    blob: &Bound<'_, PyAny>,
-    out: &Bound<'_, PyAny>,
+#[pyo3(signature = (blob, out, threads, check, base=None))]
+pub fn decompress_into<'py>(
+    py: Python<'py>,
+    blob: &Bound<'py, PyAny>,
+    out: &Bound<'py, PyAny>,
     threads: usize,
     check: bool,
+    base: Option<GivenBase<'py>>,
 ) -> PyResult<usize> {
     let blob = Bytes::new(blob)?;
     let mut out = BytesMut::new(out)?;
     let (slice, out) = (blob.as_slice(), out.as_mut_slice());
     let watch = Watch::new(None);
     let workers = watch.workers(threads);
-    py.detach(|| api::decompress_into_by(slice, out, &workers, check)).map_err(|e| watch.error(py, e))
+    let base = lent(base)?;
+    py.detach(|| api::decompress_into_by(slice, open_lent(base)?, out, &workers, check))
+        .map_err(|e| watch.error(py, e))
 }
 
 pub fn text(path: &Option<PathBuf>) -> Option<String> {
@@ -164,6 +183,43 @@ pub fn decompress_file<'py>(
     });
     let report = done.map_err(|e| watch.error(py, e))?;
     convert::report(py, &report, text(&source), text(&target), start.elapsed().as_secs_f64())
+}
+
+/// A base as Python gives it.
+#[derive(FromPyObject)]
+pub enum GivenBase<'py> {
+    /// Bytes in memory, and the dtype and shape that they have as an array.
+    Memory(Bound<'py, PyAny>, Option<String>, Option<Vec<u64>>),
+    /// A file.
+    Path(PathBuf),
+}
+
+/// The same, for threads that do not hold the GIL.
+pub enum Lent {
+    Memory(Held, Option<(Dtype, Vec<u64>)>),
+    Path(PathBuf),
+}
+
+/// Takes hold of a base.
+pub fn lent(base: Option<GivenBase<'_>>) -> PyResult<Option<Lent>> {
+    let lent = |base| match base {
+        GivenBase::Path(path) => Ok(Lent::Path(path)),
+        GivenBase::Memory(data, dtype, shape) => {
+            let data = Bytes::new(&data)?;
+            let array = array(dtype.as_deref(), shape, data.as_slice().len())?;
+            Ok(Lent::Memory(Held(data), array))
+        }
+    };
+    base.map(lent).transpose()
+}
+
+/// Opens it.
+pub fn open_lent(base: Option<Lent>) -> mmh_core::Result<Option<Arc<Base>>> {
+    match base {
+        None => Ok(None),
+        Some(Lent::Path(path)) => open_base(Some(path)),
+        Some(Lent::Memory(data, array)) => Ok(Some(Arc::new(Base::in_memory(Box::new(data), array)?))),
+    }
 }
 
 /// The base at a path.

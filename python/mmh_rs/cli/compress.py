@@ -82,7 +82,9 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--pack", is_flag=True, help="Compress directories into one file each.")
 @click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
-@click.option("--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh).")
+@click.option(
+    "--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh); with -r, from a directory."
+)
 @parity_option("Add parity, with which mmh repair mends damage: percent of the size, 5 without a number.")
 @_level_options
 @_common
@@ -118,7 +120,8 @@ def compress(
     back, and so does mmh decompress -c DIR.tar.mmh | tar x. Times are kept to the second.
 
     With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
-    as differences where that is smaller. The same file is then needed to read the result.
+    as differences where that is smaller. The same file is then needed to read the result. With -r the base is a
+    directory, or the mirror of one: each file a/b is compressed against its a/b, or a/b.mmh, where there is one.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
@@ -148,7 +151,7 @@ def compress(
         packs(files, pack_name, take_in, output=output, to_stdout=to_stdout, force=force, run=run, **more)
         return
     directories, named = _split(files, recursive)
-    _refuse_base(base, directories)
+    _check_base(base, directories)
     work = _planned(named, suffix_added, len(files), output, to_stdout, remove, force, run)
     if len(work) > 1 and any(job.target is None for job in work):
         raise WrongUsageError("several files cannot be compressed to one standard output (compress them one by one)")
@@ -206,6 +209,7 @@ def compress(
 
         take = partial(
             compress_dir,
+            base=base,
             codec=codec,
             level=level,
             threads=threads or None,
@@ -257,7 +261,7 @@ def decompress(
 
     With -r a directory DIR.mmh that mmh compress -r made becomes DIR (or OUT), as it was. What is restored already
     (same size and time) is skipped; a file that fails does not stop the others; files that do not end in .mmh are left
-    out.
+    out. What was compressed against a directory is restored with that, or a mirror of it, as --base.
 
     With --unpack, DIR.tar.mmh (of mmh compress --pack, or of any other tar archive) becomes DIR (or OUT), which must
     not be there yet.
@@ -280,7 +284,7 @@ def decompress(
         packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run)
         return
     directories, named = _split(files, recursive)
-    _refuse_base(base, directories)
+    _check_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
 
     def one(job: Job) -> None:
@@ -307,7 +311,9 @@ def decompress(
         from .._trees import decompress_dir
         from ._tree import trees
 
-        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits)
+        take = partial(
+            decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits, base=base
+        )
         alone = len(files) == 1
         trees(
             directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
@@ -321,9 +327,9 @@ def _split(paths: Sequence[str], recursive: bool) -> tuple[list[str], list[str]]
     return directories, [path for path in paths if path not in directories]
 
 
-def _refuse_base(base: str | None, directories: Sequence[object]) -> None:
-    if base is not None and directories:
-        raise WrongUsageError("--base does not go with directories (name the file that it is the base of)")
+def _check_base(base: str | None, directories: Sequence[object]) -> None:
+    if base is not None and directories and os.path.isfile(base):
+        raise WrongUsageError("--base of a directory is a directory, too (its files are matched by their paths)")
 
 
 def _planned(

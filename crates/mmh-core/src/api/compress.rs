@@ -14,7 +14,7 @@ use crate::container::writer::{Facts, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, FileInMemory, ReadAt};
-use crate::source::{self, Format, Input, Layout, Tensor};
+use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
@@ -135,7 +135,7 @@ pub fn compress_bytes_by(
             Ok(smallest(&data, layout, options, workers, &mut quiet)?.0)
         }
         Some((dtype, shape)) => {
-            let layout = of_array(data, dtype, shape)?;
+            let layout = Layout::of_array(data.len() as u64, dtype, shape)?;
             Ok(compress_at(&data, layout, Vec::new(), options, workers, &mut quiet)?.0)
         }
     }
@@ -153,7 +153,7 @@ pub fn compress_into(
     options.check()?;
     let is_file = array.is_none();
     let layout = match array {
-        Some((dtype, shape)) => of_array(data, dtype, shape)?,
+        Some((dtype, shape)) => Layout::of_array(data.len() as u64, dtype, shape)?,
         None if data.len() as u64 <= SMALL => {
             let blob = compress_bytes_by(data, None, options, workers)?;
             return Ok(Room::new(room).write_all(&blob).ok().map(|()| blob.len()));
@@ -175,15 +175,6 @@ pub fn compress_into(
 /// Bytes that the `.mmh` of so many bytes takes at most.
 pub fn room_for(len: usize) -> usize {
     allowance(len as u64).try_into().unwrap_or(usize::MAX)
-}
-
-fn of_array(data: &[u8], dtype: Dtype, shape: Vec<u64>) -> Result<Layout> {
-    let len = data.len() as u64;
-    if dtype.size_of(&shape) != Some(len) {
-        return Err(Error::Invalid(format!("shape {shape:?} of {} does not make {len} bytes", dtype.name())));
-    }
-    let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
-    Ok(Layout::of(Format::Array, vec![tensor]))
 }
 
 /// Compresses what can be read at any offset.

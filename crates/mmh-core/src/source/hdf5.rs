@@ -1,14 +1,17 @@
 //! HDF5, as Keras and h5py write it: groups by the old way (symbol tables: a B-tree, nodes, a heap of names) and by the new way
-//! (links in the header of the group), and datasets that stand in the file in one piece. See
+//! (links in the header of the group), datasets that stand in the file in one piece, and the chunks of others (`chunks`). See
 //! <https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html>.
 //!
-//! Chunked, compressed, compact, virtual and external datasets stay opaque, so do big-endian numbers, records and text, and groups
-//! of so many links that they are kept in a heap of their own (more than eight, where the new way was asked for).
+//! Compressed or otherwise filtered, compact, virtual and external datasets stay opaque, so do big-endian numbers, records and text, and
+//! groups of so many links that they are kept in a heap of their own (more than eight, where the new way was asked for).
 
 use super::cursor::Cursor;
-use super::{Format, Input, Layout, MAX_NAMES, Tensor, collect};
+use super::{Format, Hint, Input, Layout, MAX_NAMES, Tensor, collect};
 use crate::dtype::Dtype;
+use chunks::Chunks;
 use std::collections::HashSet;
+
+mod chunks;
 
 const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// An address of nothing.
@@ -31,6 +34,7 @@ const DATASPACE: u16 = 0x01;
 const DATATYPE: u16 = 0x03;
 const LINK: u16 = 0x06;
 const LAYOUT: u16 = 0x08;
+const FILTERS: u16 = 0x0b;
 const CONTINUATION: u16 = 0x10;
 const SYMBOL_TABLE: u16 = 0x11;
 
@@ -51,12 +55,18 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
         return None;
     }
     let root = u64_at(&input.read(root, 8)?, 0)?;
-    let mut walk =
-        Walk { input, seen: HashSet::new(), budget: MAX_OBJECTS, names: MAX_NAMES, found: Vec::new() };
+    let mut walk = Walk {
+        input,
+        seen: HashSet::new(),
+        budget: MAX_OBJECTS,
+        names: MAX_NAMES,
+        found: Vec::new(),
+        hints: Vec::new(),
+    };
     let mut path = String::new();
     // What is damaged or not understood is left out, not all the rest.
     let _ = walk.object(root, &mut path, 0);
-    Some(collect(input, Format::Hdf5, walk.found, Vec::new()))
+    Some(collect(input, Format::Hdf5, walk.found, chunks::joined(walk.hints)))
 }
 
 struct Walk<'a> {
@@ -68,6 +78,8 @@ struct Walk<'a> {
     /// Bytes that names may still take.
     names: usize,
     found: Vec<Tensor>,
+    /// Chunks.
+    hints: Vec<Hint>,
 }
 
 /// What the header of an object says.
@@ -77,6 +89,10 @@ struct Object {
     shape: Option<Vec<u64>>,
     /// Address and bytes of the data.
     data: Option<(u64, u64)>,
+    /// Where the data stands in many pieces.
+    chunks: Option<Chunks>,
+    /// The data is compressed, or what else filters do.
+    filtered: bool,
     /// Addresses of the B-tree and the heap.
     table: Option<(u64, u64)>,
     links: Vec<(String, u64)>,
@@ -94,12 +110,19 @@ impl Walk<'_> {
             return Some(());
         }
         let object = self.header(address)?;
-        if let (Some(dtype), Some(shape), Some((start, len))) = (object.dtype, object.shape, object.data) {
+        if let (Some(dtype), Some(shape), Some((start, len))) =
+            (object.dtype, object.shape.clone(), object.data)
+        {
             self.names = self.names.checked_sub(path.len())?;
             if dtype.size_of(&shape) == Some(len) {
                 let (name, fortran) = (path.clone(), false);
                 self.found.push(Tensor { name, dtype, shape, fortran, start, len });
             }
+            return Some(());
+        }
+        if let (Some(dtype), Some(chunks), false) = (object.dtype, object.chunks, object.filtered) {
+            // A tensor is one range of bytes; in pieces, its elements are known all the same.
+            let _ = self.chunks(&chunks, dtype, object.shape.as_deref());
             return Some(());
         }
         for (name, address) in object.links {
@@ -176,7 +199,7 @@ impl Walk<'_> {
                 Some(numbered) => 1 + if numbered { 2 } else { 0 },
             })?;
             let next = cursor.at().checked_add(len.into())?;
-            if matches!(kind, DATASPACE | DATATYPE | LINK | LAYOUT | CONTINUATION | SYMBOL_TABLE) {
+            if matches!(kind, DATASPACE | DATATYPE | LINK | LAYOUT | FILTERS | CONTINUATION | SYMBOL_TABLE) {
                 let message = cursor.bytes(len.into(), MAX_MESSAGE)?;
                 if kind == CONTINUATION {
                     let (start, len) = (u64_at(&message, 0)?, u64_at(&message, 8)?);
@@ -263,7 +286,9 @@ impl Object {
         match kind {
             DATASPACE => self.shape = shape(message),
             DATATYPE => self.dtype = dtype(message),
-            LAYOUT => self.data = contiguous(message),
+            LAYOUT => (self.data, self.chunks) = (contiguous(message), Chunks::of(message)),
+            // The message of no filters is as good as none.
+            FILTERS => self.filtered = message.get(1).is_none_or(|filters| *filters > 0),
             LINK => self.links.extend(link(message)),
             _ => self.table = u64_at(message, 0).zip(u64_at(message, 8)),
         }

@@ -2,6 +2,7 @@
 //! understand, or what lies, it leaves opaque, and every byte comes back all the same.
 
 use crate::dtype::Dtype;
+use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use std::collections::{HashMap, HashSet};
 
@@ -148,6 +149,16 @@ impl Layout {
         Layout { format, tensors, hints: Vec::new() }
     }
 
+    /// An array of so many bytes.
+    pub fn of_array(len: u64, dtype: Dtype, shape: Vec<u64>) -> Result<Layout> {
+        if dtype.size_of(&shape) != Some(len) {
+            let dtype = dtype.name();
+            return Err(Error::Invalid(format!("shape {shape:?} of {dtype} does not make {len} bytes")));
+        }
+        let tensor = Tensor { name: "data".into(), dtype, shape, fortran: false, start: 0, len };
+        Ok(Layout::of(Format::Array, vec![tensor]))
+    }
+
     /// A file that no reader understands.
     pub fn opaque() -> Layout {
         Layout::of(Format::Unknown, Vec::new())
@@ -160,7 +171,10 @@ impl Layout {
             return Vec::new();
         }
         let filled = self.tensors.iter().filter(|t| t.len > 0);
-        let each: Vec<Hint> = filled.map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }).collect();
+        let mut each: Vec<Hint> =
+            filled.map(|t| Hint { start: t.start, len: t.len, dtype: t.dtype }).collect();
+        each.extend(&self.hints);
+        each.sort_by_key(|hint| hint.start);
         let mut joined: Vec<Hint> = Vec::new();
         for hint in &each {
             match joined

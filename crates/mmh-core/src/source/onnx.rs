@@ -2,8 +2,9 @@
 //! <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto> and <https://protobuf.dev/programming-guides/encoding/>.
 //!
 //! Tensors are the initializers of graphs, also of those inside of nodes and functions, and the tensors among the attributes of
-//! nodes (`Constant`). Their numbers are `raw_data`, or a packed list of floats or doubles; integers that are not raw are varints
-//! and stay opaque. So do sparse tensors, and files of external data, which have no structure of their own.
+//! nodes (`Constant`). Their numbers are `raw_data`, or a packed list of floats or doubles. Integers, and halves among them, that are not raw
+//! are varints: no tensors of the container, but hints of where they begin and end. Sparse tensors, and files of external data, which have no
+//! structure of their own, stay opaque.
 
 use super::cursor::Cursor;
 use super::{Format, Hint, Input, Layout, MAX_NAMES, Tensor, collect};
@@ -17,6 +18,8 @@ const MAX_AXES: usize = 64;
 const MAX_DEPTH: u32 = 32;
 /// Tensors that are looked for: more than any model has.
 const MAX_TENSORS: usize = 1 << 20;
+/// Lists of varints shorter than this are left to what is around them.
+const SHORTEST_LIST: u64 = 1024;
 
 /// Fields of a model, and whether each is a message or text, rather than a number.
 const MODEL: [(u64, bool); 12] = [
@@ -184,6 +187,10 @@ impl Walk<'_> {
             (4, Some(len)) => tensor.part(Part::Floats, walk.cursor.at(), len),
             (10, Some(len)) => tensor.part(Part::Doubles, walk.cursor.at(), len),
             (9, Some(len)) => tensor.part(Part::Raw, walk.cursor.at(), len),
+            // Packed integers of up to 32 bits, of 64, and unsigned ones of 64.
+            (5 | 7 | 11, Some(len)) if len >= SHORTEST_LIST => {
+                walk.hints.push(Hint { start: walk.cursor.at(), len, dtype: Dtype::U8 });
+            }
             (8, _) => tensor.name = walk.text(&field),
             _ => {}
         });

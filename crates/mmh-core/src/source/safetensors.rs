@@ -1,6 +1,7 @@
 //! safetensors: a `u64` length, a JSON header of that length, the tensors. Believed only where the reference
-//! implementation (0.8) loads the file; what that tolerates by accident of its parser (an entry spelled as a
-//! list, a name given twice) stays opaque.
+//! implementation (0.8) loads the file, or would if it were whole; what that tolerates by accident of its parser
+//! (an entry spelled as a list, a name given twice) stays opaque. Of a file that is cut off behind its header, the
+//! tensors that are whole are found.
 //!
 //! The header can be 100 MB of somebody else's JSON, so it is parsed straight into the tensors, and all else
 //! in it is checked but not kept.
@@ -11,7 +12,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Format, Input, Layout, Tensor};
+use super::{Format, Input, Layout, Tensor, collect};
 use crate::dtype::Dtype;
 
 /// The reference's limit.
@@ -49,9 +50,14 @@ pub fn read(input: Input<'_>) -> Option<Layout> {
         tensors.push(Tensor { name, dtype, shape, fortran: false, start: data.checked_add(from)?, len });
     }
     let end = data.checked_add(end)?;
-    // Bytes behind the last tensor are as wrong in a stream as they are in a file.
-    let covers = if input.complete { end == input.bytes.len() } else { end >= input.bytes.len() };
-    covers.then(|| Layout::of(Format::Safetensors, tensors))
+    if end < input.bytes.len() {
+        // Bytes behind the last tensor.
+        return None;
+    }
+    if input.reaches(end) {
+        return Some(Layout::of(Format::Safetensors, tensors));
+    }
+    Some(collect(input, Format::Safetensors, tensors, Vec::new()))
 }
 
 /// Bytes of a tensor. As in the reference, the dimensions before a zero must not overflow either.

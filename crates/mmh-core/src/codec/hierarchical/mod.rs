@@ -1,23 +1,28 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; words that are few, as numbers in a codebook; what is not in it, passed down to
-//! narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
+//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; words that are few, as
+//! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
 //! * `records`: fields of a few bits at fixed places
 //! * `formats`: where GGUF's quantized types have theirs
 //! * `decimals`: floats that were printed in decimal
+//! * `strings`: strings behind their lengths
+//! * `varints`: integers of seven bits a byte
 //! * `words`: codebooks: whether one would pay, what is in it, the numbers of the words
 
 use super::{Block, Codec};
 use crate::container::varint;
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
+use std::ops::RangeInclusive;
 
 pub mod decimals;
 mod formats;
 mod node;
 mod records;
+pub mod strings;
 #[cfg(test)]
 mod tests;
+pub mod varints;
 pub mod words;
 
 /// `spec/codecs/hierarchical.md`
@@ -90,11 +95,21 @@ pub enum Found {
     Words(words::Found),
     /// Floats that were printed in decimal.
     Decimals(decimals::Found),
+    /// Strings behind their lengths.
+    Strings(strings::Found),
+    /// Integers of seven bits a byte.
+    Varints(varints::Found),
 }
 
 impl Found {
     /// The better of the two. What promises no less than `bound`, a size over size, need not be looked at.
     pub fn best(block: &Block<'_>, bound: f64, scratch: &mut super::Scratch) -> Option<Found> {
+        if let Some(strings) = strings::find(block, bound, scratch) {
+            return Some(Found::Strings(strings));
+        }
+        if let Some(varints) = varints::find(block, scratch).filter(|found| found.estimate < bound) {
+            return Some(Found::Varints(varints));
+        }
         let bits = block.split.map(|s| s.element_millibits);
         let words = words::find(block.data, MAX_BITS, block.element, bits, bound, block.level, scratch);
         match (words, decimals::find(block, scratch)) {
@@ -134,6 +149,8 @@ impl Codec for Hierarchical {
         match sample.structure() {
             Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),
             Some(Found::Decimals(found)) => Bid::of(found.estimate, found.describe()),
+            Some(Found::Strings(found)) => Bid::of(found.estimate, found.describe()),
+            Some(Found::Varints(found)) => Bid::of(found.estimate, found.describe()),
             None => Bid::none("no words that come again often"),
         }
     }
@@ -150,6 +167,8 @@ impl Codec for Hierarchical {
             match &found {
                 Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
                 Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
+                Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
+                Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
                 None => false,
             }
         };
@@ -192,9 +211,14 @@ fn short(from: &mut &[u8]) -> Result<u16> {
 
 /// A number from 1 to `most`.
 fn number(from: &mut &[u8], most: u64, what: &str) -> Result<usize> {
+    within(from, 1..=most, what)
+}
+
+/// A number within a range.
+fn within(from: &mut &[u8], range: RangeInclusive<u64>, what: &str) -> Result<usize> {
     match varint::read(from) {
-        Some(n) if (1..=most).contains(&n) => Ok(n as usize),
-        Some(n) => Err(bad(format_args!("{what}: expected 1 to {most}, found {n}"))),
+        Some(n) if range.contains(&n) => Ok(n as usize),
+        Some(n) => Err(bad(format_args!("{what}: expected {} to {}, found {n}", range.start(), range.end()))),
         None => Err(bad(format_args!("{what}: no number"))),
     }
 }

@@ -1,8 +1,8 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, decimals, number, records, take, words};
+use super::{bad, byte, decimals, number, records, strings, take, varints, words};
 use crate::codec::tensor::{self, Element};
-use crate::codec::{self, Block, Codec, Level};
+use crate::codec::{self, Block, Codec, Level, zstd};
 use crate::container::varint;
 use crate::error::Result;
 
@@ -14,11 +14,15 @@ pub const RECORDS: u8 = 1;
 pub const WORDS: u8 = 2;
 /// Numbers and places of floats printed in decimal.
 pub const DECIMALS: u8 = 3;
+/// Strings without the lengths before them.
+pub const STRINGS: u8 = 4;
+/// Integers of seven bits a byte.
+pub const VARINTS: u8 = 5;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
-    /// Records and decimals.
+    /// Records, decimals, strings and varints.
     top: bool,
     /// The widest words; 0 for none.
     words: usize,
@@ -50,6 +54,8 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         LEAF => decode_leaf(from, out, scratch),
         RECORDS if kinds.top => records::decode(from, out, scratch),
         DECIMALS if kinds.top => decimals::decode(from, out, scratch),
+        STRINGS if kinds.top => strings::decode(from, out, scratch),
+        VARINTS if kinds.top => varints::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
     }
@@ -86,11 +92,29 @@ pub fn encode_leaf(
         base: None,
     };
     let mut payload = scratch.hierarchical.lend(0);
-    let smaller = tensor::Tensor.encode(&block, scratch, &mut payload)? && payload.len() < data.len();
-    let (id, bytes) = if smaller { (tensor::ID, payload.as_slice()) } else { (codec::store::ID, data) };
+    let smaller = tensor::Tensor.encode(&block, scratch, &mut payload)?;
+    write_leaf(data, smaller.then_some((tensor::ID, payload.as_slice())), out);
+    scratch.hierarchical.give_back(payload);
+    Ok(())
+}
+
+/// Appends a leaf: text by Zstandard, or as it is.
+pub fn encode_text(data: &[u8], level: Level, scratch: &mut codec::Scratch, out: &mut Vec<u8>) -> Result<()> {
+    if data.is_empty() {
+        return Ok(());
+    }
+    let mut payload = scratch.hierarchical.lend(0);
+    zstd::encode_strings(data, level, scratch, &mut payload)?;
+    write_leaf(data, Some((zstd::ID, payload.as_slice())), out);
+    scratch.hierarchical.give_back(payload);
+    Ok(())
+}
+
+/// Appends a leaf with what another codec made of the data, if that is smaller, or with the data.
+fn write_leaf(data: &[u8], coded: Option<(u8, &[u8])>, out: &mut Vec<u8>) {
+    let smaller = coded.filter(|(_, payload)| payload.len() < data.len());
+    let (id, bytes) = smaller.unwrap_or((codec::store::ID, data));
     out.extend([LEAF, id]);
     varint::write(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
-    scratch.hierarchical.give_back(payload);
-    Ok(())
 }

@@ -179,7 +179,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[4, 16, 0, 2, 1]), 8, "a node of kind 4");
+    refuses(&with(0, &[6, 16, 0, 2, 1]), 8, "a node of kind 6");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");
@@ -232,4 +232,129 @@ proptest! {
         data.iter_mut().zip(&noise).filter(|d| *d.1 < strange / 16).for_each(|d| *d.0 ^= d.1);
         let _ = round_trip(&block(&data, None, None));
     }
+}
+
+/// Strings behind lengths of so many bytes, and their lengths alone.
+fn strings(size: usize, count: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (i, draw) in noise(count, 21).into_iter().enumerate() {
+        let text = format!("{}{}", ["token", "to", "ken", "ing", "s", ""][draw as usize % 6], i % 300);
+        let text = if i % 50 == 7 { "" } else { text.as_str() };
+        out.extend(&(text.len() as u64).to_le_bytes()[..size]);
+        out.extend(text.as_bytes());
+    }
+    out
+}
+
+#[test]
+fn strings_are_found_between_other_bytes_and_come_back() {
+    for size in [4, 8] {
+        let (one, other) = (strings(size, 4000), strings(size, 700));
+        let numbers: Vec<u8> = (0..3000u32).flat_map(|i| (i % 5).to_le_bytes()).collect();
+        let data = [&[1, 2, 3][..], &one, &numbers, &other, b"end"].concat();
+        let plain = block(&data, None, None);
+        let found = strings::find(&plain, 1.0, &mut codec::Scratch::default()).unwrap();
+        let told = found.describe();
+        assert!(told.ends_with(&format!("strings behind lengths of {size} bytes")), "{told}");
+        let strings: usize = told.split(' ').next().unwrap().parse().unwrap();
+        assert!((4690..=4700).contains(&strings), "{told}");
+        let payload = round_trip(&plain).unwrap();
+        assert_eq!(payload[0], node::STRINGS);
+        let mut whole = Vec::new();
+        codec::zstd::Zstd.encode(&plain, &mut codec::Scratch::default(), &mut whole).unwrap();
+        assert!(payload.len() * 10 < whole.len() * 9, "{} beside {}", payload.len(), whole.len());
+        // A block may begin and end in the midst of a string.
+        let cut = round_trip(&block(&data[11..data.len() - 9], None, None)).unwrap();
+        assert_eq!(cut[0], node::STRINGS);
+    }
+    // Nothing that looks like strings by chance, in noise, zeros and small numbers.
+    let small: Vec<u8> = (0..40_000u32).flat_map(|i| (i % 7).to_le_bytes()).collect();
+    for data in [noise(100_000, 22), vec![0; 100_000], small] {
+        assert!(strings::find(&block(&data, None, None), 1.0, &mut codec::Scratch::default()).is_none());
+    }
+}
+
+#[test]
+fn strings_by_hand_and_lies_about_them() {
+    let (others, texts) = ([0, 0, 2, b'X', b'Y'], [0, 0, 6, b'a', b'b', 0, b'c', b'd', 0]);
+    let good = payload(&[&[node::STRINGS, 2, 0, 1, 1, 2, 6], &others, &texts]);
+    let mut out = [0; 14];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(&out, b"X\x02\0\0\0ab\x02\0\0\0cdY");
+    let with = |head: &[u8]| payload(&[head, &others, &texts]);
+    refuses(&with(&[node::STRINGS, 4, 0, 1, 1, 2, 6]), 14, "lengths of 2^4 bytes");
+    refuses(&with(&[node::STRINGS, 2, 0, 0, 1, 2, 6]), 14, "runs of strings: expected 1 to 4096, found 0");
+    refuses(&with(&[node::STRINGS, 2, 0, 1, 15, 2, 6]), 14, "expected 0 to 14, found 15");
+    refuses(&with(&[node::STRINGS, 2, 0, 1, 1, 0, 6]), 14, "expected 1 to 14, found 0");
+    refuses(&with(&[node::STRINGS, 2, 0, 1, 1, 7, 6]), 14, "7 strings in 6 bytes");
+    refuses(&with(&[node::STRINGS, 2, 0, 1, 1, 3, 6]), 14, "3 strings in 6 bytes");
+    refuses(&with(&[node::STRINGS, 2, 0, 1, 3, 2, 6]), 14, "do not fit");
+    refuses(&with(&[node::STRINGS, 2, 9, 1, 1, 2, 6]), 14, "do not fit");
+    refuses(
+        &payload(&[&[node::STRINGS, 2, 0, 1, 1, 1, 6], &[0, 0, 5, 1, 2, 3, 4, 5], &texts]),
+        14,
+        "do not fit",
+    );
+    // 256 bytes behind a length of one byte.
+    let long = [&[0, 0, 0x81, 2][..], &[7; 256], &[0]].concat();
+    refuses(&payload(&[&[node::STRINGS, 0, 0, 1, 0, 1, 0x81, 2], &long]), 257, "do not fit");
+}
+
+/// Numbers as protocol buffers spell them.
+fn spelled(numbers: impl IntoIterator<Item = i64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    numbers.into_iter().for_each(|n| varint::write(n as u64, &mut out));
+    out
+}
+
+#[test]
+fn varints_are_found_and_come_back() {
+    let draws = noise(200_000, 31);
+    let pairs = draws.as_chunks::<2>().0;
+    // The upper half of floats around one, integers of a byte with a sign, large ones, and 64 bits.
+    let halves: Vec<i64> = pairs.iter().map(|d| 0x3400 + (d[0] as i64 & 15) * 256 + d[1] as i64).collect();
+    let bytes: Vec<i64> = draws.iter().map(|d| (*d as i8 >> 2) as i64).collect();
+    let wide: Vec<i64> = pairs.iter().map(|d| (d[0] as i64 - 128) << 20 | d[1] as i64).collect();
+    let widest: Vec<i64> = pairs.iter().map(|d| (d[0] as i64) << 55 | d[1] as i64).collect();
+    for (numbers, told) in [
+        (halves, "unsigned numbers of 16 bits"),
+        (bytes, "signed numbers of 8 bits"),
+        (wide, "signed numbers of 32 bits"),
+        (widest, "unsigned numbers of 64 bits"),
+    ] {
+        let data = spelled(numbers);
+        for part in [&data[..], &data[3..data.len() - 1], &data[1..]] {
+            let plain = block(part, None, None);
+            let Some(found) = varints::find(&plain, &mut codec::Scratch::default()) else {
+                assert_eq!(told, "unsigned numbers of 64 bits");
+                continue;
+            };
+            assert!(found.describe().ends_with(told), "{}, not {told}", found.describe());
+            let payload = round_trip(&plain).unwrap();
+            assert_eq!(payload[0], node::VARINTS);
+            assert!((payload.len() as f64 / part.len() as f64 / found.estimate - 1.0).abs() < 0.05, "{told}");
+        }
+    }
+    for data in
+        [noise(50_000, 32), vec![0; 50_000], spelled((0..50_000).map(|i| i % 100)), vec![0x80; 50_000]]
+    {
+        assert!(varints::find(&block(&data, None, None), &mut codec::Scratch::default()).is_none());
+    }
+}
+
+#[test]
+fn varints_by_hand_and_lies_about_them() {
+    // −1 and 300, in 16 bits, between two bytes.
+    let leaf = [0, 0, 4, 0xff, 0xff, 0x2c, 0x01];
+    let good = payload(&[&[node::VARINTS, 5, 1, 1, 7, 8, 2], &leaf]);
+    let mut out = [0; 14];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out[..], [&[7][..], &[0xff; 9], &[1, 0xac, 2, 8]].concat());
+    let with = |head: &[u8]| payload(&[head, &leaf]);
+    refuses(&with(&[node::VARINTS, 8, 1, 1, 7, 8, 2]), 14, "varints of form 0x8");
+    refuses(&with(&[node::VARINTS, 5, 14, 1, 7, 8, 2]), 14, "between 14 and 1 bytes");
+    refuses(&with(&[node::VARINTS, 5, 1, 1, 7, 8, 0]), 14, "expected 1 to 12, found 0");
+    refuses(&with(&[node::VARINTS, 5, 1, 1, 7, 8, 13]), 14, "expected 1 to 12, found 13");
+    refuses(&with(&[node::VARINTS, 1, 1, 1, 7, 8, 2]), 14, "do not fit");
+    refuses(&good, 13, "do not fit");
 }

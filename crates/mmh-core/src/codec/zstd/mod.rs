@@ -114,6 +114,28 @@ pub fn quick_ratio(data: &[u8], scratch: &mut Scratch) -> Option<f64> {
     Some(n as f64 / data.len().max(1) as f64)
 }
 
+/// Appends the frame, and gives its size.
+fn encode_at(data: &[u8], level: i32, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<usize> {
+    let super::Scratch { zstd, watch, .. } = scratch;
+    if level >= SLOW && data.len() > PIECE {
+        compress_slowly(data, level, zstd, || watch.as_ref().map_or(Ok(()), |w| w.check()), out)
+    } else {
+        compress(data, level, zstd, out)
+    }
+}
+
+/// Appends the frame of strings that stand close together. They were twice as many bytes with the lengths between them, which leaves time to look
+/// more closely.
+pub fn encode_strings(
+    data: &[u8],
+    level: Level,
+    scratch: &mut super::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
+    let least = if level.get() >= 4 { 6 } else { 1 };
+    encode_at(data, level_for(level, data.len(), false).max(least), scratch, out)
+}
+
 impl Codec for Zstd {
     fn id(&self) -> u8 {
         ID
@@ -138,12 +160,7 @@ impl Codec for Zstd {
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let level = level_for(block.level, block.data.len(), block.declared.is_none());
-        let n = if level >= SLOW && block.data.len() > PIECE {
-            let super::Scratch { zstd, watch, .. } = scratch;
-            compress_slowly(block.data, level, zstd, || watch.as_ref().map_or(Ok(()), |w| w.check()), out)?
-        } else {
-            compress(block.data, level, &mut scratch.zstd, out)?
-        };
+        let n = encode_at(block.data, level, scratch, out)?;
         Ok(n < block.data.len())
     }
 

@@ -9,7 +9,7 @@ macro_rules! files {
 }
 
 files! {
-    "checkpoint.pt" "dtypes.pt" "keras.h5" "latest.h5" "legacy.pt" "model.gguf" "model.onnx" "model.tflite" "module.pt" "protocol4.pt"
+    "checkpoint.pt" "chunks.h5" "chunks-latest.h5" "dtypes.pt" "keras.h5" "latest.h5" "legacy.pt" "model.gguf" "model.onnx" "model.tflite" "module.pt" "protocol4.pt"
     "script.pt"
 }
 
@@ -138,5 +138,32 @@ fn counts_that_lie_take_no_time() {
         let mut bytes = model.to_vec();
         bytes[at..at + 4].fill(255);
         find_checked(&bytes);
+    }
+}
+
+/// Chunks that no filter has been at are known, piece by piece; no other bytes are.
+#[test]
+fn chunks_of_hdf5_are_hints() {
+    for name in ["chunks.h5", "chunks-latest.h5"] {
+        let bytes = FILES.iter().find(|f| f.0 == name).unwrap().1;
+        let layout = find_checked(bytes);
+        assert_eq!((layout.format, layout.tensors.len()), (Format::Hdf5, 0), "{name}");
+        let of = |dtype| {
+            let hints = layout.hints.iter().filter(move |h| h.dtype == dtype);
+            hints.flat_map(|h| &bytes[h.start as usize..][..h.len as usize]).copied().collect::<Vec<u8>>()
+        };
+        let floats = of(Dtype::F32);
+        let mut floats: Vec<f32> =
+            floats.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).filter(|f| *f > 0.0).collect();
+        floats.sort_by(f32::total_cmp);
+        // What is behind the edges is zero.
+        assert!(floats.iter().copied().eq((1..4000u16).map(f32::from)), "{name}: {}", floats.len());
+        let counts = of(Dtype::U16);
+        let mut counts: Vec<u16> = counts.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
+        counts.sort_unstable();
+        counts.retain(|n| *n > 0);
+        assert!(counts.into_iter().eq(1..3000), "{name}");
+        let doubles = of(Dtype::F64);
+        assert_eq!(doubles.len(), 8 * 2048, "{name}");
     }
 }
