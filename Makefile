@@ -2,7 +2,7 @@
 # GNU make 3.81 and newer, Linux and macOS. On Windows: scripts/setup.ps1.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz sanitize damages kills validate-1gb claims \
+.PHONY: help demo test test-rust test-python test-torch lint format bench fuzz sanitize damages kills validate-1gb claims sizes \
 	vectors docs build clean
 
 # The first Python that is new enough; `make PYTHON=…` names another one.
@@ -81,6 +81,10 @@ validate-1gb: build ## 1 GB generated, compressed, verified, damaged, repaired, 
 
 claims: build ## what is claimed, measured again: docs/claims.md (CORPUS=DIR)
 	$(BIN)/python benches/claims.py $(or $(CORPUS),$(HOME)/.cache/mmh-rs-corpus) $(ARGS)
+
+sizes: build $(TORCH)/.bench ## whole files beside others' sizes: docs/sizes.md (an hour the first time; CORPUS=DIR)
+	MMH_CORPUS=$(or $(CORPUS),$(HOME)/.cache/mmh-rs-corpus) $(TORCH)/bin/python benches/whole_files.py \
+		--kept benches/corpus/sizes.json --write $(ARGS)
 
 vectors: build ## add the vectors that spec/vectors/make.py describes and that are not there yet
 	$(BIN)/python spec/vectors/make.py

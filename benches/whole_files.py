@@ -4,10 +4,11 @@
 
 The others are given the whole file, header and all, and what they need to know of it: the width of the elements, from
 the dtype that most of its bytes have. Each of ours comes back first. `--quick` leaves out those that take minutes
-(zstd 19, xz 9, bz2 9, brotli 11, blosc2 9). What the others make of a file is kept in `--kept FILE`, a JSON document, and not
-asked for again while the file and their version are the same. FILE names files; the default are those of the corpus
-(MMH_CORPUS, or benches/corpus/data). Prints Markdown; `--write` renews docs/sizes.md. The exit code is 1 if one of ours
-is larger than the best of the others by more than PERCENT (0.1): `balanced` than the quick ones, `max` than all.
+(zstd 19, xz 9, bz2 9, brotli 11, blosc2 9). What the others make of a file is kept in `--kept FILE`, a JSON document,
+and not asked for again while the file and their version are the same. FILE names files; the default are those of the
+corpus (MMH_CORPUS, or benches/corpus/data). Prints Markdown; `--write` renews docs/sizes.md. The exit code is 1 if one
+of ours is larger than the best of the others by more than PERCENT (0.1): `balanced` than the quick ones, `max` than
+all.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def bzip2(data: bytes, dtype: str | None, width: int) -> int:
 
 
 def brotli(data: bytes, dtype: str | None, width: int) -> int:
-    import brotli
+    import brotli  # type: ignore[import-not-found, unused-ignore]
 
     return len(brotli.compress(data, quality=11, lgwin=24))
 
@@ -125,17 +126,25 @@ SLOW: dict[str, Size] = {
     "blosc2 shuffle 9": blosc2("SHUFFLE", 9),
     "blosc2 bitshuffle 9": blosc2("BITSHUFFLE", 9),
 }
-PACKAGES = {"zstd": "zstandard", "brotli": "brotli", "blosc2": "blosc2", "pcodec": "pcodec", "OpenZL": "openzl", "ZipNN": "zipnn"}
+PACKAGES = {
+    "zstd": "zstandard",
+    "brotli": "brotli",
+    "blosc2": "blosc2",
+    "pcodec": "pcodec",
+    "OpenZL": "openzl",
+    "ZipNN": "zipnn",
+}
 LEVELS = ("fast", "balanced", "max")
 
 
 PAGE = HERE.parent / "docs" / "sizes.md"
 INTRODUCTION = """# Sizes of whole files
 
-What `mmh compress` makes of each file of the corpus (`benches/corpus/fetch.py`) at three levels, as a fraction of the file,
-beside the smallest that any other compressor makes of it. *Best quick* is the smallest of zstd 3, blosc2 (shuffle and
-bitshuffle, zstd 3), pcodec 8, OpenZL and ZipNN; *best of all* that of those and of zstd 19, xz 9, bz2 9, brotli 11 and blosc2 with
-zstd 9. Others are told the width of the elements, and the dtype where they take one. Every one of ours came back, byte for byte.
+What `mmh compress` makes of each file of the corpus (`benches/corpus/fetch.py`) at three levels, as a fraction of the
+file, beside the smallest that any other compressor makes of it. *Best quick* is the smallest of zstd 3, blosc2 (shuffle
+and bitshuffle, zstd 3), pcodec 8, OpenZL and ZipNN; *best of all* that of those and of zstd 19, xz 9, bz2 9, brotli 11
+and blosc2 with zstd 9. Others are told the width of the elements, and the dtype where they take one. Every one of ours
+came back, byte for byte.
 
 `make sizes` prints this table, and writes this page. The others take an hour the first time; what they made is kept in
 `benches/corpus/sizes.json`.

@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A parsed header; `tensors` in the order of their offsets."""
+    """A parsed header; `tensors` in the order of their offsets. Of a file that is cut off, those that are whole."""
 
     metadata: dict[str, str] | None
     tensors: list[Entry]
@@ -86,23 +86,24 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> Header:
     try:
         document = json.loads(read(8, length))
         metadata = document.pop("__metadata__", None)
-        tensors = [_entry(name, fields, 8 + length, size) for name, fields in document.items()]
+        entries = [_entry(name, fields, 8 + length) for name, fields in document.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptionError(f"invalid safetensors header at byte 8: {error}") from None
     if metadata is not None and not (
         isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     ):
         raise CorruptionError("invalid safetensors header: __metadata__ does not map text to text")
+    tensors = [entry for entry in entries if entry.start + entry.nbytes <= size]
     return Header(metadata, sorted(tensors, key=lambda entry: (entry.start, entry.nbytes)))
 
 
-def _entry(name: str, fields: dict[str, Any], data: int, size: int) -> Entry:
+def _entry(name: str, fields: dict[str, Any], data: int) -> Entry:
     dtype, shape, (begin, end) = fields["dtype"], fields["shape"], fields["data_offsets"]
     if dtype not in BITS:
         raise ValueError(f"tensor {name!r} has the unknown dtype {dtype!r}")
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
         raise ValueError(f"tensor {name!r} has a shape or an offset that is no natural number")
-    if not begin <= end <= size - data or prod(shape) * BITS[dtype] != (end - begin) * 8:
+    if not begin <= end or prod(shape) * BITS[dtype] != (end - begin) * 8:
         raise ValueError(f"tensor {name!r} of {dtype} {shape} does not fit its bytes {begin} to {end}")
     return Entry(name, dtype, shape, data + begin, end - begin)
 

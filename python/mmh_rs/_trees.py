@@ -204,8 +204,8 @@ def decompress_dir(
         base: the directory that it was compressed against, or a mirror of that.
 
     Returns, raises:
-        As `compress_dir`. Damaged files, and those whose base is missing or another one, are in `report.failed`, and are
-        not written.
+        As `compress_dir`. Damaged files, and those whose base is missing or another one, are in `report.failed`, and
+        are not written.
         ValueError: no target is given and the source's name does not end in ".mmh".
     """
     count, allowed = _threads(threads), engine_limits(limits)

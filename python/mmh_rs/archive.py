@@ -113,9 +113,10 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: Any = None, limits: Limit
         source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open);
             or an http(s) URL, of which only the ranges that are needed are fetched.
         base: the path of what it was compressed against, or of an `.mmh` of that; or the bytes of either, or an array
-            or a tensor of them, in memory. Without it everything can be listed, and blocks that are differences from it raise ValueError when they are read. Its length is compared
-            here, and its hash where an `.mmh` records it; the hash of a plain file is computed by `Archive.verify`, and
-            as soon as a block that is read does not have its checksum.
+            or a tensor of them, in memory. Without it everything can be listed, and blocks that are differences from it
+            raise ValueError when they are read. Its length is compared here, and its hash where an `.mmh` records it;
+            the hash of anything else is computed by `Archive.verify`, and as soon as a block that is read does not have
+            its checksum.
         limits: what is accepted; None, what `Limits()` says.
 
     Raises:

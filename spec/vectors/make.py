@@ -385,7 +385,9 @@ def spelled(width: int, signed: bool) -> bytes:
     return b"\xff\1" + b"".join(mb.varint(number % (1 << 64)) for number in integers(width, signed)) + b"\x80"
 
 
-def varints(width: int, signed: bool, form: int | None = None, around: bytes = b"\2\1", count: int | None = None) -> bytes:
+def varints(
+    width: int, signed: bool, form: int | None = None, around: bytes = b"\2\1", count: int | None = None
+) -> bytes:
     """The payload of `spelled`."""
     numbers = [number.to_bytes(1 << width, "little", signed=signed) for number in integers(width, signed)]
     fixed = bytes([5, width | signed << 2 if form is None else form]) + around + b"\xff\1\x80"
@@ -769,7 +771,6 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
     for name, payload in {
         "width": b"\4\4" + strings(2)[2:],
         "no-runs": strings(2, runs=[]),
-        "runs": strings(2, runs=[(0, 1)] * 4097),
         "gap": strings(2, runs=[(3, len(TOKENS)), (7, 1)]),
         "gap-of-others": strings(2, runs=[(2, len(TOKENS)), (9, 1)], others=b"bebetweenbehin"),
         "count": strings(2, runs=[(2, len(TOKENS) - 1), (7, 1)]),
@@ -782,6 +783,7 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "after": strings(2) + b"\0",
     }.items():
         yield f"strings-{name}", framed(payload, listed(2))
+    yield "strings-too-many-runs", framed(strings(2, runs=[(0, 1)] * 4097), bytes(20_000))
     yield "strings-too-long-for-a-byte", framed(long_string(), b"\0" * 300)
     for name, payload in {
         "form": varints(1, True, form=8),
@@ -789,7 +791,7 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "none": varints(1, True, count=0),
         "count": varints(1, True, count=1 << 40),
         "of-another-sign": varints(1, False, form=5),
-        "too-many": varints(1, True, around=b"\1\1") ,
+        "too-many": varints(1, True, around=b"\1\1"),
         "after": varints(1, True) + b"\0",
     }.items():
         yield f"varints-{name}", framed(payload, spelled(1, name != "of-another-sign"))

@@ -329,7 +329,7 @@ def test_a_directory_without_its_base_is_restored_as_far_as_it_goes(trees: tuple
 
 
 def test_directories_on_the_command_line(run: Command, trees: tuple[Path, Path]) -> None:
-    before, after = trees
+    after = trees[1]
     assert run("compress", "-r", "after", "--base", "before").returncode == 0
     assert run("decompress", "-r", "after.mmh", "-o", "back", "--base", "before").returncode == 0
     assert contents(after.parent / "back") == contents(after)

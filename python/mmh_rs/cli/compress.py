@@ -311,9 +311,7 @@ def decompress(
         from .._trees import decompress_dir
         from ._tree import trees
 
-        take = partial(
-            decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits, base=base
-        )
+        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits, base=base)
         alone = len(files) == 1
         trees(
             directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
