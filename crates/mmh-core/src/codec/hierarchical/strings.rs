@@ -15,6 +15,9 @@ const LONGEST: u64 = 4096;
 /// Strings that a run has at the least: so many lengths lead from one to the next by no chance.
 const SHORTEST_RUN: usize = 16;
 
+/// Stands behind each string. Text has no such byte; small integers, which may look like lengths, have many.
+const TERMINATOR: u8 = 0;
+
 /// Empty strings in a row that end a run: zeros are lengths of empty strings, too.
 const EMPTY: usize = 16;
 
@@ -39,8 +42,6 @@ struct Run {
 pub struct Found {
     /// log2 of the bytes of a length.
     width: u8,
-    /// A byte that no string has.
-    terminator: u8,
     runs: Vec<Run>,
     /// Size over size.
     pub estimate: f64,
@@ -62,18 +63,17 @@ pub fn find(block: &Block<'_>, bound: f64, scratch: &mut codec::Scratch) -> Opti
     }
     let all = WIDTHS.iter().map(|width| (*width, runs(data, *width)));
     let (width, runs) = all.max_by_key(|(_, runs)| covered(runs))?;
-    let terminator = unused(data, &runs, width)?;
     // What is saved on some of the strings is saved on all.
     let longest = runs.iter().max_by_key(|r| r.end - r.start)?;
     let few = prefix(data, *longest, width, SAMPLE);
     let bytes = &data[few.start..few.end];
     let mut texts = Vec::new();
-    split(bytes, Run { start: 0, end: bytes.len(), ..few }, width, terminator, &mut texts);
+    split(bytes, Run { start: 0, end: bytes.len(), ..few }, width, &mut texts);
     let before = zstd::quick_ratio(bytes, &mut scratch.zstd)? * bytes.len() as f64;
     let after = zstd::quick_ratio(&texts, &mut scratch.zstd)? * texts.len() as f64;
     let share = covered(&runs) as f64 / data.len() as f64;
     let estimate = bound * (1.0 - share + share * after / before);
-    (estimate < bound).then_some(Found { width, terminator, runs, estimate })
+    (estimate < bound).then_some(Found { width, runs, estimate })
 }
 
 fn covered(runs: &[Run]) -> usize {
@@ -109,7 +109,7 @@ fn run(data: &[u8], start: usize, width: u8) -> Option<Run> {
     let mut run = Run { start, end: start, strings: 0 };
     while let Some((len, text)) = length(data, at, width).filter(|(len, _)| *len <= LONGEST) {
         at = text + len as usize;
-        if at > data.len() {
+        if data.get(text..at).is_none_or(|text| text.contains(&TERMINATOR)) {
             break;
         }
         empty = if len == 0 { empty + 1 } else { 0 };
@@ -135,7 +135,7 @@ fn prefix(data: &[u8], run: Run, width: u8, bytes: usize) -> Run {
 }
 
 /// The strings of a run.
-fn each<'a>(data: &'a [u8], run: Run, width: u8) -> impl Iterator<Item = &'a [u8]> {
+fn each(data: &[u8], run: Run, width: u8) -> impl Iterator<Item = &[u8]> {
     let mut at = run.start;
     (0..run.strings).map_while(move |_| {
         let (len, text) = length(data, at, width)?;
@@ -144,20 +144,11 @@ fn each<'a>(data: &'a [u8], run: Run, width: u8) -> impl Iterator<Item = &'a [u8
     })
 }
 
-/// The first byte that is in no string.
-fn unused(data: &[u8], runs: &[Run], width: u8) -> Option<u8> {
-    let mut seen = [false; 256];
-    for run in runs {
-        each(data, *run, width).flatten().for_each(|b| seen[*b as usize] = true);
-    }
-    (0..=255u8).find(|b| !seen[*b as usize])
-}
-
 /// Appends the strings of a run, a terminator behind each.
-fn split(data: &[u8], run: Run, width: u8, terminator: u8, texts: &mut Vec<u8>) {
+fn split(data: &[u8], run: Run, width: u8, texts: &mut Vec<u8>) {
     for text in each(data, run, width) {
         texts.extend_from_slice(text);
-        texts.push(terminator);
+        texts.push(TERMINATOR);
     }
 }
 
@@ -171,14 +162,14 @@ pub fn encode(
 ) -> Result<bool> {
     let mut texts = scratch.hierarchical.lend(0);
     let mut others = scratch.hierarchical.lend(0);
-    out.extend([node::STRINGS, found.width, found.terminator]);
+    out.extend([node::STRINGS, found.width, TERMINATOR]);
     varint::write(found.runs.len() as u64, out);
     let mut at = 0;
     for run in &found.runs {
         varint::write((run.start - at) as u64, out);
         varint::write(run.strings as u64, out);
         others.extend_from_slice(&data[at..run.start]);
-        split(data, *run, found.width, found.terminator, &mut texts);
+        split(data, *run, found.width, &mut texts);
         at = run.end;
     }
     others.extend_from_slice(&data[at..]);
