@@ -110,7 +110,7 @@ class Reader:
 
     def __init__(self, data: bytes, at: int, end: int, part: str) -> None:
         self.data, self.at, self.end, self.part = data, at, end, part
-        self.room = 0  # bytes that nodes below the top one may restore (hierarchical 8)
+        self.room = 0  # bytes that nodes below the top one may restore (hierarchical 9)
 
     @property
     def left(self) -> int:
@@ -1202,7 +1202,7 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals", "strings", "varints")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps")
 MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
@@ -1240,7 +1240,9 @@ def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = 
     if not is_top:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    allowed = [number for number, may in enumerate((True, is_top, word_bits > 0, is_top, is_top, is_top)) if may]
+    allowed = [
+        number for number, may in enumerate((True, is_top, word_bits > 0, is_top, is_top, is_top, is_top)) if may
+    ]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
     if NODES[kind] == "words":
@@ -1251,6 +1253,7 @@ def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = 
         "decimals": read_decimals,
         "strings": read_strings,
         "varints": read_varints,
+        "steps": read_steps,
     }
     return readers[NODES[kind]](payload, raw)
 
@@ -1472,6 +1475,25 @@ def ranged(payload: Reader, least: int, most: int, what: str) -> int:
     at, number = payload.at, payload.varint(what)
     expect(least <= number <= most, what, f"{least} to {most}", number, at)
     return number
+
+
+def read_steps(payload: Reader, raw: int) -> bytes:
+    """hierarchical 8."""
+    at = payload.at
+    form, shift = payload.u8("form of steps"), payload.u8("shift of steps")
+    size, head = 1 << (form & 3), form >> 2
+    expect(head < size, "head of steps", f"below {size}", head, at)
+    expect(head <= raw, "head of steps", f"at most {raw}", head, at)
+    expect(shift < 8 * size, "shift of steps", f"below {8 * size}", shift, at + 1)
+    count, tail_size = divmod(raw - head, size)
+    expect(count > 0, "integers", "at least one", count, at)
+    before, behind = payload.take(head, "head of steps"), payload.take(tail_size, "tail of steps")
+    integers = [int.from_bytes(payload.take(size, "first integer"), "little")]
+    data = read_node(payload, (count - 1) * size, word_bits=0)
+    for i in range(0, len(data), size):
+        z = int.from_bytes(data[i : i + size], "little") >> shift
+        integers.append((integers[-1] + ((z >> 1) ^ -(z & 1))) % (1 << 8 * size))
+    return before + b"".join(x.to_bytes(size, "little") for x in integers) + behind
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

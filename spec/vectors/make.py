@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,11 @@ def nodes_by_hand() -> Iterator[Vector]:
         for signed in (False, True):
             label = f"varints-{'i' if signed else 'u'}{8 << width}"
             yield vector(label, varints(width, signed), spelled(width, signed))
+    yield vector("steps-i16", steps(), STEPS)
+    # Around the end of the range and back, in bytes.
+    around = bytes((100 + 90 * i) % 256 if i % 2 else 100 for i in range(256))
+    zigzag = bytes(2 * d if d < 128 else 511 - 2 * d for d in ((b - a) % 256 for a, b in pairwise(around)))
+    yield vector("steps-u8", bytes([6, 0, 0]) + around[:1] + squeezed(zigzag), around)
 
 
 def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
@@ -392,6 +398,17 @@ def varints(
     numbers = [number.to_bytes(1 << width, "little", signed=signed) for number in integers(width, signed)]
     fixed = bytes([5, width | signed << 2 if form is None else form]) + around + b"\xff\1\x80"
     return fixed + mb.varint(len(numbers) if count is None else count) + squeezed(b"".join(numbers))
+
+
+STEPS = b"!" + b"".join(struct.pack("<h", 40 * i - i * i) for i in range(-100, 100))
+"""Integers of 16 bits in order, up and down, and a byte before them."""
+
+
+def steps(form: int = 1 | 1 << 2, shift: int = 3, low: int = 5, behind: bytes = b"") -> bytes:
+    """The payload of `STEPS`; `low` is what stands in the bits that are shifted out."""
+    differences = [39 - 2 * i for i in range(-100, 99)]
+    words = [((2 * abs(d) - (d < 0)) << 3 | low) % (1 << 16) for d in differences]
+    return bytes([6, form, shift]) + STEPS[:3] + squeezed(b"".join(struct.pack("<H", word) for word in words)) + behind
 
 
 HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
@@ -570,6 +587,8 @@ def hierarchical_by_engine() -> Iterator[Vector]:
         with mmh.open(blob) as archive:
             assert archive.header.codecs.keys() == {"hierarchical"}, label
         yield f"engine-hierarchical-{label}", blob, data
+    yield vector("steps-i64", np.arange(20_000, dtype=np.int64).tobytes(), "I64")
+    yield vector("steps-i32", np.sort(random.integers(0, 1 << 30, 5000)).astype(np.int32).tobytes(), "I32")
     # A third of the words of 64 bits are four words of 16 bits, of another book.
     wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
     mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
@@ -795,6 +814,8 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "after": varints(1, True) + b"\0",
     }.items():
         yield f"varints-{name}", framed(payload, spelled(1, name != "of-another-sign"))
+    for name, payload in invalid_steps():
+        yield f"steps-{name}", framed(payload, STEPS[:5] if name == "none" else STEPS)
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")
     numbers = squeezed(bytes(792) + mb.u64(1 << 54))
     yield "decimals-number-of-55-bits", framed(fixed + numbers + mb.leaf(bytes(8)), bytes(800))
@@ -860,6 +881,17 @@ def invalid_decimals() -> Iterator[tuple[str, bytes]]:
     yield "cut-off", decimals()[:-1]
     for name, change in {"words": b"\2\4\0\1\0", "records": b"\1", "decimals": b"\3"}.items():
         yield f"places-in-{name}", decimals()[:9] + change
+
+
+def invalid_steps() -> Iterator[tuple[str, bytes]]:
+    """Lies of steps, as payloads of `STEPS`."""
+    yield "head", steps(form=1 | 2 << 2)
+    yield "shift", steps(shift=16)
+    yield "left-over", steps(behind=b"!")
+    yield "cut-off", steps()[:-1]
+    for name, change in {"words": b"\2\4\0\1\0", "decimals": b"\3", "steps": b"\6"}.items():
+        yield f"in-{name}", steps()[:6] + change
+    yield "none", bytes([6, 3 | 2 << 2, 0]) + STEPS[:2]
 
 
 def invalid_exact() -> Iterator[tuple[str, bytes]]:

@@ -230,7 +230,7 @@ TENSOR = '{"t":{"dtype":"%s","shape":%s,"data_offsets":%s}}'
         b'{"__metadata__":[]}', *[
             (TENSOR % fields).encode()
             for fields in [
-                ("F32", "[2]", "[0,9]"), ("F32", "[2]", "[8,16]"), ("F99", "[2]", "[0,8]"), ("F32", "[-2]", "[0,8]"),
+                ("F32", "[2]", "[0,9]"), ("F99", "[2]", "[0,8]"), ("F32", "[-2]", "[0,8]"),
                 ("F32", "2", "[0,8]"), ("F32", "[2]", "[8,0]"), ("F32", "[2.0]", "[0,8]"), ("F32", "[true,2]", "[0,8]"),
                 ("F32", '["2"]', "[0,8]"), ("F32", "[2]", "[0]"), ("F32", "[2]", "null"), ("F4", "[15]", "[0,8]"),
             ]
@@ -244,6 +244,17 @@ def test_invalid_headers(header: bytes) -> None:
     data = len(header).to_bytes(8, "little") + header + bytes(8)
     with pytest.raises(mmh.CorruptionError):
         read_header(lambda start, count: data[start : start + count], len(data))
+
+
+def test_tensors_that_are_cut_off_are_not_there() -> None:
+    from mmh_rs._safetensors import read_header
+
+    header = (
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
+    )
+    data = len(header).to_bytes(8, "little") + header + bytes(8 + 7)
+    found = read_header(lambda start, count: data[start : start + count], len(data))
+    assert [entry.name for entry in found.tensors] == ["a"]
 
 
 @pytest.mark.parametrize("data", [b"", bytes(8), b"\xff" * 20, b"\2\0\0\0\0\0\0\0[]"])

@@ -12,6 +12,7 @@ macro_rules! multiversion {
         }
 
         /// The same on the given instruction set.
+        #[allow(clippy::too_many_arguments)]
         $vis fn $on(simd: crate::cpu::Simd, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {

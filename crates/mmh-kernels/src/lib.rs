@@ -11,7 +11,9 @@
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
 //!     │ records     fields of packed records ⇄ their values
 //!     │ decimals    floats printed in decimal ⇄ numbers and places
+//!     │ steps       integers ⇄ their steps from one to the next
 //!     │ words       words ⇄ their numbers in a codebook
+//!     │ differences elements ⇄ symbols and extra bits, given those of a base
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
 //!     ├ rans        symbols ⇄ streams of words that 16 lanes share
@@ -31,6 +33,7 @@ pub mod checksum;
 pub mod correlation;
 pub mod cpu;
 pub mod decimals;
+pub mod differences;
 pub mod fields;
 mod generic;
 pub mod histogram;
@@ -43,6 +46,7 @@ pub mod planes;
 pub mod quantiles;
 pub mod rans;
 pub mod records;
+pub mod steps;
 pub mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -47,17 +47,32 @@ multiversion! {
     on merge_on
 }
 
-/// Calls a loop with the span as a constant, where it is a common one, so that it becomes vector code; 0 stands for any other.
-macro_rules! with_span {
-    ($part:ident, $name:ident($($arg:expr),*)) => {
-        match $part.span {
-            1 if $part.repeats == 8 => $name::<1>($($arg),*),
-            2 => $name::<2>($($arg),*),
-            4 => $name::<4>($($arg),*),
-            16 => $name::<16>($($arg),*),
-            32 => $name::<32>($($arg),*),
-            64 => $name::<64>($($arg),*),
-            _ => $name::<0>($($arg),*),
+/// Calls a loop with the shape of the part as constants, where it is a common one, so that it becomes vector code: shifts of single bytes by
+/// constants do, others do not.
+macro_rules! with_shape {
+    ($part:ident, $to:ident, $count:ident, $bytes:ident, $bits:ident, $shared:ident, $any:ident, $args:tt) => {
+        match ($part.span, $part.repeats, $part.bits, $part.shift, $to) {
+            (_, 1, 8, 0, 0) => match $count {
+                1 => $bytes::<1> $args,
+                2 => $bytes::<2> $args,
+                4 => $bytes::<4> $args,
+                8 => $bytes::<8> $args,
+                16 => $bytes::<16> $args,
+                32 => $bytes::<32> $args,
+                64 => $bytes::<64> $args,
+                128 => $bytes::<128> $args,
+                256 => $bytes::<256> $args,
+                _ => $any $args,
+            },
+            (1, 8, 1, 0, _) => $bits $args,
+            (8, 2, 4, 0, 0) => $shared::<8, 2, 4, 0> $args,
+            (16, 2, 4, 0, 0) => $shared::<16, 2, 4, 0> $args,
+            (32, 2, 4, 0, 0) => $shared::<32, 2, 4, 0> $args,
+            (64, 2, 4, 0, 0) => $shared::<64, 2, 4, 0> $args,
+            (32, 8, 1, 0, 4) => $shared::<32, 8, 1, 4> $args,
+            (32, 4, 2, 0, 4) => $shared::<32, 4, 2, 4> $args,
+            (4, 4, 2, 0, 4) => $shared::<4, 4, 2, 4> $args,
+            _ => $any $args,
         }
     };
 }
@@ -65,14 +80,83 @@ macro_rules! with_span {
 #[inline(always)]
 fn split_generic(records: &[u8], size: usize, part: Part, to: u8, count: usize, values: &mut [u8]) {
     if part.fits(size, count) {
-        with_span!(part, split_spans(records, size, part, to, count, values));
+        let to = to & 7;
+        with_shape!(
+            part,
+            to,
+            count,
+            split_bytes,
+            split_bits,
+            split_shared,
+            split_any,
+            (records, size, part, to, count, values)
+        );
     }
 }
 
 #[inline(always)]
 fn merge_generic(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
     if part.fits(size, count) {
-        with_span!(part, merge_spans(values, count, part, to, size, records));
+        let to = to & 7;
+        with_shape!(
+            part,
+            to,
+            count,
+            merge_bytes,
+            merge_bits,
+            merge_shared,
+            merge_any,
+            (values, count, part, to, size, records)
+        );
+    }
+}
+
+/// The bytes of each record in which a part stands.
+#[inline(always)]
+fn places(records: &[u8], size: usize, part: Part, count: usize) -> impl Iterator<Item = &[u8]> {
+    let from = part.offset as usize;
+    let to = from + count / part.repeats as usize;
+    records.chunks_exact(size).map(move |record| &record[from..to])
+}
+
+/// The same, to be written to.
+#[inline(always)]
+fn places_mut(records: &mut [u8], size: usize, part: Part, count: usize) -> impl Iterator<Item = &mut [u8]> {
+    let from = part.offset as usize;
+    let to = from + count / part.repeats as usize;
+    records.chunks_exact_mut(size).map(move |record| &mut record[from..to])
+}
+
+/// Whole bytes, `N` in a record.
+#[inline(always)]
+fn split_bytes<const N: usize>(
+    records: &[u8],
+    size: usize,
+    part: Part,
+    _: u8,
+    count: usize,
+    values: &mut [u8],
+) {
+    for (values, from) in values.as_chunks_mut::<N>().0.iter_mut().zip(places(records, size, part, count)) {
+        if let Some(from) = from.first_chunk::<N>() {
+            values.iter_mut().zip(from).for_each(|(v, b)| *v |= b);
+        }
+    }
+}
+
+#[inline(always)]
+fn merge_bytes<const N: usize>(
+    values: &[u8],
+    count: usize,
+    part: Part,
+    _: u8,
+    size: usize,
+    records: &mut [u8],
+) {
+    for (values, into) in values.as_chunks::<N>().0.iter().zip(places_mut(records, size, part, count)) {
+        if let Some(into) = into.first_chunk_mut::<N>() {
+            into.iter_mut().zip(values).for_each(|(b, v)| *b |= v);
+        }
     }
 }
 
@@ -93,63 +177,93 @@ fn collect(bytes: u64) -> u8 {
     ((bytes & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
+/// Single bits, those of a byte for neighbours.
 #[inline(always)]
-fn split_spans<const SPAN: usize>(
+fn split_bits(records: &[u8], size: usize, part: Part, to: u8, count: usize, values: &mut [u8]) {
+    for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
+        for (byte, eight) in from.iter().zip(values.as_chunks_mut::<8>().0) {
+            *eight = (u64::from_le_bytes(*eight) | spread(*byte) << to).to_le_bytes();
+        }
+    }
+}
+
+#[inline(always)]
+fn merge_bits(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
+    for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
+        for (byte, eight) in into.iter_mut().zip(values.as_chunks::<8>().0) {
+            *byte |= collect(u64::from_le_bytes(*eight) >> to);
+        }
+    }
+}
+
+/// Values that share bytes, `REPEATS` of `BITS` bits in each of `SPAN` neighbours; they stand `TO` bits up in the values.
+#[inline(always)]
+fn split_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, const TO: usize>(
     records: &[u8],
     size: usize,
     part: Part,
-    to: u8,
+    _: u8,
     count: usize,
     values: &mut [u8],
 ) {
-    let span = if SPAN == 0 { part.span as usize } else { SPAN };
-    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
-    let bytes = count / part.repeats as usize;
-    for (record, values) in records.chunks_exact(size).zip(values.chunks_exact_mut(count)) {
-        let from = &record[part.offset as usize..part.offset as usize + bytes];
-        if SPAN == 1 {
-            for (byte, eight) in from.iter().zip(values.as_chunks_mut::<8>().0) {
-                *eight = (u64::from_le_bytes(*eight) | spread(*byte) << to).to_le_bytes();
-            }
-            continue;
-        }
-        for (from, values) in
-            from.chunks_exact(span).zip(values.chunks_exact_mut(span * part.repeats as usize))
-        {
-            for (r, values) in values.chunks_exact_mut(span).enumerate() {
-                let shift = (part.shift + part.bits * r as u8) & 7;
-                values.iter_mut().zip(from).for_each(|(v, b)| *v |= ((b >> shift) & mask) << (to & 7));
+    let mask = 0xffu8 >> (8 - BITS);
+    for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
+        let units = values.chunks_exact_mut(SPAN * REPEATS).zip(from.as_chunks::<SPAN>().0);
+        for (values, from) in units {
+            for (r, values) in values.as_chunks_mut::<SPAN>().0.iter_mut().enumerate().take(REPEATS) {
+                values.iter_mut().zip(from).for_each(|(v, b)| *v |= ((b >> (BITS * r)) & mask) << TO);
             }
         }
     }
 }
 
 #[inline(always)]
-fn merge_spans<const SPAN: usize>(
+fn merge_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, const TO: usize>(
     values: &[u8],
     count: usize,
     part: Part,
-    to: u8,
+    _: u8,
     size: usize,
     records: &mut [u8],
 ) {
-    let span = if SPAN == 0 { part.span as usize } else { SPAN };
-    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
-    let bytes = count / part.repeats as usize;
-    for (record, values) in records.chunks_exact_mut(size).zip(values.chunks_exact(count)) {
-        let into = &mut record[part.offset as usize..part.offset as usize + bytes];
-        if SPAN == 1 {
-            for (byte, eight) in into.iter_mut().zip(values.as_chunks::<8>().0) {
-                *byte |= collect(u64::from_le_bytes(*eight) >> to);
+    let mask = 0xffu8 >> (8 - BITS);
+    for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
+        let units = values.chunks_exact(SPAN * REPEATS).zip(into.as_chunks_mut::<SPAN>().0);
+        for (values, into) in units {
+            let mut all = *into;
+            for (r, values) in values.as_chunks::<SPAN>().0.iter().enumerate().take(REPEATS) {
+                all.iter_mut().zip(values).for_each(|(b, v)| *b |= ((v >> TO) & mask) << (BITS * r));
             }
-            continue;
+            *into = all;
         }
-        for (into, values) in
-            into.chunks_exact_mut(span).zip(values.chunks_exact(span * part.repeats as usize))
-        {
+    }
+}
+
+#[inline(always)]
+fn split_any(records: &[u8], size: usize, part: Part, to: u8, count: usize, values: &mut [u8]) {
+    let span = part.span as usize;
+    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
+    for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
+        let units = from.chunks_exact(span).zip(values.chunks_exact_mut(span * part.repeats as usize));
+        for (from, values) in units {
+            for (r, values) in values.chunks_exact_mut(span).enumerate() {
+                let shift = (part.shift + part.bits * r as u8) & 7;
+                values.iter_mut().zip(from).for_each(|(v, b)| *v |= ((b >> shift) & mask) << to);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn merge_any(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
+    let span = part.span as usize;
+    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
+    for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
+        let units = into.chunks_exact_mut(span).zip(values.chunks_exact(span * part.repeats as usize));
+        for (into, values) in units {
             for (r, values) in values.chunks_exact(span).enumerate() {
                 let shift = (part.shift + part.bits * r as u8) & 7;
-                into.iter_mut().zip(values).for_each(|(b, v)| *b |= ((v >> (to & 7)) & mask) << shift);
+                into.iter_mut().zip(values).for_each(|(b, v)| *b |= ((v >> to) & mask) << shift);
             }
         }
     }
@@ -177,28 +291,36 @@ mod tests {
             (210, 256, Part { offset: 0, span: 64, bits: 4, shift: 0, repeats: 2 }),
             (144, 4, Part { offset: 4, span: 4, bits: 2, shift: 6, repeats: 1 }),
             (34, 32, Part { offset: 2, span: 32, bits: 8, shift: 0, repeats: 1 }),
+            (84, 64, Part { offset: 16, span: 64, bits: 8, shift: 0, repeats: 1 }),
+            (110, 128, Part { offset: 32, span: 32, bits: 4, shift: 0, repeats: 2 }),
+            (110, 128, Part { offset: 0, span: 32, bits: 2, shift: 0, repeats: 4 }),
+            (176, 256, Part { offset: 16, span: 32, bits: 1, shift: 0, repeats: 8 }),
+            (110, 16, Part { offset: 96, span: 8, bits: 4, shift: 0, repeats: 2 }),
+            (110, 16, Part { offset: 104, span: 4, bits: 2, shift: 0, repeats: 4 }),
+            (9, 4, Part { offset: 5, span: 2, bits: 8, shift: 0, repeats: 1 }),
             (9, 6, Part { offset: 1, span: 3, bits: 3, shift: 1, repeats: 2 }),
             (9, 8, Part { offset: 1, span: 1, bits: 3, shift: 1, repeats: 2 }),
         ] {
             let records: Vec<u8> = (0..size * 37).map(|i| (i * i / 7 + i) as u8).collect();
-            let to = 8 - part.bits.min(8);
             for simd in Simd::ALL.iter().copied().filter(|s| s.is_available()) {
-                let mut values = vec![0; 37 * count];
-                split_on(simd, &records, size, part, to, count, &mut values);
-                let mut back = vec![0; records.len()];
-                merge_on(simd, &values, count, part, to, size, &mut back);
-                for (r, record) in records.chunks(size).enumerate() {
-                    for i in 0..count {
-                        assert_eq!(values[r * count + i], value(record, &part, i) << to, "{part:?} {i}");
-                        assert_eq!(
-                            value(&back[r * size..], &part, i),
-                            value(record, &part, i),
-                            "{part:?} {i}"
-                        );
+                for to in [0, 8 - part.bits.min(8)] {
+                    let mut values = vec![0; 37 * count];
+                    split_on(simd, &records, size, part, to, count, &mut values);
+                    let mut back = vec![0; records.len()];
+                    merge_on(simd, &values, count, part, to, size, &mut back);
+                    for (r, record) in records.chunks(size).enumerate() {
+                        for i in 0..count {
+                            assert_eq!(values[r * count + i], value(record, &part, i) << to, "{part:?} {i}");
+                            assert_eq!(
+                                value(&back[r * size..], &part, i),
+                                value(record, &part, i),
+                                "{part:?} {i}"
+                            );
+                        }
                     }
+                    let bits = |bytes: &[u8]| bytes.iter().map(|b| b.count_ones()).sum::<u32>();
+                    assert_eq!(bits(&back), bits(&values), "{part:?}: nothing else is set");
                 }
-                let bits = |bytes: &[u8]| bytes.iter().map(|b| b.count_ones()).sum::<u32>();
-                assert_eq!(bits(&back), bits(&values), "{part:?}: nothing else is set");
             }
         }
     }

@@ -9,6 +9,11 @@ pub const MAX_BITS: usize = 512;
 pub fn read(data: &[u8], at: usize, bits: usize) -> u64 {
     let (byte, shift) = (at / 8, at % 8);
     let mask = u64::MAX >> (64 - bits.clamp(1, 64));
+    if shift + bits <= 64
+        && let Some(eight) = data.get(byte..).and_then(|d| d.first_chunk::<8>())
+    {
+        return u64::from_le_bytes(*eight) >> shift & mask;
+    }
     if let Some(nine) = data.get(byte..).and_then(|d| d.first_chunk::<9>()) {
         let low =
             u64::from_le_bytes([nine[0], nine[1], nine[2], nine[3], nine[4], nine[5], nine[6], nine[7]]);
@@ -57,34 +62,64 @@ multiversion! {
 
 #[inline(always)]
 fn expand_generic(book: &[u8], bits: usize, numbers: &[u8], wide: bool, out: &mut [u8], at: usize) {
-    let out = out.get_mut(at / 8..).unwrap_or_default();
-    match (bits, at % 8, wide) {
-        (8, 0, false) => bytes::<1, 1>(book, numbers, out),
-        (16, 0, false) => bytes::<2, 1>(book, numbers, out),
-        (32, 0, false) => bytes::<4, 1>(book, numbers, out),
-        (64, 0, false) => bytes::<8, 1>(book, numbers, out),
-        (16, 0, true) => bytes::<2, 2>(book, numbers, out),
-        (32, 0, true) => bytes::<4, 2>(book, numbers, out),
-        (64, 0, true) => bytes::<8, 2>(book, numbers, out),
-        (4, 0, false) => nibbles(book, numbers, out),
-        _ => any(book, bits, numbers, wide, out, at % 8),
+    let bits = bits.clamp(1, MAX_BITS);
+    if wide {
+        expand_numbers::<2>(book, bits, numbers, out, at);
+    } else {
+        expand_numbers::<1>(book, bits, numbers, out, at);
     }
+}
+
+/// Calls a function with the bytes of a word as a constant, where words are of whole bytes, of a common number of them.
+macro_rules! with_size {
+    ($bits:expr, $at:expr, $name:ident::<$($more:tt),*>($($arg:expr),*), else $other:expr) => {
+        match ($bits, $at % 8) {
+            (8, 0) => $name::<1, $($more),*>($($arg),*),
+            (16, 0) => $name::<2, $($more),*>($($arg),*),
+            (24, 0) => $name::<3, $($more),*>($($arg),*),
+            (32, 0) => $name::<4, $($more),*>($($arg),*),
+            (48, 0) => $name::<6, $($more),*>($($arg),*),
+            (64, 0) => $name::<8, $($more),*>($($arg),*),
+            (96, 0) => $name::<12, $($more),*>($($arg),*),
+            (128, 0) => $name::<16, $($more),*>($($arg),*),
+            (512, 0) => $name::<64, $($more),*>($($arg),*),
+            _ => $other,
+        }
+    };
+}
+
+#[inline(always)]
+fn expand_numbers<const NUMBER: usize>(book: &[u8], bits: usize, numbers: &[u8], out: &mut [u8], at: usize) {
+    if bits == 4 && at.is_multiple_of(8) && NUMBER == 1 {
+        return nibbles(book, numbers, out.get_mut(at / 8..).unwrap_or_default());
+    }
+    with_size!(bits, at, bytes::<NUMBER>(book, numbers, out.get_mut(at / 8..).unwrap_or_default()), else {
+        // As many words as fit 56 bits go into a look at the output.
+        match bits {
+            ..=14 => stream::<4, NUMBER>(book, bits, numbers, out, at),
+            15..=28 => stream::<2, NUMBER>(book, bits, numbers, out, at),
+            29..=56 => stream::<1, NUMBER>(book, bits, numbers, out, at),
+            _ => pieces::<NUMBER>(book, bits, numbers, out, at),
+        }
+    });
+}
+
+#[inline(always)]
+fn number<const NUMBER: usize>(n: &[u8; NUMBER]) -> usize {
+    n.iter().rev().fold(0, |v, b| v << 8 | *b as usize)
 }
 
 /// Words of whole bytes.
 #[inline(always)]
 fn bytes<const SIZE: usize, const NUMBER: usize>(book: &[u8], numbers: &[u8], out: &mut [u8]) {
     let words = book.as_chunks::<SIZE>().0;
+    let each = out.as_chunks_mut::<SIZE>().0.iter_mut().zip(numbers.as_chunks::<NUMBER>().0);
     if NUMBER == 1 {
         // Without a question whether a number is in the book.
         let all: [[u8; SIZE]; 256] = std::array::from_fn(|i| words.get(i).copied().unwrap_or([0; SIZE]));
-        let each = out.as_chunks_mut::<SIZE>().0.iter_mut().zip(numbers);
-        each.for_each(|(word, n)| *word = all[*n as usize]);
+        each.for_each(|(word, n)| *word = all[n[0] as usize]);
     } else {
-        let each = out.as_chunks_mut::<SIZE>().0.iter_mut().zip(numbers.as_chunks::<2>().0);
-        each.for_each(|(word, n)| {
-            *word = words.get(u16::from_le_bytes(*n) as usize).copied().unwrap_or([0; SIZE]);
-        });
+        each.for_each(|(word, n)| *word = words.get(number(n)).copied().unwrap_or([0; SIZE]));
     }
 }
 
@@ -101,21 +136,227 @@ fn nibbles(book: &[u8], numbers: &[u8], out: &mut [u8]) {
     }
 }
 
+/// Bits that go out in order.
+struct Stream<'a> {
+    out: &'a mut [u8],
+    byte: usize,
+    /// Those of the next byte that are there already, fewer than 8.
+    word: u64,
+    used: usize,
+}
+
+impl<'a> Stream<'a> {
+    /// From bit `at` on.
+    #[inline(always)]
+    fn new(out: &'a mut [u8], at: usize) -> Stream<'a> {
+        let word = out.get(at / 8).map_or(0, |b| *b as u64);
+        Stream { out, byte: at / 8, word, used: at % 8 }
+    }
+
+    /// Appends up to 56 bits, and zeros behind them; there are 8 bytes from here on.
+    #[inline(always)]
+    fn put(&mut self, value: u64, bits: usize) {
+        self.word |= value << self.used;
+        if let Some(eight) = self.out.get_mut(self.byte..).and_then(|o| o.first_chunk_mut::<8>()) {
+            *eight = self.word.to_le_bytes();
+        }
+        let all = self.used + bits;
+        self.byte += all / 8;
+        self.word = self.word >> (all & 56) & 0xff;
+        self.used = all % 8;
+    }
+}
+
+/// Of so many numbers those whose words end 8 bytes or more before the end of all of them, from where on a stream may not write zeros.
 #[inline(always)]
-fn any(book: &[u8], bits: usize, numbers: &[u8], wide: bool, out: &mut [u8], at: usize) {
-    let bits = bits.clamp(1, MAX_BITS);
+fn early(count: usize, bits: usize, at: usize, out: &[u8]) -> usize {
+    let end = (at + count * bits).min(out.len() * 8);
+    count.min((end.saturating_sub(at + 64 + 8)) / bits)
+}
+
+/// Words of up to 56 bits, `N` of which have no more together.
+#[inline(always)]
+fn stream<const N: usize, const NUMBER: usize>(
+    book: &[u8],
+    bits: usize,
+    numbers: &[u8],
+    out: &mut [u8],
+    at: usize,
+) {
     let known = book.len() * 8 / bits;
-    let mut at = at;
-    let mut put = |n: usize| {
+    let word = |n: usize| if n < known { read(book, n * bits, bits) } else { 0 };
+    let all: [u64; 256] = std::array::from_fn(|n| if NUMBER == 1 { word(n) } else { 0 });
+    let numbers = numbers.as_chunks::<NUMBER>().0;
+    let groups = early(numbers.len(), bits, at, out) / N;
+    let (now, later) = numbers.split_at(groups * N);
+    let mut to = Stream::new(out, at);
+    for group in now.as_chunks::<N>().0 {
+        let mut value = 0;
+        for (j, n) in group.iter().enumerate() {
+            value |= if NUMBER == 1 { all[n[0] as usize] } else { word(number(n)) } << (j * bits);
+        }
+        to.put(value, N * bits);
+    }
+    any(book, bits, later, out, at + now.len() * bits);
+}
+
+/// Longer words that are not whole bytes.
+#[inline(always)]
+fn pieces<const NUMBER: usize>(book: &[u8], bits: usize, numbers: &[u8], out: &mut [u8], at: usize) {
+    let known = book.len() * 8 / bits;
+    let numbers = numbers.as_chunks::<NUMBER>().0;
+    let (now, later) = numbers.split_at(early(numbers.len(), bits, at, out));
+    let mut to = Stream::new(out, at);
+    for n in now {
+        let n = number(n);
+        let from = n * bits;
+        for done in (0..bits).step_by(56) {
+            let m = (bits - done).min(56);
+            to.put(if n < known { read(book, from + done, m) } else { 0 }, m);
+        }
+    }
+    any(book, bits, later, out, at + now.len() * bits);
+}
+
+/// Words of any length, one bit or another; what is there already stays.
+#[inline(always)]
+fn any<const NUMBER: usize>(
+    book: &[u8],
+    bits: usize,
+    numbers: &[[u8; NUMBER]],
+    out: &mut [u8],
+    mut at: usize,
+) {
+    let known = book.len() * 8 / bits;
+    for n in numbers {
+        let n = number(n);
         if n < known {
             copy(book, n * bits, out, at, bits);
         }
         at += bits;
-    };
+    }
+}
+
+multiversion! {
+    /// Shifts numbers (of one byte each, or two in little-endian order if `wide`) down by `shift`, where wide ones are. Gives how many are `highest`; `None` if one is above
+    /// it, or had lower bits that were not zero.
+    pub fn narrow(numbers: &mut [u8], wide: bool, shift: u32, highest: usize) -> Option<usize> = narrow_generic;
+    on narrow_on
+}
+
+#[inline(always)]
+fn narrow_generic(numbers: &mut [u8], wide: bool, shift: u32, highest: usize) -> Option<usize> {
+    let (mut most, mut lost, mut count) = (0, 0, 0);
     if wide {
-        numbers.as_chunks::<2>().0.iter().for_each(|n| put(u16::from_le_bytes(*n) as usize));
+        let highest = highest as u16;
+        let shift = shift & 15;
+        // Short enough that 16 bits count them.
+        for part in numbers.as_chunks_mut::<2>().0.chunks_mut(1 << 15) {
+            let mut some = 0u16;
+            for n in part {
+                let number = u16::from_le_bytes(*n);
+                let low = number >> shift;
+                lost |= low << shift ^ number;
+                most = low.max(most);
+                some += (low == highest) as u16;
+                *n = low.to_le_bytes();
+            }
+            count += some as usize;
+        }
     } else {
-        numbers.iter().for_each(|n| put(*n as usize));
+        let highest = highest.min(255) as u8;
+        for part in numbers.chunks(255) {
+            count += part.iter().fold(0u8, |some, n| some + (*n == highest) as u8) as usize;
+            most = part.iter().fold(0u8, |most, n| most.max(*n)).max(most as u8) as u16;
+        }
+    }
+    (most as usize <= highest && lost == 0).then_some(count)
+}
+
+multiversion! {
+    /// Writes the words of `rest`, one behind the other, to the places in `out` of the numbers (as those of [`expand`]) that are `escape`: `bits` bits each,
+    /// the words of all numbers from bit `at` on. What is there is zero.
+    pub fn scatter(numbers: &[u8], wide: bool, escape: usize, rest: &[u8], bits: usize, out: &mut [u8], at: usize) = scatter_generic;
+    on scatter_on
+}
+
+#[inline(always)]
+fn scatter_generic(
+    numbers: &[u8],
+    wide: bool,
+    escape: usize,
+    rest: &[u8],
+    bits: usize,
+    out: &mut [u8],
+    at: usize,
+) {
+    let bits = bits.clamp(1, MAX_BITS);
+    if wide {
+        scatter_words::<2>(numbers, escape, rest, bits, out, at);
+    } else {
+        scatter_words::<1>(numbers, escape, rest, bits, out, at);
+    }
+}
+
+#[inline(always)]
+fn scatter_words<const NUMBER: usize>(
+    numbers: &[u8],
+    escape: usize,
+    rest: &[u8],
+    bits: usize,
+    out: &mut [u8],
+    at: usize,
+) {
+    with_size!(bits, at, scatter_bytes::<NUMBER>(numbers, escape, rest, out.get_mut(at / 8..).unwrap_or_default()), else {
+        let mut from = 0;
+        each_equal::<NUMBER>(numbers, escape, |i| {
+            copy(rest, from, out, at + i * bits, bits);
+            from += bits;
+        });
+    });
+}
+
+#[inline(always)]
+fn scatter_bytes<const SIZE: usize, const NUMBER: usize>(
+    numbers: &[u8],
+    escape: usize,
+    rest: &[u8],
+    out: &mut [u8],
+) {
+    let mut words = rest.as_chunks::<SIZE>().0.iter();
+    let out = out.as_chunks_mut::<SIZE>().0;
+    each_equal::<NUMBER>(numbers, escape, |i| {
+        if let (Some(to), Some(word)) = (out.get_mut(i), words.next()) {
+            *to = *word;
+        }
+    });
+}
+
+/// Calls `f` with the position of each number that is `value`. A list of them might take more memory than the words.
+#[inline(always)]
+fn each_equal<const NUMBER: usize>(numbers: &[u8], value: usize, mut f: impl FnMut(usize)) {
+    // Eight bytes at a time: a lane without the bits of `value` is zero, and carries nothing into its highest bit.
+    let most = u64::MAX >> (64 - 8 * NUMBER);
+    let ones = u64::MAX / most;
+    let most = most as usize;
+    if value > most {
+        return;
+    }
+    let same = ones * value as u64;
+    let below = ones * (most as u64 >> 1);
+    let (eights, last) = numbers.as_chunks::<8>();
+    for (i, eight) in eights.iter().enumerate() {
+        let x = u64::from_le_bytes(*eight) ^ same;
+        let mut equal = !(((x & below) + below) | x | below);
+        while equal != 0 {
+            f((8 * i + equal.trailing_zeros() as usize / 8) / NUMBER);
+            equal &= equal - 1;
+        }
+    }
+    for (i, n) in last.as_chunks::<NUMBER>().0.iter().enumerate() {
+        if number(n) == value {
+            f(8 * eights.len() / NUMBER + i);
+        }
     }
 }
 
@@ -150,9 +391,9 @@ mod tests {
 
     #[test]
     fn numbers_become_their_words_on_every_set() {
-        for bits in [4usize, 5, 8, 12, 16, 24, 32, 64, 128, 251, 512] {
+        for bits in [4usize, 5, 8, 12, 13, 16, 17, 24, 31, 32, 48, 56, 57, 64, 96, 100, 128, 251, 504, 512] {
             for (wide, known, at) in
-                [(false, 7, 0), (false, 16, 3), (true, 7, 8), (true, 900, 0), (true, 30, 5)]
+                [(false, 7, 0), (false, 16, 3), (true, 7, 8), (true, 900, 0), (true, 30, 5), (false, 16, 8)]
             {
                 let known = if bits == 4 { known.min(16) } else { known };
                 let book: Vec<u8> = (0..(known * bits).div_ceil(8)).map(|i| (i * i / 3 + i) as u8).collect();
@@ -178,6 +419,58 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn words_that_are_in_no_book_come_to_their_places_on_every_set() {
+        for bits in [4usize, 5, 8, 12, 16, 24, 32, 48, 64, 96, 100, 128, 251, 512] {
+            for (wide, escape, at) in [(false, 3, 0), (false, 255, 8), (true, 3, 16), (true, 300, 5)] {
+                let count = 301;
+                let is_escape = |i: usize| i.is_multiple_of(3) || i > 280;
+                let number = |i: usize| if is_escape(i) { escape } else { (escape + i + 1) % 251 };
+                let numbers: Vec<u8> = (0..count)
+                    .flat_map(|i| {
+                        if wide { (number(i) as u16).to_le_bytes().to_vec() } else { vec![number(i) as u8] }
+                    })
+                    .collect();
+                let equal: Vec<usize> = (0..count).filter(|i| number(*i) == escape).collect();
+                let rest: Vec<u8> =
+                    (0..(equal.len() * bits).div_ceil(8)).map(|i| (i * i / 5 + 3 * i + 1) as u8).collect();
+                for simd in Simd::ALL.iter().copied().filter(|s| s.is_available()) {
+                    let mut out = vec![0; (at + count * bits).div_ceil(8)];
+                    scatter_on(simd, &numbers, wide, escape, &rest, bits, &mut out, at);
+                    let mut set = 0;
+                    for (k, i) in equal.iter().enumerate() {
+                        for j in 0..bits {
+                            let expected = bit(&rest, k * bits + j);
+                            set += expected as u32;
+                            assert_eq!(bit(&out, at + i * bits + j), expected, "{simd:?} {bits} {i} {j}");
+                        }
+                    }
+                    assert_eq!(out.iter().map(|b| b.count_ones()).sum::<u32>(), set, "nothing else is set");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_shifted_down_counted_and_checked_on_every_set() {
+        for simd in Simd::ALL.iter().copied().filter(|s| s.is_available()) {
+            let numbers: Vec<u16> = (0..70_000u32).map(|i| (i * 7919 % 900) as u16).collect();
+            let mut wide: Vec<u8> = numbers.iter().flat_map(|n| (n << 6).to_le_bytes()).collect();
+            let expected = numbers.iter().filter(|n| **n == 899).count();
+            assert_eq!(narrow_on(simd, &mut wide.clone(), true, 6, 898), None);
+            let mut low = wide.clone();
+            low[1000] |= 1;
+            assert_eq!(narrow_on(simd, &mut low, true, 6, 899), None);
+            assert_eq!(narrow_on(simd, &mut wide, true, 6, 899), Some(expected));
+            assert!(wide.chunks(2).zip(&numbers).all(|(w, n)| w == n.to_le_bytes()));
+            let mut bytes: Vec<u8> = numbers.iter().map(|n| (n % 77) as u8).collect();
+            let expected = bytes.iter().filter(|n| **n == 76).count();
+            assert_eq!(narrow_on(simd, &mut bytes, false, 0, 76), Some(expected));
+            assert_eq!(narrow_on(simd, &mut bytes, false, 0, 75), None);
+            assert_eq!(narrow_on(simd, &mut bytes, false, 0, 300), Some(0));
         }
     }
 }

@@ -142,7 +142,12 @@ impl<'a> Sample<'a> {
             let repeats = match self.declared {
                 // Bytes of which nothing is known may be of several kinds.
                 None if !self.is_short() => repeats(&scattered(self.block, n)),
-                _ => repeats(&self.piece()[..n.min(self.piece().len())]),
+                _ => {
+                    let piece = &self.piece()[..n.min(self.piece().len())];
+                    // Where a part of it has no word twice, all of it has few.
+                    let part = &piece[..piece.len().min(PIECE / 8)];
+                    (self.is_short() || again(part).1 > 0) && repeats(piece)
+                }
             };
             self.repeats.set(Some(repeats));
             repeats
@@ -194,8 +199,14 @@ fn scattered(block: &[u8], n: usize) -> Vec<u8> {
     (0..PIECES).flat_map(|i| &block[i * stride..][..piece]).copied().collect()
 }
 
-/// One word in 32, or one in 8 of a short piece, where chance plays a larger part.
+/// One word in 32 comes again, or the piece is too short to tell.
 fn repeats(piece: &[u8]) -> bool {
+    let (words, again) = again(piece);
+    words < 64 || again * 32 > words
+}
+
+/// Words of eight bytes, and how many of them have been seen lately.
+fn again(piece: &[u8]) -> (u32, u32) {
     const SLOTS: usize = 4096;
     let mut last = [0u64; SLOTS];
     let (mut words, mut again) = (0u32, 0u32);
@@ -208,7 +219,7 @@ fn repeats(piece: &[u8]) -> bool {
         last[slot] = word;
         words += 1;
     }
-    words < 64 || again * 32 > words
+    (words, again)
 }
 
 /// What the plan chose for a block, and why.

@@ -1,10 +1,11 @@
 //! A payload to a block.
 
-use super::form::{Form, WRITTEN, load, starts};
-use super::{bad, mode, parts};
+use super::form::{Form, WRITTEN};
+use super::{bad, lend, mode, parts};
 use crate::codec::Scratch;
 use crate::container::varint;
 use crate::error::Result;
+use mmh_kernels::differences;
 
 /// Restores `out`, given its counterpart and the payload from the mode on.
 pub fn decode(payload: &[u8], base: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
@@ -106,64 +107,24 @@ fn differences(
     let n = out.len() / form.size();
     let log = part_log(&mut from)?;
     let mut symbols = std::mem::take(&mut scratch.delta.symbols);
-    symbols.resize(symbols.len().max(n), 0);
+    lend(&mut symbols, n);
     let read = parts::get_all(&mut from, log, &mut symbols[..n], scratch);
     let Scratch { delta: memory, .. } = scratch;
     memory.symbols = symbols;
     read?;
     let symbols = &memory.symbols[..n];
-    let last = form.last_symbol();
+    let last = form.spec.last_symbol();
     if symbols.iter().fold(0, |most, s| most.max(*s)) > last {
         return Err(bad(format!("a symbol above {last}")));
     }
-    form.classes(base, &mut memory.classes);
-    // A reader takes eight or sixteen bytes at a time.
-    memory.extra.clear();
-    memory.extra.extend_from_slice(from);
-    memory.extra.extend([0; 16]);
-    let (classes, extra) = (&memory.classes, &memory.extra);
-    let used = match form.width {
-        0 => join::<1>(form, base, classes, symbols, extra, out),
-        1 => join::<2>(form, base, classes, symbols, extra, out),
-        2 => join::<4>(form, base, classes, symbols, extra, out),
-        _ => join::<8>(form, base, classes, symbols, extra, out),
-    };
+    lend(&mut memory.classes, n);
+    let classes = &mut memory.classes[..n];
+    differences::classes(&form.spec, base, classes);
+    let used = differences::join(&form.spec, classes, symbols, from, base, out);
     let unused_bits = (from.len() * 8).checked_sub(used).filter(|n| *n < 8);
     match unused_bits {
         Some(0) => Ok(()),
         Some(n) if from.last().is_some_and(|b| b >> (8 - n) == 0) => Ok(()),
         _ => Err(bad(format!("{} bytes of extra bits, {used} bits are used", from.len()))),
     }
-}
-
-/// Gives the number of extra bits used, which may be more than there are.
-fn join<const SIZE: usize>(
-    form: &Form,
-    base: &[u8],
-    classes: &[u8],
-    symbols: &[u8],
-    extra: &[u8],
-    out: &mut [u8],
-) -> usize {
-    let table = form.table();
-    let mut next = starts(classes);
-    let mut at = 0usize;
-    let pairs = out.as_chunks_mut::<SIZE>().0.iter_mut().zip(base.as_chunks::<SIZE>().0);
-    for ((y, x), class) in pairs.zip(classes) {
-        let place = &mut next[*class as usize];
-        let (lowest, bits) = table[symbols[*place as usize] as usize];
-        *place += 1;
-        let byte = at >> 3;
-        let word = match extra.get(byte..byte + if SIZE == 8 { 16 } else { 8 }) {
-            Some(b) if SIZE == 8 => {
-                (b.first_chunk().map_or(0, |b| u128::from_le_bytes(*b)) >> (at & 7)) as u64
-            }
-            Some(b) => b.first_chunk().map_or(0, |b| u64::from_le_bytes(*b)) >> (at & 7),
-            None => 0,
-        };
-        at += bits as usize;
-        let difference = lowest + (word & ((1 << bits) - 1));
-        y.copy_from_slice(&form.undo(difference, load(x)).to_le_bytes()[..SIZE]);
-    }
-    at
 }

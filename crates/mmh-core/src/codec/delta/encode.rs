@@ -1,11 +1,12 @@
 //! A block to a payload.
 
-use super::form::{Form, load, starts};
-use super::{Counterpart, element_of, estimate, mode, parts};
+use super::form::Form;
+use super::{Counterpart, element_of, estimate, lend, mode, parts};
 use crate::codec::{Block, Level, Scratch};
 use crate::container::varint;
 use crate::dtype::Dtype;
 use crate::error::Result;
+use mmh_kernels::differences::{self, Spec};
 
 /// log2 of the symbols in a part: each has codes of its own. At the levels where symbols are modelled, one model serves all.
 fn part_for(level: Level) -> u8 {
@@ -171,7 +172,8 @@ fn with_drop(form: Form, data: &[u8]) -> Form {
         .to_le_bytes()
         .chunks(size)
         .fold(0, |all, e| all | e.iter().rev().fold(0u64, |v, b| v << 8 | *b as u64));
-    Form { drop: all.trailing_zeros().min(8 * size as u32 - 1) as u8, ..form }
+    let drop = all.trailing_zeros().min(8 * size as u32 - 1) as u8;
+    Form { spec: Spec { drop, ..form.spec }, ..form }
 }
 
 /// Appends symbols and extra bits of the differences.
@@ -186,56 +188,15 @@ fn differences(
     let mut symbols = std::mem::take(&mut scratch.delta.symbols);
     let mut extra = std::mem::take(&mut scratch.delta.extra);
     let mut classes = std::mem::take(&mut scratch.delta.classes);
-    symbols.resize(symbols.len().max(n), 0);
+    lend(&mut symbols, n);
+    lend(&mut classes, n);
     extra.clear();
-    form.classes(all.base, &mut classes);
-    match form.width {
-        0 => split::<1>(form, all, &classes, &mut symbols[..n], &mut extra),
-        1 => split::<2>(form, all, &classes, &mut symbols[..n], &mut extra),
-        2 => split::<4>(form, all, &classes, &mut symbols[..n], &mut extra),
-        _ => split::<8>(form, all, &classes, &mut symbols[..n], &mut extra),
-    }
+    differences::classes(&form.spec, all.base, &mut classes[..n]);
+    differences::split(&form.spec, &classes[..n], all.data, all.base, &mut symbols[..n], &mut extra);
     let log = part_for(level);
     out.push(log);
     let done = parts::put_all(&symbols[..n], log, level, scratch, out);
     out.extend_from_slice(&extra);
     (scratch.delta.symbols, scratch.delta.extra, scratch.delta.classes) = (symbols, extra, classes);
     done
-}
-
-/// Symbols in the order of their classes, extra bits in the order of the elements.
-fn split<const SIZE: usize>(
-    form: &Form,
-    all: Elements<'_>,
-    classes: &[u8],
-    symbols: &mut [u8],
-    extra: &mut Vec<u8>,
-) {
-    let mut next = starts(classes);
-    let (mut word, mut used) = (0u64, 0u32);
-    let (data, base) = (all.data.as_chunks::<SIZE>().0, all.base.as_chunks::<SIZE>().0);
-    for ((y, x), class) in data.iter().zip(base).zip(classes) {
-        let difference = form.difference(load(y), load(x));
-        let (symbol, mut bits) = form.symbol(difference);
-        let place = &mut next[*class as usize];
-        symbols[*place as usize] = symbol;
-        *place += 1;
-        let mut value = difference & ((1 << bits) - 1);
-        if SIZE == 8 && bits > 32 {
-            word |= (value & 0xffff_ffff) << used;
-            extra.extend_from_slice(&(word as u32).to_le_bytes());
-            // 32 bits went in and 32 out; of the word, fewer than 32 stay.
-            word = if used == 0 { 0 } else { (value & 0xffff_ffff) >> (32 - used) };
-            value >>= 32;
-            bits -= 32;
-        }
-        word |= value << used;
-        used += bits;
-        if used >= 32 {
-            extra.extend_from_slice(&(word as u32).to_le_bytes());
-            word >>= 32;
-            used -= 32;
-        }
-    }
-    extra.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8) as usize]);
 }

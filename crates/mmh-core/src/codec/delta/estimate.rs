@@ -59,7 +59,8 @@ pub fn estimate(data: &[u8], base: &[u8], element: Element) -> Option<Found> {
             .map(|(y, x)| (load(y), load(x)))
     };
     let all = pairs().fold(0, |all, (y, _)| all | y);
-    form.drop = all.trailing_zeros().min(form.significant() - 1) as u8;
+    form.spec.drop = all.trailing_zeros().min(form.spec.significant() - 1) as u8;
+    let spec = form.spec;
     let (mut seen, mut equal, mut extra) = (0usize, 0usize, 0u64);
     let mut places = [0u8; 256];
     let mut classes: Vec<[u32; 256]> = Vec::new();
@@ -67,12 +68,12 @@ pub fn estimate(data: &[u8], base: &[u8], element: Element) -> Option<Found> {
     for (y, x) in pairs() {
         seen += 1;
         equal += (y == x) as usize;
-        let place = &mut places[form.class(x) as usize];
+        let place = &mut places[spec.class(x) as usize];
         if *place == 0 && classes.len() < 255 {
             classes.push([0; 256]);
             *place = classes.len() as u8;
         }
-        let (symbol, more) = form.symbol(form.difference(y, x));
+        let (symbol, more) = spec.symbol(spec.difference(y, x));
         if let Some(counts) = classes.get_mut((*place as usize).wrapping_sub(1)) {
             counts[symbol as usize] += 1;
         }
@@ -86,7 +87,7 @@ pub fn estimate(data: &[u8], base: &[u8], element: Element) -> Option<Found> {
         xor: cost(&planes) * 1000 / seen as u64,
         seen,
         equal,
-        bits: 8 << form.width,
+        bits: 8 << spec.width,
         len: data.len(),
     })
 }

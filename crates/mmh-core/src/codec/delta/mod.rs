@@ -1,6 +1,6 @@
 //! A block against the same bytes of a base: a fine-tune, the next checkpoint. `spec/codecs/delta.md` is the definition.
 //!
-//! * `form`: what a difference is, which elements are expected to differ alike, and the symbol of a difference
+//! * `form`: how elements are compared, and which are expected to differ alike; differences themselves are `mmh_kernels::differences`
 //! * `estimate`: what the differences of a sample cost
 //! * `parts`: bytes that another codec stores
 //! * `encode`, `decode`: the payload
@@ -47,6 +47,13 @@ pub struct Scratch {
     extra: Vec<u8>,
     gathered: Vec<u8>,
     changed: Vec<u8>,
+}
+
+/// Gives memory at least `n` bytes; what is in it is of no account.
+fn lend(memory: &mut Vec<u8>, n: usize) {
+    if memory.len() < n {
+        memory.resize(n, 0);
+    }
 }
 
 /// The element of a block of which nothing is known.

@@ -3,6 +3,7 @@ use super::*;
 use crate::codec::{Level, Scratch as Memory};
 use crate::dtype::Dtype;
 use crate::testing::noise;
+use mmh_kernels::differences::Spec;
 use proptest::prelude::*;
 
 const KINDS: [Dtype; 9] = [
@@ -51,13 +52,12 @@ fn differences_are_undone_at_every_width() {
     let random: Vec<u64> =
         noise(8 * 64, 3).chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect();
     for dtype in KINDS {
-        let form = Form::of(Element::of(dtype));
+        let form = Form::of(Element::of(dtype)).spec;
         let e = form.significant();
         let mask = u64::MAX >> (64 - e);
         let edges = [0, 1, 2, mask, mask - 1, mask >> 1, (mask >> 1) + 1];
         for drop in [0, 1, e / 2, e - 1] {
-            let form = Form { drop: drop as u8, ..form };
-            let table = form.table();
+            let form = Spec { drop: drop as u8, ..form };
             let kept = mask >> drop << drop;
             for x in edges.iter().chain(&random).map(|v| v & mask) {
                 assert_eq!(form.difference(x & kept, x), 0);
@@ -66,7 +66,7 @@ fn differences_are_undone_at_every_width() {
                     assert_eq!(form.undo(difference, x), y, "{dtype:?} {drop} {y:x} {x:x}");
                     let (symbol, extra) = form.symbol(difference);
                     assert!(symbol <= form.last_symbol());
-                    let (lowest, bits) = table[symbol as usize];
+                    let (lowest, bits) = form.lowest(symbol);
                     assert_eq!(bits, extra);
                     assert_eq!(lowest + (difference & ((1 << bits) - 1)), difference);
                 }
@@ -77,7 +77,7 @@ fn differences_are_undone_at_every_width() {
 
 #[test]
 fn neighbours_among_floats_differ_by_one_step() {
-    let form = Form::of(Element::of(Dtype::F32));
+    let form = Form::of(Element::of(Dtype::F32)).spec;
     let bits = |x: f32| x.to_bits() as u64;
     assert_eq!(form.difference(bits(1.0) + 1, bits(1.0)), 2);
     assert_eq!(form.difference(bits(1.0), bits(1.0) + 1), 1);

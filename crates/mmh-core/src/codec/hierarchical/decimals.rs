@@ -71,6 +71,12 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         places[..m].iter().for_each(|p| counts[*p as usize] += 1);
         (escapes, entropy::bits(counts.iter().copied()))
     };
+    // All places of all bases: what none of these finds is found at none.
+    let anywhere: usize =
+        [0, 5, 10, 12].map(|base| FEW - try_at(base, &few, &mut numbers).0.min(FEW)).iter().sum();
+    if 4 * anywhere < 3 * FEW {
+        return None;
+    }
     let mut promises = |base: &u8| {
         let (escapes, _) = try_at(*base, &few, &mut numbers);
         // Zero is a decimal of any places, and tells nothing.
@@ -104,28 +110,42 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     best
 }
 
-/// Bits at the top of all numbers that are zero.
-fn spare_bits(numbers: &[u8], size: usize) -> u8 {
-    let any = match size {
-        4 => numbers.as_chunks::<4>().0.iter().fold(0, |a, n| a | u32::from_le_bytes(*n)) as u64,
-        _ => numbers.as_chunks::<8>().0.iter().fold(0, |a, n| a | u64::from_le_bytes(*n)),
+/// Calls a function with the bytes of a word as a constant.
+macro_rules! with_word {
+    ($size:expr, $name:ident($($arg:expr),*)) => {
+        match $size {
+            1 => $name::<1>($($arg),*),
+            2 => $name::<2>($($arg),*),
+            4 => $name::<4>($($arg),*),
+            _ => $name::<8>($($arg),*),
+        }
     };
+}
+
+fn load<const SIZE: usize>(word: &[u8; SIZE]) -> u64 {
+    let mut all = [0; 8];
+    all[..SIZE].copy_from_slice(word);
+    u64::from_le_bytes(all)
+}
+
+/// Bits at the top of all words of so many bytes that are zero; not all of them.
+pub fn spare_bits(words: &[u8], size: usize) -> u8 {
+    fn any<const SIZE: usize>(words: &[u8]) -> u64 {
+        words.as_chunks::<SIZE>().0.iter().fold(0, |any, w| any | load(w))
+    }
+    let any = with_word!(size, any(words));
     (8 * size as u32 - (64 - any.leading_zeros()).max(1)) as u8
 }
 
-fn shift_up(numbers: &mut [u8], size: usize, shift: u8) {
-    match size {
-        4 => numbers
-            .as_chunks_mut::<4>()
-            .0
-            .iter_mut()
-            .for_each(|n| *n = (u32::from_le_bytes(*n) << shift).to_le_bytes()),
-        _ => numbers
-            .as_chunks_mut::<8>()
-            .0
-            .iter_mut()
-            .for_each(|n| *n = (u64::from_le_bytes(*n) << shift).to_le_bytes()),
+/// Shifts words of so many bytes up.
+pub fn shift_up(words: &mut [u8], size: usize, shift: u8) {
+    fn up<const SIZE: usize>(words: &mut [u8], shift: u8) {
+        for word in words.as_chunks_mut::<SIZE>().0 {
+            let up = load(word) << shift;
+            word.copy_from_slice(&up.to_le_bytes()[..SIZE]);
+        }
     }
+    with_word!(size, up(words, shift));
 }
 
 /// Appends the node.

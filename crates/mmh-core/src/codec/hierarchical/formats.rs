@@ -53,8 +53,9 @@ pub fn record_of(dtype: Dtype) -> Option<Record> {
         Dtype::Q8_0 => vec![halves(0, 1), bytes(2, 32)],
         Dtype::Q8_1 => vec![bytes(0, 8), bytes(8, 32)],
         Dtype::Q2_K => vec![bytes(0, 16), bytes(16, 64), halves(80, 1), halves(82, 1)],
+        // Two neighbours in a byte as one value: half as many symbols to decode.
         Dtype::Q3_K => vec![
-            joined(256, [shared(32, 32, 2, 4), shared(0, 32, 1, 8)]),
+            joined(128, [shared(32, 32, 4, 2), shared(0, 32, 2, 4)]),
             joined(16, [shared(96, 8, 4, 2), shared(104, 4, 2, 4)]),
             halves(108, 1),
         ],

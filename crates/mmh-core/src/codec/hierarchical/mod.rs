@@ -1,10 +1,11 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; words that are few, as
+//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; words that are few, as
 //! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
 //! * `records`: fields of a few bits at fixed places
 //! * `formats`: where GGUF's quantized types have theirs
 //! * `decimals`: floats that were printed in decimal
+//! * `steps`: integers of which each is a small step from the one before
 //! * `strings`: strings behind their lengths
 //! * `varints`: integers of seven bits a byte
 //! * `words`: codebooks: whether one would pay, what is in it, the numbers of the words
@@ -19,6 +20,7 @@ pub mod decimals;
 mod formats;
 mod node;
 mod records;
+pub mod steps;
 pub mod strings;
 #[cfg(test)]
 mod tests;
@@ -99,10 +101,12 @@ pub enum Found {
     Strings(strings::Found),
     /// Integers of seven bits a byte.
     Varints(varints::Found),
+    /// Integers of which each is a small step from the one before.
+    Steps(steps::Found),
 }
 
 impl Found {
-    /// The better of the two. What promises no less than `bound`, a size over size, need not be looked at.
+    /// The best of them. What promises no less than `bound`, a size over size, need not be looked at.
     pub fn best(block: &Block<'_>, bound: f64, scratch: &mut super::Scratch) -> Option<Found> {
         if let Some(strings) = strings::find(block, bound, scratch) {
             return Some(Found::Strings(strings));
@@ -112,12 +116,31 @@ impl Found {
         }
         let bits = block.split.map(|s| s.element_millibits);
         let words = words::find(block.data, MAX_BITS, block.element, bits, bound, block.level, scratch);
-        match (words, decimals::find(block, scratch)) {
-            (Some(words), Some(decimals)) if decimals.estimate < words.estimate => {
-                Some(Found::Decimals(decimals))
-            }
-            (None, decimals) => decimals.map(Found::Decimals),
-            (words, _) => words.map(Found::Words),
+        let decimals = decimals::find(block, scratch);
+        let steps = steps::find(block, scratch);
+        let all = [words.map(Found::Words), decimals.map(Found::Decimals), steps.map(Found::Steps)];
+        all.into_iter().flatten().min_by(|a, b| a.estimate().total_cmp(&b.estimate()))
+    }
+
+    /// Size over size.
+    pub fn estimate(&self) -> f64 {
+        match self {
+            Found::Words(found) => found.estimate,
+            Found::Decimals(found) => found.estimate,
+            Found::Strings(found) => found.estimate,
+            Found::Varints(found) => found.estimate,
+            Found::Steps(found) => found.estimate,
+        }
+    }
+
+    /// In words, for `--why`.
+    fn describe(&self) -> String {
+        match self {
+            Found::Words(found) => found.describe(),
+            Found::Decimals(found) => found.describe(),
+            Found::Strings(found) => found.describe(),
+            Found::Varints(found) => found.describe(),
+            Found::Steps(found) => found.describe().into(),
         }
     }
 }
@@ -147,10 +170,7 @@ impl Codec for Hierarchical {
             return Bid::none("text");
         }
         match sample.structure() {
-            Some(Found::Words(found)) => Bid::of(found.estimate, found.describe()),
-            Some(Found::Decimals(found)) => Bid::of(found.estimate, found.describe()),
-            Some(Found::Strings(found)) => Bid::of(found.estimate, found.describe()),
-            Some(Found::Varints(found)) => Bid::of(found.estimate, found.describe()),
+            Some(found) => Bid::of(found.estimate(), found.describe()),
             None => Bid::none("no words that come again often"),
         }
     }
@@ -169,6 +189,7 @@ impl Codec for Hierarchical {
                 Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
                 Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
                 Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
+                Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,
                 None => false,
             }
         };

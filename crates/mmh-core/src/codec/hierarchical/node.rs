@@ -1,6 +1,6 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, decimals, number, records, strings, take, varints, words};
+use super::{bad, byte, decimals, number, records, steps, strings, take, varints, words};
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level, zstd};
 use crate::container::varint;
@@ -18,11 +18,13 @@ pub const DECIMALS: u8 = 3;
 pub const STRINGS: u8 = 4;
 /// Integers of seven bits a byte.
 pub const VARINTS: u8 = 5;
+/// Steps from each integer to the next.
+pub const STEPS: u8 = 6;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
-    /// Records, decimals, strings and varints.
+    /// Records, decimals, strings, varints and steps.
     top: bool,
     /// The widest words; 0 for none.
     words: usize,
@@ -56,6 +58,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         DECIMALS if kinds.top => decimals::decode(from, out, scratch),
         STRINGS if kinds.top => strings::decode(from, out, scratch),
         VARINTS if kinds.top => varints::decode(from, out, scratch),
+        STEPS if kinds.top => steps::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
     }

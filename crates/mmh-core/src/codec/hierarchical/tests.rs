@@ -125,6 +125,56 @@ fn decimals_come_back_with_the_strange_ones_among_them() {
 }
 
 #[test]
+fn integers_in_order_become_their_steps() {
+    let positions: Vec<u8> = (0..131_072i64).flat_map(|i| i.to_le_bytes()).collect();
+    let draws = noise(4 * 50_000, 4);
+    let mut sorted: Vec<i32> = draws.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b) >> 2).collect();
+    sorted.sort();
+    let down: Vec<u8> = (0..20_000u16).flat_map(|i| 7u16.wrapping_sub(3 * i).to_le_bytes()).collect();
+    let sorted: Vec<u8> = sorted.iter().flat_map(|x| x.to_le_bytes()).collect();
+    for (data, dtype, most) in
+        [(positions, Dtype::I64, 100), (sorted.clone(), Dtype::I32, sorted.len() / 2), (down, Dtype::I16, 60)]
+    {
+        let of = block(&data, Some(dtype), Some(Element::of(dtype)));
+        let found = steps::find(&of, &mut Default::default()).unwrap();
+        let payload = round_trip(&of).unwrap();
+        assert_eq!(payload[0], node::STEPS, "{dtype:?}");
+        assert!(payload.len() < most, "{dtype:?}: {}", payload.len());
+        let estimate = found.estimate * data.len() as f64;
+        assert!(
+            (estimate - payload.len() as f64).abs() < 40.0 + 0.05 * estimate,
+            "{estimate} {}",
+            payload.len()
+        );
+        // Between other bytes.
+        let shifted = [b"!", data.as_slice()].concat();
+        let element = Element { head: 1, ..Element::of(dtype) };
+        assert!(round_trip(&block(&shifted, None, Some(element))).unwrap().len() < most + 10);
+    }
+    // Noise has no small steps.
+    let of = block(&draws, Some(Dtype::I32), Some(Element::of(Dtype::I32)));
+    assert!(steps::find(&of, &mut Default::default()).is_none());
+}
+
+#[test]
+fn steps_by_hand_and_lies_of_them() {
+    let good = payload(&[&[node::STEPS, 1, 12, 16, 0], &[0, 0, 4, 0, 0x20, 0, 0x50]]);
+    let mut out = [0; 6];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out, [16, 0, 17, 0, 14, 0]);
+    let with = |at: usize, byte: u8| {
+        let mut lie = good.clone();
+        lie[at] = byte;
+        lie
+    };
+    refuses(&with(1, 1 | 2 << 2), 6, "steps of form");
+    refuses(&with(2, 16), 6, "shifted by 16");
+    refuses(&with(5, node::STEPS), 6, "a node of kind 6");
+    refuses(&good, 1, "there is no whole number");
+    refuses(&good[..4], 6, "expected 2 more bytes");
+}
+
+#[test]
 fn records_of_every_type_come_back_whatever_is_in_them() {
     for dtype in Dtype::ALL.iter().filter(|d| formats::record_of(**d).is_some()) {
         let size = dtype.unit().1 as usize;
@@ -179,7 +229,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[6, 16, 0, 2, 1]), 8, "a node of kind 6");
+    refuses(&with(0, &[7, 16, 0, 2, 1]), 8, "a node of kind 7");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");

@@ -11,7 +11,7 @@ use crate::codec::{self, Block, Level};
 use crate::container::varint;
 use crate::dtype::Kind;
 use crate::error::Result;
-use mmh_kernels::words::{copy, expand, read};
+use mmh_kernels::words::{copy, expand, narrow, or, read, scatter};
 
 /// The most words of a codebook.
 const MOST: usize = 65_535;
@@ -60,6 +60,31 @@ impl Grid {
             done += n;
         }
         key
+    }
+
+    /// Whether there are few enough words of so many bits for a table of all of them.
+    fn is_narrow(&self) -> bool {
+        self.bits <= 16
+    }
+
+    /// Calls `f` with each word of up to 16 bits.
+    fn each_narrow(&self, data: &[u8], mut f: impl FnMut(u16)) {
+        match data.get(self.head / 8..) {
+            Some(data) if self.bits == 16 && self.head.is_multiple_of(8) => {
+                data.as_chunks::<2>().0.iter().for_each(|word| f(u16::from_le_bytes(*word)));
+            }
+            _ => (0..self.count(data.len())).for_each(|i| f(self.key(data, i) as u16)),
+        }
+    }
+
+    /// The key for a first look at long words of whole groups of 64 bits: that of their ends.
+    fn quick_key(&self, data: &[u8], i: usize) -> u64 {
+        if self.bits <= 128 || !self.bits.is_multiple_of(64) {
+            return self.key(data, i);
+        }
+        let at = self.head + i * self.bits;
+        let ends = [at, at + self.bits - 64].map(|at| read(data, at, 64));
+        (ends[0].rotate_left(23) ^ ends[1]).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     /// Whether two words are the same.
@@ -218,22 +243,37 @@ fn of_pairs(n: u64) -> u64 {
     n * n.saturating_sub(1) / 2
 }
 
+/// Pairs of equal keys among [`FEW`], and how often the most frequent one comes.
+fn pairs(keys: impl Iterator<Item = u64>) -> (u64, u64) {
+    const SLOTS: usize = 4 * FEW;
+    let (mut slots, mut counts) = ([0u64; SLOTS], [0u16; SLOTS]);
+    let (mut all, mut most) = (0, 0);
+    for key in keys.take(FEW) {
+        let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SLOTS;
+        while counts[at] > 0 && slots[at] != key {
+            at = (at + 1) % SLOTS;
+        }
+        slots[at] = key;
+        all += counts[at] as u64;
+        counts[at] += 1;
+        most = most.max(counts[at] as u64);
+    }
+    (all, most)
+}
+
 /// Whether words come twice so often that they may be few; and where the first one is, unless they are the block's `own` elements: blocks
 /// are cut at bytes. `passed` is what a word costs elsewhere, `offered` the best offer for it; in thousandths of a bit.
 fn promises(data: &[u8], grid: Grid, own: bool, passed: u64, offered: u64) -> Option<Grid> {
     // Pairs of equal words, and how often the most frequent word comes.
-    let pairs = |grid: Grid| {
+    let pairs_of = |grid: Grid| {
         let stride = grid.count(data.len()) / FEW;
         // Not at the same place of each stride, where all might be of one column.
         let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
-        let mut keys: [u64; FEW] = std::array::from_fn(|i| grid.key(data, i * stride + scatter(i) as usize));
-        keys.sort_unstable();
-        let each = keys.chunk_by(|a, b| a == b).map(|same| same.len() as u64);
-        each.fold((0, 0), |(all, most), n| (all + of_pairs(n), most.max(n)))
+        pairs((0..FEW).map(|i| grid.quick_key(data, i * stride + scatter(i) as usize)))
     };
     let best_of = |step: usize| {
         let grids = (grid.head..grid.bits).step_by(step).map(|head| Grid { head, ..grid });
-        grids.map(|g| (pairs(g), std::cmp::Reverse(g.head), g)).max_by_key(|g| (g.0.0, g.1))
+        grids.map(|g| (pairs_of(g), std::cmp::Reverse(g.head), g)).max_by_key(|g| (g.0.0, g.1))
     };
     let ((found, most), _, grid) = best_of(if own { grid.bits } else { places(grid.bits) })?;
     if found == 0 {
@@ -371,16 +411,23 @@ pub fn encode(
     done.map(|()| true)
 }
 
-/// The words of the block that are worth their place, with where each occurs first.
+/// The words of the block that are worth their place, with where each occurs first (of those that are no longer than their keys, their keys).
 fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
     let grid = found.grid;
     let n = grid.count(data.len());
-    counter.clear((4 * found.seen).clamp(1 << 10, MOST));
-    (0..n).for_each(|i| {
-        counter.count(grid.key(data, i), i);
-    });
     let pay = worth(grid, found.passed, n as u64, n as u64);
-    let mut book: Vec<Slot> = counter.all().filter(|s| pay(s.count)).copied().collect();
+    let mut book: Vec<Slot> = if grid.is_narrow() {
+        let mut counts = vec![0u32; 1 << grid.bits];
+        grid.each_narrow(data, |word| counts[word as usize] += 1);
+        let all = counts.into_iter().enumerate();
+        all.map(|(word, count)| Slot { key: word as u64, first: 0, count }).filter(|s| pay(s.count)).collect()
+    } else {
+        counter.clear((4 * found.seen).clamp(1 << 10, MOST));
+        (0..n).for_each(|i| {
+            counter.count(grid.key(data, i), i);
+        });
+        counter.all().filter(|s| pay(s.count)).copied().collect()
+    };
     book.truncate(MOST);
     // Neighbours in value have neighbouring numbers, whose upper bits are alike.
     if grid.bits <= 64 {
@@ -391,13 +438,19 @@ fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
 
 /// The number of each word in the codebook, or the number of words in it.
 fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, numbers: &mut Vec<u16>) {
+    numbers.clear();
+    numbers.reserve(grid.count(data.len()));
+    if grid.is_narrow() {
+        let mut table = vec![book.len() as u16; 1 << grid.bits];
+        book.iter().enumerate().for_each(|(i, word)| table[word.key as usize] = i as u16);
+        return grid.each_narrow(data, |word| numbers.push(table[word as usize]));
+    }
     // From here on slots hold numbers; the words that are not in the book have none.
     counter.clear(book.len());
     for (i, word) in book.iter().enumerate() {
         let at = counter.slot(word.key);
         counter.slots[at] = Slot { count: i as u32 + 1, ..*word };
     }
-    numbers.clear();
     numbers.extend((0..grid.count(data.len())).map(|i| {
         let at = counter.slot(grid.key(data, i));
         let slot = counter.slots[at];
@@ -419,7 +472,11 @@ fn write_head(data: &[u8], grid: Grid, book: &[Slot], form: &Form, out: &mut Vec
     let words = out.len();
     out.resize(words + (book.len() * grid.bits).div_ceil(8), 0);
     for (i, word) in book.iter().enumerate() {
-        copy(data, grid.head + word.first as usize * grid.bits, &mut out[words..], i * grid.bits, grid.bits);
+        let (to, at) = (&mut out[words..], i * grid.bits);
+        match grid.bits {
+            ..=64 => or(to, at, grid.bits, word.key),
+            _ => copy(data, grid.head + word.first as usize * grid.bits, to, at, grid.bits),
+        }
     }
 }
 
@@ -482,17 +539,6 @@ impl Form {
     fn shift(&self) -> Option<u32> {
         (self.size() == 2).then(|| (self.numbers() as u32 - 1).leading_zeros() - 16)
     }
-
-    /// Calls `f` with the position of each word that is not in the codebook. A list of them would take more memory than the words.
-    fn each_escape(&self, plane: &[u8], mut f: impl FnMut(usize)) {
-        if self.size() == 1 {
-            let known = self.known as u8;
-            plane.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
-        } else {
-            let known = (self.known as u16).to_le_bytes();
-            plane.as_chunks::<2>().0.iter().enumerate().filter(|p| *p.1 == known).for_each(|p| f(p.0));
-        }
-    }
 }
 
 /// Appends bits as whole bytes.
@@ -554,11 +600,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
         copy(last, 0, out, end, 8 * out.len() - end);
         expand(book, bits, &plane, form.size() == 2, out, grid.head);
         if escapes > 0 {
-            let mut k = 0;
-            form.each_escape(&plane, |i| {
-                copy(&rest, k * bits, out, grid.head + i * bits, bits);
-                k += 1;
-            });
+            scatter(&plane, form.size() == 2, form.known, &rest, bits, out, grid.head);
         }
         Ok(())
     };
@@ -570,25 +612,8 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], most: usize, scratch: &mut codec
 
 /// Shifts wide numbers down; gives how many words are not in the codebook.
 fn prepare(form: &Form, plane: &mut [u8]) -> Result<usize> {
-    let highest = form.numbers() - 1;
-    let mut all_low = true;
-    match form.shift() {
-        None => all_low = plane.iter().all(|p| *p as usize <= highest),
-        Some(shift) => {
-            for p in plane.as_chunks_mut::<2>().0 {
-                let number = u16::from_le_bytes(*p);
-                let low = number >> shift;
-                all_low &= low as usize <= highest && low << shift == number;
-                *p = low.to_le_bytes();
-            }
-        }
-    }
-    if !all_low {
-        return Err(bad("a number that no word has"));
-    }
-    let mut escapes = 0;
-    if form.escapes {
-        form.each_escape(plane, |_| escapes += 1);
-    }
-    Ok(escapes)
+    let (wide, shift) = (form.size() == 2, form.shift().unwrap_or(0));
+    let highest =
+        narrow(plane, wide, shift, form.numbers() - 1).ok_or_else(|| bad("a number that no word has"))?;
+    Ok(if form.escapes { highest } else { 0 })
 }

@@ -122,13 +122,17 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         let counts_len = 1usize << widest;
         let counts = lend(&mut scratch.counts, counts_len);
         counts.fill(0);
-        let mut seen = 0;
+        // All are gathered first: counting has a price of its own, whatever is counted.
+        let sampled = pieces(n).map(|piece| piece.len()).sum();
+        let fields = lend(&mut scratch.fields, sampled);
+        let mut at = 0;
         for piece in pieces(n) {
-            let fields = lend(&mut scratch.fields, piece.len());
-            fields::top_fields(&wide, &body[piece.start * size..piece.end * size], fields);
-            histogram::fields(fields, counts, &mut scratch.more_counts);
-            seen += piece.len() as u64;
+            let of = &mut fields[at..at + piece.len()];
+            fields::top_fields(&wide, &body[piece.start * size..piece.end * size], of);
+            at += piece.len();
         }
+        histogram::fields(fields, counts, &mut scratch.more_counts);
+        let seen = sampled as u64;
         let counts = scratch.counts[..counts_len].to_vec();
         // The sign joins the symbol only where it is nearly always the same.
         let (plus, minus) = counts.split_at(counts_len / 2);
@@ -170,12 +174,14 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
 /// The histogram of a narrower field out of that of the widest one.
 fn fold(counts: &[u32], widest: u8, candidate: &FieldSpec) -> Vec<u32> {
     let down = widest - candidate.t - candidate.sign_moved as u8;
-    let mask = (1usize << candidate.t) - 1;
-    let mut folded = vec![0; mask + 1];
-    for (i, c) in counts.iter().enumerate() {
-        folded[(i >> down) & mask] += c;
+    let narrower = |counts: &[u32]| counts.chunks(1 << down).map(|c| c.iter().sum()).collect();
+    if !candidate.sign_moved {
+        return narrower(counts);
     }
-    folded
+    // The sign is the highest bit of the widest one.
+    let (plus, minus) = counts.split_at(counts.len() / 2);
+    let both: Vec<u32> = plus.iter().zip(minus).map(|(p, m)| p + m).collect();
+    narrower(&both)
 }
 
 /// Bits of all symbols of the histogram, exceptions counted, and the base of the best window.
@@ -219,7 +225,10 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     let size = spec.size();
     let width = spec.rest_width();
     let (mut seen, mut kept, mut all) = (0u64, 0u64, 0u64);
-    let mut coded = vec![[0u32; 256]; (r / 8) as usize];
+    let sampled: usize = pieces(n).map(|piece| piece.len()).sum();
+    // The planes of whole bytes, each of all pieces.
+    let bytes = (r / 8) as usize;
+    let planes_of = lend(&mut scratch.bytes, sampled * bytes);
     for piece in pieces(n) {
         let rest = lend(&mut scratch.rest, planes::storage(width, PIECE));
         fields::rests(spec, &body[piece.start * size..piece.end * size], rest);
@@ -230,21 +239,21 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
             let m = piece.len().min(64 * (i + 1)) - 64 * i;
             kept += m as u64 * (r - or.trailing_zeros().min(r)) as u64;
         }
-        for ((w, shift), counts) in planes::cut(r).filter(|c| c.0 == 8).zip(&mut coded) {
-            let bytes = lend(&mut scratch.bytes, piece.len());
-            debug_assert_eq!(w, 8);
-            planes::pack(width, rest, piece.len(), 8, shift, bytes);
-            histogram::bytes(bytes, counts);
+        let whole = planes::cut(r).filter(|c| c.0 == 8).map(|c| c.1);
+        for (shift, plane) in whole.zip(planes_of.chunks_exact_mut(sampled)) {
+            planes::pack(width, rest, piece.len(), 8, shift, &mut plane[seen as usize..][..piece.len()]);
         }
         seen += piece.len() as u64;
     }
     // Either zero bits are dropped or whole planes are coded; what the encoder does is at least as good as the better.
-    let plane = |c: &[u32; 256]| {
-        let bits = entropy::bits(c.iter().copied()) + too_low(c);
+    let plane = |bytes: &[u8]| {
+        let mut c = [0u32; 256];
+        histogram::bytes(bytes, &mut c);
+        let bits = entropy::bits(c.iter().copied()) + too_low(&c);
         // The encoder leaves planes alone that shrink by less than a fiftieth.
         if bits * 50 > seen * 8 * 49 { seen * 8 } else { bits }
     };
-    let coded_bits: u64 = coded.iter().map(plane).sum::<u64>() + seen * (r % 8) as u64;
+    let coded_bits = planes_of.chunks_exact(sampled).map(plane).sum::<u64>() + seen * (r % 8) as u64;
     let zero_bits = all.trailing_zeros().min(r);
     (kept.min(coded_bits) * 1000 / seen, zero_bits, kept < seen * r as u64)
 }
