@@ -170,9 +170,7 @@ KINDS = [
     Kind("embeddings with zero rows", "BF16", "tensor", embeddings),
     Kind("position ids", "I64", "tensor hierarchical zstd", lambda _, n: np.arange(n // 8, dtype=np.int64)),
     Kind("position ids in rows", "I64", "pattern251", lambda _, n: np.resize(np.arange(512, dtype=np.int64), n // 8)),
-    Kind(
-        "sorted ints", "I32", "tensor store zstd", lambda r, n: np.sort(r.integers(0, 1 << 30, n // 4)).astype(np.int32)
-    ),
+    Kind("sorted ints", "I32", "hierarchical", lambda r, n: np.sort(r.integers(0, 1 << 30, n // 4)).astype(np.int32)),
     Kind("token ids", "I64", "tensor hierarchical", lambda r, n: np.minimum(r.zipf(1.2, n // 8), 32000)),
     Kind("one-hot", "F32", "tensor hierarchical zstd", lambda r, n: one_hot(r, n // 4)),
     Kind("random mask", "BOOL", "tensor", lambda r, n: r.random(n) < 0.15),
