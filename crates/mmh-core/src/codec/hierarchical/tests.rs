@@ -132,9 +132,11 @@ fn integers_in_order_become_their_steps() {
     sorted.sort();
     let down: Vec<u8> = (0..20_000u16).flat_map(|i| 7u16.wrapping_sub(3 * i).to_le_bytes()).collect();
     let sorted: Vec<u8> = sorted.iter().flat_map(|x| x.to_le_bytes()).collect();
-    for (data, dtype, most) in
-        [(positions, Dtype::I64, 400), (sorted.clone(), Dtype::I32, sorted.len() / 2), (down, Dtype::I16, 120)]
-    {
+    for (data, dtype, most) in [
+        (positions, Dtype::I64, 400),
+        (sorted.clone(), Dtype::I32, sorted.len() / 2),
+        (down, Dtype::I16, 120),
+    ] {
         let of = block(&data, Some(dtype), Some(Element::of(dtype)));
         let found = steps::find(&of, &mut Default::default()).unwrap();
         let payload = round_trip(&of).unwrap();
