@@ -355,6 +355,7 @@ def salvage(
     threads: int = 0,
     progress: Progress | None = None,
     base: str | None = None,
+    limits: Limits = None,
 ) -> Salvaged: ...
 def decompress_file(
     source: str | None,

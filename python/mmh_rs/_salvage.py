@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ._api import _base, _path
+from ._api import _base, _path, _threads
+from ._limits import Limits, engine_limits
 from .archive import Archive
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ def salvage(
     target: StrPath,
     *,
     base: StrPath | None = None,
+    threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    limits: Limits | None = None,
 ) -> SalvageReport:
     """Save what is intact of a damaged `.mmh`, with or without parity, with or without its index.
 
@@ -96,8 +99,10 @@ def salvage(
             that are in no saved tensor; `unplaced-N.bin`, stretches whose place is not known; and `salvage.json`, this
             report. If nothing at all is missing it gets the original file instead, as `source` with an ending.
         base: the path of what it was compressed against, where it was.
+        threads: 1 or more; all cores by default.
         force: write over files that exist.
         progress: called as progress(bytes done, bytes in all, 0), for each pass anew.
+        limits: how much the blocks may restore in all, and how large an index may be.
 
     Tensors of dtypes that safetensors does not know are written as bytes; those whose first axis is the contiguous one
     are written in safetensors' order.
@@ -120,7 +125,14 @@ def salvage(
     elif os.path.lexists(goal) and not force:
         raise FileExistsError(17, os.strerror(17), goal)
     folder = os.path.dirname(goal) or "."
-    found = _core.salvage(_path(source, "source"), folder, progress=progress, base=_base(base))
+    found = _core.salvage(
+        _path(source, "source"),
+        folder,
+        _threads(threads),
+        progress=progress,
+        base=_base(base),
+        limits=engine_limits(limits),
+    )
     archive = Archive(found["archive"])
     infos = archive.infos() if archive._engine().indexed else []
     report = _report(found, infos)

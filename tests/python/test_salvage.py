@@ -300,3 +300,22 @@ def test_commands_and_exit_codes(run: Command, archive_path: Path) -> None:
     other = archive_path.with_name("text.mmh")
     other.write_text("no archive at all")
     assert run("repair", "--salvage", "text.mmh", "-o", "y/").returncode == 3
+
+
+def test_limits_hold_without_an_index(run: Command, tmp_path: Path) -> None:
+    path = tmp_path / "zeros.mmh"
+    path.write_bytes(mmh.compress(bytes(3 << 20)))
+    path.write_bytes(path.read_bytes()[: end_of_frames(path)])
+    few = mmh.Limits(max_bytes=(3 << 20) - 1)
+    with pytest.raises(mmh.LimitError, match=r"at most 3145727 are restored.*--max-size"):
+        mmh.salvage(path, f"{tmp_path}/few/", limits=few)
+    assert not (tmp_path / "few").exists()
+    assert mmh.salvage(path, f"{tmp_path}/all/", limits=mmh.Limits(max_bytes=3 << 20), threads=1).ranges == [
+        (0, 3 << 20)
+    ]
+    answer = run("repair", "--salvage", "zeros.mmh", "-o", "some/", "--max-size", "1M")
+    assert answer.returncode == 3 and b"--max-size" in answer.stderr
+    assert not (tmp_path / "some").exists()
+    assert run("repair", "--salvage", "zeros.mmh", "-o", "some/", "--max-size", "3M").returncode == 2
+    assert (tmp_path / "some" / "source-0.bin").read_bytes() == bytes(3 << 20)
+    assert run("repair", "zeros.mmh", "--max-size", "3M").returncode == 64

@@ -1,16 +1,16 @@
 //! `salvage`.
 
 use crate::archive::Archive;
-use crate::convert::Watch;
+use crate::convert::{self, GivenLimits, Watch};
 use crate::functions::open_base;
 use crate::parity::ranges;
-use mmh_core::{Limits, api};
+use mmh_core::api;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
 
 #[pyfunction]
-#[pyo3(signature = (source, folder, threads=0, progress=None, base=None))]
+#[pyo3(signature = (source, folder, threads=0, progress=None, base=None, limits=None))]
 pub fn salvage<'py>(
     py: Python<'py>,
     source: PathBuf,
@@ -18,12 +18,14 @@ pub fn salvage<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
     base: Option<PathBuf>,
+    limits: GivenLimits,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut watch = Watch::new(progress);
     let workers = watch.workers(threads);
+    let limits = convert::limits(limits);
     let done = py.detach(|| {
         let base = open_base(base)?;
-        api::salvage_file(&source, &folder, base, &Limits::default(), &workers, &mut |s| watch.step(s))
+        api::salvage_file(&source, &folder, base, &limits, &workers, &mut |s| watch.step(s))
     });
     let found = done.map_err(|e| watch.error(py, e))?;
     let d = PyDict::new(py);

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from .._limits import Limits
 from .._parity import PERCENT, Parity, protect, repair
 from ._failure import WrongUsageError
-from ._opening import base_option, threads_option
+from ._opening import base_option, limits_option, threads_option
 from ._run import Run, uses_run
 from ._terminal import number, printable, size, speed
 
@@ -86,6 +87,7 @@ def protect_(
 @uses_run
 @threads_option
 @base_option
+@limits_option
 @force_option
 @click.option("-o", "--output", metavar="OUT", help="Write there and leave FILE as it is.")
 @click.option("--salvage", is_flag=True, help="Save what is intact to OUT: a safetensors file, or a directory.")
@@ -97,6 +99,7 @@ def repair_(
     force: bool,
     threads: int,
     base: str | None,
+    limits: Limits | None,
     run: Run,
 ) -> None:
     """Mend each .mmh by its parity. A file gets its name only when its hash is the one that was protected.
@@ -116,8 +119,10 @@ def repair_(
     if salvage:
         if output is None:
             raise WrongUsageError("--salvage writes another kind of file (name it with -o OUT.safetensors, or -o DIR/)")
-        _salvage(files[0], output, base, force, run)
+        _salvage(files[0], output, base, threads, force, limits, run)
         return
+    if limits is not None:
+        raise WrongUsageError("--max-size is for --salvage: mending restores nothing")
     for file in files:
         with run.working_on(file):
             with run.bars.bar(file, None) as progress:
@@ -133,13 +138,17 @@ def repair_(
             )
 
 
-def _salvage(file: str, output: str, base: str | None, force: bool, run: Run) -> None:
+def _salvage(
+    file: str, output: str, base: str | None, threads: int, force: bool, limits: Limits | None, run: Run
+) -> None:
     from .._salvage import salvage
     from ._failure import DAMAGED, Failure
 
     with run.working_on(file):
         with run.bars.bar(file, None) as progress:
-            done = salvage(file, output, base=base, force=force, progress=progress)
+            done = salvage(
+                file, output, base=base, threads=threads or None, force=force, progress=progress, limits=limits
+            )
         run.result(file, target=output, **asdict(done))
         run.summary(f"{printable(output)}  {number(len(done.saved))} tensors, {size(done.bytes)}")
         kept = sum(stop - start for start, stop in done.ranges)
