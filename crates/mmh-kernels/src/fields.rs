@@ -377,6 +377,10 @@ mod tests {
         for (width, t, sign_moved, zigzag, drop) in [
             (0, 4, true, false, 0),
             (0, 3, false, true, 1),
+            (0, 5, false, false, 0),
+            (0, 6, false, false, 1),
+            (1, 8, false, false, 0),
+            (2, 8, false, false, 3),
             (1, 8, true, false, 0),
             (1, 9, true, false, 3),
             (2, 10, true, false, 0),

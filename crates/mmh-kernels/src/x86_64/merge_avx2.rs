@@ -3,11 +3,11 @@
 use crate::fields::{FieldSpec, Part};
 use std::arch::x86_64::*;
 
-/// As many elements of 8, 16 or 32 bits, with the sign moved, as fill registers; gives how many that were.
+/// As many elements of 8, 16 or 32 bits, not folded, as fill registers; gives how many that were.
 #[target_feature(enable = "avx2")]
 pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) -> usize {
     // A rest of no bits has no sign.
-    if !spec.sign_moved || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
+    if spec.zigzag || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
         return 0;
     }
     match (spec.width, parts) {
@@ -60,9 +60,11 @@ fn elements<const SIZE: usize, const PARTS: usize>(
     let rights = parts.map(|p| count(p.down.saturating_sub(p.shift + drop)));
     let masks = parts.map(|p| set((p.mask() as u32) << (p.shift + drop)));
     let (bits, t) = (spec.bits(), spec.t as u32);
-    let sign = spec.rest_bits() - 1;
-    let field_mask = set((((1u64 << t) - 1) << sign) as u32);
-    let (field_up, sign_up, sign_mask) = (count(sign), count(bits - 1 - sign), set(1 << (bits - 1)));
+    let (signed, low) = (spec.sign_moved, spec.rest_bits() - spec.sign_moved as u32);
+    let (field_up, field_mask) = (count(low), set((((1u64 << t) - 1) << low) as u32));
+    // Where the sign is not moved it is in the field.
+    let sign_up = count(if signed { bits - 1 - low } else { 0 });
+    let sign_mask = set(if signed { 1 << (bits - 1) } else { 0 });
     let (base, fill) = (set(spec.base as u32), set((fill as u32) << drop));
     let zero = _mm256_setzero_si256();
     let choose = |mask, a, b| _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b));

@@ -73,11 +73,11 @@ pub fn nibbles(
     n / 64 * 64
 }
 
-/// As many elements of 8, 16 or 32 bits, with the sign moved, as fill registers; gives how many that were.
+/// As many elements of 8, 16 or 32 bits, not folded, as fill registers; gives how many that were.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) -> usize {
     // A rest of no bits has no sign.
-    if !spec.sign_moved || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
+    if spec.zigzag || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
         return 0;
     }
     match (spec.width, parts) {
@@ -135,9 +135,11 @@ fn elements<const SIZE: usize, const PARTS: usize>(
         if SIZE == 4 { _mm512_rolv_epi32(x, lefts[i]) } else { _mm512_srlv_epi16(up(x, lefts[i]), rights[i]) }
     };
     let (bits, t) = (spec.bits(), spec.t as u32);
-    let sign = spec.rest_bits() - 1;
-    let field_mask = set((((1u64 << t) - 1) << sign) as u32);
-    let (field_up, sign_up, sign_mask) = (count(sign), count(bits - 1 - sign), set(1 << (bits - 1)));
+    let (signed, low) = (spec.sign_moved, spec.rest_bits() - spec.sign_moved as u32);
+    let (field_up, field_mask) = (count(low), set((((1u64 << t) - 1) << low) as u32));
+    // Where the sign is not moved it is in the field.
+    let sign_up = count(if signed { bits - 1 - low } else { 0 });
+    let sign_mask = set(if signed { 1 << (bits - 1) } else { 0 });
     let (base, fill) = (set(spec.base as u32), set((fill as u32) << drop));
     for i in (0..n).step_by(lanes) {
         // What comes next is asked for, to be written: a prefetch touches nothing.

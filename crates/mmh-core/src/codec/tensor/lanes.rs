@@ -28,6 +28,9 @@ const ONE_OF: [usize; 2] = [16, 4];
 const OFFERED: usize = 4;
 const OFFERED_BYTES: usize = 8;
 
+/// The same at the fastest levels, whose codes are small tables: a second one for half of the groups gains as much as more bits in a symbol would.
+const OFFERED_FAST_BYTES: usize = 2;
+
 /// Fewer symbols are not worth the states that exact frequencies begin with.
 const MANY_EXACT: usize = GROUP / 2;
 
@@ -50,12 +53,18 @@ pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;
     let small = || {
-        let offered = if chooses { OFFERED.min(groups.len() / 2) } else { 1 };
+        let offered = match (chooses, spec.width) {
+            (true, _) => OFFERED.min(groups.len() / 2),
+            (false, 0) => OFFERED_FAST_BYTES.min(groups.len()),
+            (false, _) => 1,
+        };
         let codes = Codes::<Frequencies>::choose(groups, one_of, offered)?;
         Some((codes.bits(groups, one_of), codes)).filter(|s| pays(s.0))
     };
     let worth = elements * EXACT / 100;
-    let joined = if level.get() <= SLOWEST && is_joined(spec) { small() } else { None };
+    // Bytes are put together later, and yet at the fastest levels the faster code counts for them as well.
+    let fast_byte = spec.width == 0 && !chooses;
+    let joined = if fast_byte || level.get() <= SLOWEST && is_joined(spec) { small() } else { None };
     if let Some((bits, codes)) = &joined
         && *bits <= codes.ideal(groups, one_of) + worth
     {
