@@ -207,14 +207,22 @@ fn repeats(piece: &[u8]) -> bool {
 
 /// Words of eight bytes, and how many of them have been seen lately.
 fn again(piece: &[u8]) -> (u32, u32) {
-    const SLOTS: usize = 4096;
+    // No more of the table than few words need has to be cleared.
+    match piece.len() {
+        0..1024 => again_among::<256>(piece),
+        _ => again_among::<4096>(piece),
+    }
+}
+
+/// The same with so many places, a power of two, to remember words at.
+fn again_among<const SLOTS: usize>(piece: &[u8]) -> (u32, u32) {
     let mut last = [0u64; SLOTS];
     let (mut words, mut again) = (0u32, 0u32);
     for w in piece.windows(8).step_by(4) {
         let mut b = [0; 8];
         b.copy_from_slice(w);
         let word = u64::from_le_bytes(b);
-        let slot = (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52) as usize;
+        let slot = (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize;
         again += (last[slot] == word && words > 0) as u32;
         last[slot] = word;
         words += 1;

@@ -1,7 +1,14 @@
 //! Counting. Four tables side by side, so that equal neighbours do not wait for each other's store.
 
+/// Bytes that are counted before four tables are cleared and added up.
+const FEW: usize = 512;
+
 #[inline(always)]
 pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
+    if data.len() < FEW {
+        data.iter().for_each(|b| counts[*b as usize] += 1);
+        return;
+    }
     let mut t = [[0u32; 256]; 4];
     let (words, tail) = data.as_chunks::<8>();
     for w in words {

@@ -37,6 +37,9 @@ fn words_of(width: u8) -> Element {
     Element { width, kind: Kind::Unsigned, head: 0 }
 }
 
+/// What a sample promises to save is chance above this.
+const WORTH: f64 = 0.99;
+
 /// Whether steps are smaller than the elements, or anything at all. Bytes are left to others: what goes up soon begins again.
 pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let element =
@@ -58,7 +61,7 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let found = analyze(&words, words_of(element.width), block.level, &mut scratch.tensor)?;
     let share = found.element_millibits as f64 / (8000 * size) as f64;
     let estimate = share + (OVERHEAD + size as f64) / block.data.len() as f64;
-    (estimate < 1.0).then_some(Found { estimate })
+    (estimate < WORTH).then_some(Found { estimate })
 }
 
 /// Appends the node.

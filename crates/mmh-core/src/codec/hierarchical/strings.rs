@@ -5,12 +5,16 @@ use super::{bad, byte, number, within};
 use crate::codec::{self, Block, Level, zstd};
 use crate::container::varint;
 use crate::error::Result;
+use memchr::memmem;
 
 /// log2 of the bytes of a length, in the order in which they are tried: GGUF has eight, its predecessors four.
 const WIDTHS: [u8; 2] = [3, 2];
 
 /// The longest string that is looked for. Longer ones hide what is around them from no codec.
 const LONGEST: u64 = 4096;
+
+/// Bytes of such a length that are not always zero.
+const LOW: usize = 2;
 
 /// Strings that a run has at the least: so many lengths lead from one to the next by no chance.
 const SHORTEST_RUN: usize = 16;
@@ -61,8 +65,16 @@ pub fn find(block: &Block<'_>, bound: f64, scratch: &mut codec::Scratch) -> Opti
     if block.declared.is_some() {
         return None;
     }
-    let all = WIDTHS.iter().map(|width| (*width, runs(data, *width)));
-    let (width, runs) = all.max_by_key(|(_, runs)| covered(runs))?;
+    let (mut width, mut runs, mut most) = (0, Vec::new(), 0);
+    for other in WIDTHS {
+        // What is half of the block already leaves no more for another width.
+        if most * 2 < data.len() {
+            let found = of_width(data, other);
+            if covered(&found) > most {
+                (width, most, runs) = (other, covered(&found), found);
+            }
+        }
+    }
     // What is saved on some of the strings is saved on all.
     let longest = runs.iter().max_by_key(|r| r.end - r.start)?;
     let few = prefix(data, *longest, width, SAMPLE);
@@ -71,7 +83,7 @@ pub fn find(block: &Block<'_>, bound: f64, scratch: &mut codec::Scratch) -> Opti
     split(bytes, Run { start: 0, end: bytes.len(), ..few }, width, &mut texts);
     let before = zstd::quick_ratio(bytes, &mut scratch.zstd)? * bytes.len() as f64;
     let after = zstd::quick_ratio(&texts, &mut scratch.zstd)? * texts.len() as f64;
-    let share = covered(&runs) as f64 / data.len() as f64;
+    let share = most as f64 / data.len() as f64;
     let estimate = bound * (1.0 - share + share * after / before);
     (estimate < bound).then_some(Found { width, runs, estimate })
 }
@@ -81,10 +93,16 @@ fn covered(runs: &[Run]) -> usize {
 }
 
 /// All runs of a block, from the front.
-fn runs(data: &[u8], width: u8) -> Vec<Run> {
+fn of_width(data: &[u8], width: u8) -> Vec<Run> {
     let mut runs = Vec::new();
+    // Of a length up to the longest all bytes but two are zero, which noise has nowhere and text seldom: what lies between is passed over.
+    let high = [0; 8];
+    let high = memmem::Finder::new(&high[..(1 << width) - LOW]);
     let mut at = 0;
-    while at < data.len() && runs.len() < MAX_RUNS {
+    while runs.len() < MAX_RUNS {
+        let next = data.get(at + LOW..).and_then(|rest| high.find(rest));
+        let Some(next) = next else { break };
+        at += next;
         match run(data, at, width) {
             Some(run) => {
                 at = run.end;
@@ -98,9 +116,12 @@ fn runs(data: &[u8], width: u8) -> Vec<Run> {
 
 /// The length at an offset, and where its string begins.
 fn length(data: &[u8], at: usize, width: u8) -> Option<(u64, usize)> {
-    let size = 1usize << width;
-    let bytes = data.get(at..at + size)?;
-    Some((bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)), at + size))
+    let rest = data.get(at..)?;
+    let len = match width {
+        3 => u64::from_le_bytes(*rest.first_chunk()?),
+        _ => u32::from_le_bytes(*rest.first_chunk()?).into(),
+    };
+    Some((len, at + (1usize << width)))
 }
 
 /// The strings from an offset on, which begin and end with one that is not empty.

@@ -47,7 +47,7 @@ impl Found {
     }
 }
 
-/// Elements of a contiguous piece of a sample.
+/// Elements of a contiguous piece of a sample, at the most; of a small block half is looked at.
 const PIECE: usize = 1024;
 
 /// Pieces of a block that are looked at.
@@ -55,7 +55,8 @@ const PIECES: usize = 8;
 
 /// Where they are, as ranges of elements.
 fn pieces(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    symbols::pieces(n, (n / PIECES).max(PIECE), PIECE)
+    let stride = (n / PIECES).max(PIECE);
+    symbols::pieces(n, stride, (stride / 2).min(PIECE))
 }
 
 /// The bits of the mantissa that may join the exponent in a symbol.
