@@ -8,8 +8,9 @@ use super::spare::Spare;
 use super::target::Output;
 use super::{Ask, BATCH_BLOCKS, Content, LOT, Progress, Report, Step, Workers, totals, zeroed};
 use crate::base::Base;
+use crate::codec::{self, pattern251};
 use crate::container::index::Index;
-use crate::container::reader::Archive;
+use crate::container::reader::{Archive, Frame};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::limits::Limits;
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use stream::from_stream;
+
+/// Bytes that are copied at once: those of some blocks.
+const MOST_COPIED: u64 = 8 << 20;
 
 /// How to decompress.
 #[derive(Clone, Debug)]
@@ -96,12 +100,21 @@ pub(super) fn windows<R: ReadAt>(archive: &Archive<R>, batch: u64) -> impl Itera
             (at, i, blocks) = (f.end(), i + 1, blocks + 1);
         }
         if at == start {
-            // A run longer than a batch can be cut anywhere, a block (up to 16 MiB) never is.
-            at = frames.get(i).map_or(len, |f| f.end().min(start + batch));
+            at = frames.get(i).map_or(len, |f| f.end().min(start + most_of(f, batch)));
             i += frames.get(i).is_some_and(|f| f.end() == at) as usize;
         }
         Some((start, at))
     })
+}
+
+/// Bytes of a frame that is longer than a batch to be taken at once. A run can be cut anywhere and a block nowhere; where a copy is cut, the block
+/// that it copies there is decoded twice.
+fn most_of(f: &Frame, batch: u64) -> u64 {
+    match f.codec {
+        pattern251::ID => batch,
+        codec::COPY => batch.max(MOST_COPIED),
+        _ => f.raw,
+    }
 }
 
 /// Decompresses a file or standard input (`None`) to a file or standard output (`None`).
@@ -216,5 +229,36 @@ pub(super) fn report(index: &Index, stored_bytes: u64) -> Report {
         codecs: totals(&index.frames),
         blake3: index.blake3,
         sha256: index.sha256,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{CompressOptions, compress_bytes};
+    use crate::block::Settings;
+    use crate::codec::Level;
+    use crate::testing::noise;
+
+    #[test]
+    fn no_block_is_cut() {
+        let settings = Settings { level: Level::new(5).unwrap(), codec: None, verify: false };
+        // Noise, zeros, the noise once more, and a block that begins nowhere near the end of a batch.
+        let data = [noise(5 << 20, 1), vec![0; 20 << 20], noise(5 << 20, 1), noise(3_000_001, 2)].concat();
+        let blob = compress_bytes(&data, None, &CompressOptions::new(settings)).unwrap();
+        let archive = Archive::open(blob.as_slice()).unwrap();
+        for batch in [1, 300_000, LOT as u64, 16 << 20] {
+            let mut at = 0;
+            for (start, end) in windows(&archive, batch) {
+                assert!(start == at && end > start);
+                at = end;
+                let cut = archive.frames().iter().find(|f| f.start < end && end < f.end());
+                assert!(
+                    cut.is_none_or(|f| f.codec == pattern251::ID && end - start == batch),
+                    "{start} {end}"
+                );
+            }
+            assert_eq!(at, data.len() as u64);
+        }
     }
 }
