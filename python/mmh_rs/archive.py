@@ -83,7 +83,7 @@ class TensorInfo:
     blake3: str | None
     """BLAKE3 of its bytes, in hexadecimal."""
     copy_of: str | None
-    """The earlier tensor with the same bytes that it is a reference to."""
+    """The earlier tensor with the same bytes that it is a reference to; None also where its blocks refer to several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

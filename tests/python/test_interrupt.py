@@ -51,8 +51,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write((bits ^ np.uint8(i)).tobytes())
     import mmh_rs as mmh
 
-    # At the slowest level to restore, once, and then many times: equal bytes, but no equal tensors.
-    small = mmh.compress(bits.tobytes() * 2, dtype="BF16", level=9)
+    # At the slowest level to restore; bytes that come again would be stored once.
+    small = mmh.compress(bits.tobytes() + (bits ^ np.uint8(1)).tobytes(), dtype="BF16", level=9)
     (folder / "slow.mmh").write_bytes(small)
     mmh.compress_file(folder / "weights.bin", folder / "weights.mmh", level=1, verify=False)
     return folder

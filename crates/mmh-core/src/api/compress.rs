@@ -3,6 +3,7 @@
 use super::attended::Attended;
 use super::pipeline::{self, Feed, Work};
 use super::target::Output;
+use super::twins::SHORTEST_COPY;
 use super::{Ask, Progress, Report, Step, Workers, allowance, totals};
 use crate::base::Base;
 use crate::block::{self, Segment, Settings};
@@ -10,7 +11,7 @@ use crate::codec::delta;
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
 use crate::container::room::Room;
-use crate::container::writer::{Facts, Target, Writer};
+use crate::container::writer::{Facts, Target, Writer, amend};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, FileInMemory, ReadAt};
@@ -18,7 +19,7 @@ use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,9 +107,6 @@ const SMALL: u64 = 1 << 20;
 
 /// An index without names has to make the whole smaller by one part in so many.
 const NAMES_ARE_WORTH: u64 = 256;
-
-/// Tensors shorter than this are not worth a copy frame.
-const SHORTEST_COPY: u64 = 64;
 
 /// Compresses bytes (of a file, say: readers look for its tensors), or an array of the given dtype and shape.
 #[inline(never)]
@@ -481,8 +479,13 @@ fn write_whole(blob: &[u8], output: &mut Output) -> Result<()> {
 /// Marks errors of writing, so that the message names the target and not the source.
 struct TargetWriter<W: Write>(W);
 
-impl<W: Write + Send> Target for TargetWriter<W> {
+impl<W: Write + Seek + Send> Target for TargetWriter<W> {
     type Place = Infallible;
+    const AMENDS: bool = true;
+
+    fn amend(&mut self, start: &[u8]) -> std::io::Result<()> {
+        amend(self, start)
+    }
 }
 
 #[derive(Debug)]
@@ -495,6 +498,12 @@ impl std::fmt::Display for OfTarget {
 }
 
 impl std::error::Error for OfTarget {}
+
+impl<W: Write + Seek> Seek for TargetWriter<W> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to).map_err(|e| std::io::Error::new(e.kind(), OfTarget(e)))
+    }
+}
 
 impl<W: Write> Write for TargetWriter<W> {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

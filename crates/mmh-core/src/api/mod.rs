@@ -30,6 +30,7 @@ mod reference;
 mod salvage;
 mod spare;
 mod target;
+mod twins;
 mod validate;
 mod verify;
 mod watch;

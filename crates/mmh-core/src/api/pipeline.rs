@@ -2,6 +2,7 @@
 
 use super::line::{Lane, Line};
 use super::spare::Spare;
+use super::twins::Twins;
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
 use crate::base::Base;
 use crate::block::{self, Coded, Encoded, Given, Segment, Settings};
@@ -207,6 +208,7 @@ pub struct Work<'a> {
 
 /// A lot whose blocks have become frames.
 struct Made<'a, P> {
+    start: u64,
     data: Cow<'a, [u8]>,
     parts: Vec<(Range<usize>, usize)>,
     frames: Vec<Frame>,
@@ -217,8 +219,8 @@ struct Made<'a, P> {
 }
 
 enum Frame {
-    /// A block whose frame stands whole in the lot's bytes.
-    Made { coded: Coded, bytes: Range<usize> },
+    /// A block of the lot's data, whose frame stands whole in its bytes.
+    Made { coded: Coded, block: Range<usize>, bytes: Range<usize>, joins: bool },
     /// A run, which may become one with its neighbours.
     Run { run: Encoded, joins: bool },
     /// As many bytes as came from there on before.
@@ -237,6 +239,8 @@ pub fn run<W: Target>(
         Feed::At(source) => Some(*source),
         Feed::Stream(_) => None,
     };
+    // Of a stream there is nothing to compare with.
+    let mut twins = source.filter(|_| writer.takes_copies()).map(|s| Twins::new(s, !work.copies.is_empty()));
     let spare = Spare::default();
     let mut cutter = Cutter {
         feed,
@@ -255,7 +259,7 @@ pub fn run<W: Target>(
     let (done, stored) = (AtomicU64::new(0), AtomicU64::new(writer.written()));
 
     let mut lanes: Vec<Lane<'_, Made<'_, W::Place>>> = vec![Box::new(|lot| {
-        write(lot, writer)?;
+        write(lot, writer, twins.as_mut(), workers)?;
         stored.store(writer.written(), Ordering::Relaxed);
         done.fetch_add(lot.data.len() as u64, Ordering::Relaxed);
         Ok(())
@@ -329,7 +333,7 @@ fn make<'a, P: Place>(
             }
         });
     }
-    Ok(Made { data, parts: lot.parts, frames, bytes, places: Mutex::default() })
+    Ok(Made { start: lot.start, data, parts: lot.parts, frames, bytes, places: Mutex::default() })
 }
 
 fn read(source: &dyn ReadAt, start: u64, len: usize, spare: &Spare) -> Result<Vec<u8>> {
@@ -394,17 +398,34 @@ fn encode(
     frame::check(codec, stored, raw)?;
     let head = Head { codec, stored: stored as u32, raw, checksum };
     out[at..at + frame::HEAD].copy_from_slice(&head.to_bytes());
-    Ok(Frame::Made { coded, bytes: at..out.len() })
+    Ok(Frame::Made { coded, block: piece.range.clone(), bytes: at..out.len(), joins: piece.joins })
 }
 
 /// Writes what was made of a lot, or finds places for it.
-fn write<W: Target>(lot: &Made<'_, W::Place>, writer: &mut Writer<W>) -> Result<()> {
+fn write<W: Target>(
+    lot: &Made<'_, W::Place>,
+    writer: &mut Writer<W>,
+    mut twins: Option<&mut Twins<'_>>,
+    workers: &Workers,
+) -> Result<()> {
     for frame in &lot.frames {
         match frame {
-            Frame::Copy { from, raw } => writer.push_copy(*from, *raw)?,
+            Frame::Copy { from, raw } => match &twins {
+                Some(twins) => {
+                    for (i, (from, raw)) in twins.origins(*from, *raw).into_iter().enumerate() {
+                        writer.push_copy(from, raw, i > 0)?;
+                    }
+                }
+                None => writer.push_copy(*from, *raw, false)?,
+            },
             Frame::Run { run, joins } => writer.push(run, *joins)?,
-            Frame::Made { coded, bytes } => {
-                if let Some(place) = writer.push_made(coded, &lot.bytes[bytes.clone()])?
+            Frame::Made { coded, block, bytes, joins } => {
+                let (at, stored) = (lot.start + block.start as u64, (bytes.len() - frame::HEAD) as u64);
+                let data = &lot.data[block.clone()];
+                let twin = twins.as_mut().map(|t| t.find(at, data, coded, stored, workers)).transpose()?;
+                if let Some(from) = twin.flatten() {
+                    writer.push_copy(from, coded.raw, *joins)?;
+                } else if let Some(place) = writer.push_made(coded, &lot.bytes[bytes.clone()])?
                     && let Ok(mut places) = lot.places.lock()
                 {
                     places.push((place, bytes.clone()));

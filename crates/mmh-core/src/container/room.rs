@@ -6,12 +6,16 @@ use std::io::{self, Write};
 use std::mem::MaybeUninit;
 
 /// What is left of it.
-pub struct Room<'a>(&'a mut [MaybeUninit<u8>]);
+pub struct Room<'a> {
+    left: &'a mut [MaybeUninit<u8>],
+    /// What was written first.
+    start: &'a mut [MaybeUninit<u8>],
+}
 
 impl<'a> Room<'a> {
     /// Nothing is written yet.
     pub fn new(bytes: &'a mut [MaybeUninit<u8>]) -> Room<'a> {
-        Room(bytes)
+        Room { left: bytes, start: &mut [] }
     }
 }
 
@@ -30,12 +34,23 @@ impl Write for Room<'_> {
 
 impl<'a> Target for Room<'a> {
     type Place = &'a mut [MaybeUninit<u8>];
+    const AMENDS: bool = true;
 
     /// Where one does not fit, nothing more does.
     fn place(&mut self, n: usize) -> Option<Self::Place> {
-        let (place, left) = std::mem::take(&mut self.0).split_at_mut_checked(n)?;
-        self.0 = left;
+        let (place, left) = std::mem::take(&mut self.left).split_at_mut_checked(n)?;
+        self.left = left;
         Some(place)
+    }
+
+    fn begin(&mut self, start: &[u8]) -> io::Result<()> {
+        self.start = self.place(start.len()).ok_or(io::ErrorKind::WriteZero)?;
+        self.amend(start)
+    }
+
+    fn amend(&mut self, start: &[u8]) -> io::Result<()> {
+        self.start.put(start);
+        Ok(())
     }
 }
 
@@ -55,5 +70,7 @@ mod tests {
         let mut room = Room::new(&mut bytes);
         room.write_all(b"abc").unwrap();
         assert_eq!(room.write_all(b"def").unwrap_err().kind(), io::ErrorKind::WriteZero);
+        let mut room = Room::new(&mut bytes);
+        assert_eq!(room.begin(b"abcdef").unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 }

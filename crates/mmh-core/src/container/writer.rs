@@ -9,17 +9,38 @@ use crate::codec::{self, pattern251};
 use crate::error::Result;
 use crate::source::Format;
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 
 /// What a `.mmh` is written to.
 pub trait Target: Write + Send {
     /// A place for the next bytes of the file, which anybody fills while others go on; [`Infallible`] where all is written in order.
     type Place: Place;
 
+    /// Whether what was written first can be written again.
+    const AMENDS: bool = false;
+
     /// A place for `n` bytes, if there are such.
     fn place(&mut self, _n: usize) -> Option<Self::Place> {
         None
     }
+
+    /// Writes what comes first.
+    fn begin(&mut self, start: &[u8]) -> io::Result<()> {
+        self.write_all(start)
+    }
+
+    /// Writes it again, in other bytes; only where that is possible.
+    fn amend(&mut self, _start: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Writes the first bytes of a file again.
+pub fn amend(file: &mut (impl Write + Seek), start: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(start)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(())
 }
 
 /// A place for bytes of a file.
@@ -39,6 +60,12 @@ impl Place for Infallible {
 
 impl Target for Vec<u8> {
     type Place = Infallible;
+    const AMENDS: bool = true;
+
+    fn amend(&mut self, start: &[u8]) -> io::Result<()> {
+        self[..start.len()].copy_from_slice(start);
+        Ok(())
+    }
 }
 
 impl Target for &mut Box<dyn Write + Send + '_> {
@@ -56,7 +83,15 @@ pub struct Writer<W: Target> {
     written: u64,
     frames: Vec<FrameRow>,
     source_len: u64,
-    pending: Option<(Vec<u8>, u64)>,
+    pending: Option<Pending>,
+    /// Flags that the header has, or is to have.
+    flags: u16,
+}
+
+/// The last frame, as long as the next may become one with it.
+enum Pending {
+    Run { pattern: Vec<u8>, raw: u64 },
+    Copy { from: u64, raw: u64 },
 }
 
 /// What the index says beside its frames.
@@ -74,12 +109,13 @@ pub struct Facts {
 }
 
 impl<W: Target> Writer<W> {
-    /// Writes the header. `copies`: whether there will be copy frames; `base`: what delta frames refer to, if there may be some.
+    /// Writes the header. `copies`: whether there will be copy frames for sure; `base`: what delta frames refer to, if there may be some.
     pub fn new(mut out: W, copies: bool, base: Option<&BaseRecord>) -> Result<Writer<W>> {
         let copies = if copies { index::HAS_COPIES } else { 0 };
-        let header = index::header(copies | if base.is_some() { index::HAS_BASE } else { 0 });
+        let flags = copies | if base.is_some() { index::HAS_BASE } else { 0 };
+        let header = index::header(flags);
         let record = base.map(BaseRecord::to_bytes).unwrap_or_default();
-        out.write_all(&header)?;
+        out.begin(&header)?;
         out.write_all(&record)?;
         Ok(Writer {
             out,
@@ -88,13 +124,19 @@ impl<W: Target> Writer<W> {
             frames: Vec::new(),
             source_len: 0,
             pending: None,
+            flags,
         })
+    }
+
+    /// Whether there may be copy frames: what comes first says so, or can still be made to.
+    pub fn takes_copies(&self) -> bool {
+        W::AMENDS || self.flags & index::HAS_COPIES != 0
     }
 
     /// Appends a block of its own. `joins`: it goes on in the segment of the frame before; then two runs of the same pattern become one.
     pub fn push(&mut self, block: &Encoded, joins: bool) -> Result<()> {
         if block.codec == pattern251::ID {
-            if let Some((pattern, raw)) = &mut self.pending {
+            if let Some(Pending::Run { pattern, raw }) = &mut self.pending {
                 let period = pattern.len();
                 let phase = (*raw % period as u64) as usize;
                 let continues = block.payload.len() == period
@@ -105,17 +147,17 @@ impl<W: Target> Writer<W> {
                     return Ok(());
                 }
             }
-            self.flush_run()?;
-            self.pending = Some((block.payload.clone(), block.raw));
+            self.flush_pending()?;
+            self.pending = Some(Pending::Run { pattern: block.payload.clone(), raw: block.raw });
             return Ok(());
         }
-        self.flush_run()?;
+        self.flush_pending()?;
         self.put(block.codec, block.raw, block.checksum, &block.payload)
     }
 
     /// Appends a frame that is no run and that is complete, head included; or gives a place for it.
     pub fn push_made(&mut self, coded: &Coded, bytes: &[u8]) -> Result<Option<W::Place>> {
-        self.flush_run()?;
+        self.flush_pending()?;
         let place = self.out.place(bytes.len());
         if place.is_none() {
             self.out.write_all(bytes)?;
@@ -124,16 +166,31 @@ impl<W: Target> Writer<W> {
         Ok(place)
     }
 
-    /// Appends a frame that repeats `raw` earlier source bytes from `from` on.
-    pub fn push_copy(&mut self, from: u64, raw: u64) -> Result<()> {
-        self.flush_run()?;
-        let payload = from.to_le_bytes();
-        self.put(codec::COPY, raw, run_checksum(&payload, raw), &payload)
+    /// Appends a frame that repeats `raw` earlier source bytes from `from` on, none of them a copy. `joins`: it goes on in the segment of the
+    /// frame before; then two copies of what lies side by side become one.
+    pub fn push_copy(&mut self, from: u64, raw: u64, joins: bool) -> Result<()> {
+        if let Some(Pending::Copy { from: first, raw: so_far }) = &mut self.pending
+            && joins
+            && *first + *so_far == from
+        {
+            *so_far += raw;
+            return Ok(());
+        }
+        self.flush_pending()?;
+        self.pending = Some(Pending::Copy { from, raw });
+        self.flags |= index::HAS_COPIES;
+        Ok(())
     }
 
-    fn flush_run(&mut self) -> Result<()> {
+    fn flush_pending(&mut self) -> Result<()> {
         match self.pending.take() {
-            Some((pattern, raw)) => self.put(pattern251::ID, raw, run_checksum(&pattern, raw), &pattern),
+            Some(Pending::Run { pattern, raw }) => {
+                self.put(pattern251::ID, raw, run_checksum(&pattern, raw), &pattern)
+            }
+            Some(Pending::Copy { from, raw }) => {
+                let payload = from.to_le_bytes();
+                self.put(codec::COPY, raw, run_checksum(&payload, raw), &payload)
+            }
             None => Ok(()),
         }
     }
@@ -160,14 +217,18 @@ impl<W: Target> Writer<W> {
 
     /// Writes index and footer; gives back what was written to, the size of the file, and the frames.
     pub fn finish(mut self, facts: Facts) -> Result<(W, u64, Vec<FrameRow>)> {
-        self.flush_run()?;
+        self.flush_pending()?;
         let Facts { blake3, sha256, format, name, tensors } = facts;
         let index =
             Index { source_len: self.source_len, blake3, sha256, format, name, frames: self.frames, tensors };
         let bytes = index.to_bytes()?;
+        let header = index::header(self.flags);
         let len = self.written + bytes.len() as u64 + FOOTER as u64;
         self.out.write_all(&bytes)?;
-        self.out.write_all(&index::footer(&self.header, &bytes, len))?;
+        self.out.write_all(&index::footer(&header, &bytes, len))?;
+        if header != self.header {
+            self.out.amend(&header)?;
+        }
         self.out.flush()?;
         Ok((self.out, len, index.frames))
     }

@@ -4,7 +4,7 @@ use super::super::compress::compress_at;
 use super::super::{CompressOptions, Progress, Step, Workers};
 use super::Side;
 use crate::container::reader::Archive;
-use crate::container::writer::Target;
+use crate::container::writer::{Target, amend};
 use crate::error::Result;
 use crate::io::{FileAt, ReadAt};
 use std::convert::Infallible;
@@ -57,6 +57,11 @@ impl Write for Scratch {
 
 impl Target for Scratch {
     type Place = Infallible;
+    const AMENDS: bool = true;
+
+    fn amend(&mut self, start: &[u8]) -> std::io::Result<()> {
+        amend(&mut self.0, start)
+    }
 }
 
 /// Compresses all of the file with these options, to a temporary file that nobody sees, and compares what that restores.
