@@ -1202,7 +1202,7 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period")
 MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
@@ -1227,22 +1227,23 @@ class Part:
 def decode_hierarchical(payload: Reader, raw: int) -> bytes:
     """hierarchical 2: the payload is one node."""
     payload.room = 8 * raw + 64
-    block = read_node(payload, raw, is_top=True)
+    block = read_node(payload, raw, is_top=True, may_repeat=True)
     payload.finish()
     return block
 
 
-def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = MOST_WORD_BITS) -> bytes:
-    """hierarchical 2: a node that restores `raw` bytes, or none for no bytes. Words may have up to `word_bits` bits;
-    there are none where this is 0."""
+def read_node(
+    payload: Reader, raw: int, is_top: bool = False, word_bits: int = MOST_WORD_BITS, may_repeat: bool = False
+) -> bytes:
+    """hierarchical 2: a node that restores `raw` bytes, or none for no bytes. `is_top`: at the top, where it may be a
+    period (`may_repeat`), or as a period. Words may have up to `word_bits` bits; there are none where this is 0."""
     if raw == 0:
         return b""
-    if not is_top:
+    if not may_repeat:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    allowed = [
-        number for number, may in enumerate((True, is_top, word_bits > 0, is_top, is_top, is_top, is_top)) if may
-    ]
+    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat)
+    allowed = [number for number, may in enumerate(may_be) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
     if NODES[kind] == "words":
@@ -1254,6 +1255,7 @@ def read_node(payload: Reader, raw: int, is_top: bool = False, word_bits: int = 
         "strings": read_strings,
         "varints": read_varints,
         "steps": read_steps,
+        "period": read_period,
     }
     return readers[NODES[kind]](payload, raw)
 
@@ -1494,6 +1496,13 @@ def read_steps(payload: Reader, raw: int) -> bytes:
         z = int.from_bytes(data[i : i + size], "little") >> shift
         integers.append((integers[-1] + ((z >> 1) ^ -(z & 1))) % (1 << 8 * size))
     return before + b"".join(x.to_bytes(size, "little") for x in integers) + behind
+
+
+def read_period(payload: Reader, raw: int) -> bytes:
+    """hierarchical 9."""
+    size = ranged(payload, 1, raw, "period")
+    period = read_node(payload, size, is_top=True)
+    return (period * (raw // size + 1))[:raw]
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

@@ -307,6 +307,11 @@ def nodes_by_hand() -> Iterator[Vector]:
     around = bytes((100 + 90 * i) % 256 if i % 2 else 100 for i in range(256))
     zigzag = bytes(2 * d if d < 128 else 511 - 2 * d for d in ((b - a) % 256 for a, b in pairwise(around)))
     yield vector("steps-u8", bytes([6, 0, 0]) + around[:1] + squeezed(zigzag), around)
+    yield vector("period-of-steps", b"\7" + mb.varint(len(STEPS)) + steps(), STEPS * 5 + STEPS[:9])
+    yield vector("period-of-all", b"\7" + mb.varint(len(STEPS)) + steps(), STEPS)
+    yield vector("period-of-1", b"\7\1" + mb.leaf(b"!"), b"!" * 300)
+    label, payload, block = next(records_by_hand())
+    yield vector(f"period-of-records-{label}", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:1])
 
 
 def records_by_hand() -> Iterator[tuple[str, bytes, bytes]]:
@@ -589,6 +594,8 @@ def hierarchical_by_engine() -> Iterator[Vector]:
         yield f"engine-hierarchical-{label}", blob, data
     yield vector("steps-i64", np.arange(20_000, dtype=np.int64).tobytes(), "I64")
     yield vector("steps-i32", np.sort(random.integers(0, 1 << 30, 5000)).astype(np.int32).tobytes(), "I32")
+    yield vector("period-of-steps-i64", np.resize(np.arange(512, dtype=np.int64), 8000).tobytes(), "I64")
+    yield vector("period-f32", np.resize(random.normal(0, 0.02, 2000).astype(np.float32), 20_000).tobytes(), "F32")
     # A third of the words of 64 bits are four words of 16 bits, of another book.
     wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
     mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
@@ -814,6 +821,17 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "after": varints(1, True) + b"\0",
     }.items():
         yield f"varints-{name}", framed(payload, spelled(1, name != "of-another-sign"))
+    size = mb.varint(len(STEPS))
+    for name, payload in {
+        "0": b"\7\0" + mb.leaf(b"!"),
+        "too-long": b"\7" + mb.varint(5 * len(STEPS) + 1) + steps(),
+        "of-a-period": b"\7" + size + b"\7" + size + steps(),
+        "in-steps": b"\7" + size + steps()[:6] + b"\7",
+        "cut-off": b"\7" + size,
+        "after": b"\7" + size + steps() + b"\0",
+        "in-words": b"\2\x08\0\1\0!\7",
+    }.items():
+        yield f"period-{name}", framed(payload, STEPS * 5)
     for name, payload in invalid_steps():
         yield f"steps-{name}", framed(payload, STEPS[:5] if name == "none" else STEPS)
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")

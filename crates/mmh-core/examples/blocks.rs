@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut coded = Vec::with_capacity(pieces.len());
             let start = Instant::now();
             for piece in &pieces {
-                let given = Given { data: piece.data, declared: piece.dtype, base: None };
+                let given = Given { data: piece.data, declared: piece.dtype, base: None, whole: false };
                 let at = store.len();
                 coded.push((block::encode_into(&given, &settings, &mut scratch, &mut store)?, at));
             }

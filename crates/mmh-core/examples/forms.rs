@@ -4,7 +4,7 @@
 //! compared first; of each block the shortest time of the runs counts, which other work on the machine disturbs least.
 
 use mmh_core::Dtype;
-use mmh_core::block;
+use mmh_core::block::{self, Given};
 use mmh_core::codec::{self, Block, Codec, Counterpart, Level, Scratch};
 use mmh_core::dtype::Kind;
 use mmh_core::io::ReadAt;
@@ -312,7 +312,8 @@ fn measure(
             out.copy_from_slice(data);
             times[0] = start.elapsed().as_secs_f64();
             let start = Instant::now();
-            let choice = plan::choose_with(data, form.dtype, *base, level, scratch);
+            let given = Given { data, declared: form.dtype, base: *base, whole: false };
+            let choice = plan::choose_given(&given, level, scratch);
             times[1] = start.elapsed().as_secs_f64();
             // Made records have no more than bell-shaped nibbles, and would not all be taken for records.
             let records = form.dtype.is_some_and(|d| d.kind() == Kind::Blocks);

@@ -146,6 +146,8 @@ pub struct Given<'a> {
     pub declared: Option<Dtype>,
     /// The same stretch of a base.
     pub base: Option<Counterpart<'a>>,
+    /// Whether it is all of its segment.
+    pub whole: bool,
 }
 
 /// Encodes a block; `payload` lends its memory. The same block, base and settings give the same bytes.
@@ -212,19 +214,22 @@ fn forced(
     out: &mut Vec<u8>,
 ) -> Result<u8> {
     // The plan is asked for the element type, which opaque bytes do not declare.
-    let &Given { data, declared, base } = given;
-    let choice = plan::choose_with(data, declared, base, level, scratch);
+    let &Given { data, declared, base, .. } = given;
+    let choice = plan::choose_given(given, level, scratch);
     attempt(codec, &choice.block(data, declared, level, base), scratch, out)
 }
 
 /// Encodes with the codec that the plan picks.
 fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
-    let &Given { data, declared, base } = given;
+    let &Given { data, declared, base, whole } = given;
     // What else the plan would look at, to come to the same end, takes a tenth of the time.
     if declared.is_none() && base.is_none() && plan::is_text_block(data) {
-        return text(data, level, scratch, out);
+        let period = pattern251::find(data);
+        if !whole || period.is_none() {
+            return text(data, period, level, scratch, out);
+        }
     }
-    let choice = plan::choose_with(data, declared, base, level, scratch);
+    let choice = plan::choose_given(given, level, scratch);
     let block = choice.block(data, declared, level, base);
     if data.len() > TINY || choice.codec.id() == pattern251::ID {
         let start = out.len();
@@ -237,7 +242,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
                 alone(codec, start, other, &block, scratch, out)
             }
             // All of the block was looked at.
-            _ if matches!(choice.structure, Some(Structure::Strings(_))) => Ok(codec),
+            _ if matches!(choice.structure, Some(Structure::Strings(_) | Structure::Period(_))) => Ok(codec),
             // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
             _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
                 alone(codec, start, &zstd::Zstd, &block, scratch, out)
@@ -261,10 +266,16 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
 }
 
 /// A text: there are many in a directory of sources, and hardly ever another codec makes them as small.
-fn text(data: &[u8], level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+fn text(
+    data: &[u8],
+    period: Option<usize>,
+    level: Level,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<u8> {
     let block =
         Block { data, declared: None, element: None, level, split: None, structure: None, base: None };
-    match pattern251::find(data) {
+    match period {
         Some(_) => attempt(&pattern251::Pattern251, &block, scratch, out),
         None => attempt(&zstd::Zstd, &block, scratch, out),
     }
@@ -353,7 +364,7 @@ mod tests {
 
     fn coded(data: &[u8], level: Level) -> (u8, usize) {
         let settings = Settings { level, codec: None, verify: true };
-        let given = Given { data, declared: None, base: None };
+        let given = Given { data, declared: None, base: None, whole: false };
         let mut out = Vec::new();
         let coded = encode_into(&given, &settings, &mut Scratch::default(), &mut out).unwrap();
         (coded.codec, out.len())

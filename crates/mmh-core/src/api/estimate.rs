@@ -440,7 +440,8 @@ fn measure_at(
         }
         seen.raw += block.len() as u64;
         let start = Instant::now();
-        let given = Given { data: block, declared: dtype, base: None };
+        let given =
+            Given { data: block, declared: dtype, base: None, whole: block.len() as u64 == segment.len };
         let encoded = block::encode(&given, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();
         if timed {

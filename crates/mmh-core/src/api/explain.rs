@@ -140,8 +140,8 @@ fn explain(
     scratch: &mut Scratch,
 ) -> Result<Why> {
     let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
-    let given = Given { data: block, declared: s.dtype, base };
-    let choice = plan::choose_with(block, given.declared, base, level, scratch);
+    let given = Given { data: block, declared: s.dtype, base, whole: block.len() as u64 == s.len };
+    let choice = plan::choose_given(&given, level, scratch);
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
     let n = block.len() as f64;

@@ -40,6 +40,8 @@ struct Piece {
     range: Range<usize>,
     dtype: Option<Dtype>,
     joins: bool,
+    /// Whether it is all of its segment.
+    whole: bool,
     /// Where its counterpart begins.
     base: Option<u64>,
 }
@@ -124,7 +126,8 @@ impl<'a> Cutter<'a, '_> {
                 None => {
                     let within = start + range.start as u64 - s.start;
                     let base = self.counterparts.get(&index).and_then(|from| from.checked_add(within));
-                    lot.items.push(Item::Encode(Piece { range, dtype: s.dtype, joins, base }));
+                    let whole = range.len() as u64 == s.len;
+                    lot.items.push(Item::Encode(Piece { range, dtype: s.dtype, joins, whole, base }));
                 }
             }
         }
@@ -357,7 +360,7 @@ fn with_given<R>(
     encode: impl FnOnce(&Given<'_>, &mut Scratch) -> Result<R>,
 ) -> Result<R> {
     with_scratch(|s| {
-        let given = Given { data, declared: piece.dtype, base: None };
+        let given = Given { data, declared: piece.dtype, base: None, whole: piece.whole };
         let reaches = |b: &Base, at: u64| at.checked_add(data.len() as u64).is_some_and(|end| end <= b.len());
         let Some((base, offset)) = work.base.zip(piece.base).filter(|(b, at)| reaches(b, *at)) else {
             return encode(&given, s);

@@ -1,6 +1,7 @@
 //! What every codec in the table has to keep, whatever it does inside.
 
 use super::*;
+use crate::block::Given;
 use crate::dtype::Dtype;
 use crate::plan;
 use crate::testing::noise;
@@ -52,7 +53,11 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
                 let level = Level::new(level).unwrap();
                 let base = edited(&data);
                 let base = Counterpart { offset: 3, bytes: &base };
-                let choice = plan::choose_with(&data, dtype, Some(base), level, &mut scratch);
+                let choice = plan::choose_given(
+                    &Given { data: &data, declared: dtype, base: Some(base), whole: false },
+                    level,
+                    &mut scratch,
+                );
                 let block = Block {
                     data: &data,
                     declared: dtype,

@@ -3,7 +3,8 @@
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
 
-use crate::codec::hierarchical::Found as Structure;
+use crate::block::Given;
+use crate::codec::hierarchical::{self, Found as Structure};
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
 use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch};
@@ -163,6 +164,11 @@ impl<'a> Sample<'a> {
         self.split.get_or_init(find).as_ref()
     }
 
+    /// The period of a block of which one period was made smaller: for its encoder.
+    pub fn set_structure(&self, found: Structure) {
+        let _ = self.structure.set(Some(found));
+    }
+
     /// The words or decimals that the `hierarchical` codec would choose, if they may do better than the bids so far; found once for it and
     /// for its encoder.
     pub fn structure(&self) -> Option<&Structure> {
@@ -275,30 +281,23 @@ const WORTH: f64 = 0.995;
 
 /// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
 pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {
-    choose_with(block, declared, None, level, scratch)
+    choose_given(&Given { data: block, declared, base: None, whole: false }, level, scratch)
 }
 
-/// The same for a block that may be stored against a base.
-pub fn choose_with(
-    block: &[u8],
-    declared: Option<Dtype>,
-    base: Option<Counterpart<'_>>,
-    level: Level,
-    scratch: &mut Scratch,
-) -> Choice {
-    choose_among(&codec::CODECS, block, declared, base, level, scratch)
+/// The same with all that is known of it.
+pub fn choose_given(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Choice {
+    choose_among(&codec::CODECS, given, level, scratch)
 }
 
 /// The same among some of the codecs, of which the first stores what none makes smaller.
 #[inline(never)]
 pub fn choose_among(
     codecs: &[&'static dyn Codec],
-    block: &[u8],
-    declared: Option<Dtype>,
-    base: Option<Counterpart<'_>>,
+    given: &Given<'_>,
     level: Level,
     scratch: &mut Scratch,
 ) -> Choice {
+    let &Given { data: block, declared, base, whole } = given;
     let element = match declared {
         Some(dtype) => Some(Element::of(dtype)),
         None => sniff::sniff(block, level, &mut scratch.tensor),
@@ -311,6 +310,10 @@ pub fn choose_among(
         sample.best.set(bid.estimate.map_or(1.0, |e| e).min(sample.best.get()));
         bids.push((codec, bid));
         if certain {
+            // One period says all, but may be made smaller itself. Where a segment has other blocks they would be one run.
+            if whole && let Some(bid) = hierarchical::bid_period(&sample) {
+                bids.push((&hierarchical::Hierarchical, bid));
+            }
             break;
         }
     }

@@ -1,6 +1,7 @@
 //! Bytes that another codec stores.
 
 use super::{ID, bad};
+use crate::block::Given;
 use crate::codec::{self, Block, Codec, Level, Scratch, pattern251, store, tensor, zstd};
 use crate::container::varint;
 use crate::dtype::Dtype;
@@ -18,7 +19,8 @@ pub fn put(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let choice = plan::choose_among(&CODECS, data, declared, None, level, scratch);
+    let given = Given { data, declared, base: None, whole: false };
+    let choice = plan::choose_among(&CODECS, &given, level, scratch);
     let block = choice.block(data, declared, level, None);
     // What zstd spends on a short block is meant for headers; these are parts of a long one.
     let quick = choice.codec.id() == zstd::ID && level < Level::MAX;

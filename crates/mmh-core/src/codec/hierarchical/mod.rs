@@ -1,4 +1,4 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; words that are few, as
+//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; one period of what repeats; words that are few, as
 //! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
@@ -6,6 +6,7 @@
 //! * `formats`: where GGUF's quantized types have theirs
 //! * `decimals`: floats that were printed in decimal
 //! * `steps`: integers of which each is a small step from the one before
+//! * `period`: one period of what repeats
 //! * `strings`: strings behind their lengths
 //! * `varints`: integers of seven bits a byte
 //! * `words`: codebooks: whether one would pay, what is in it, the numbers of the words
@@ -19,6 +20,7 @@ use std::ops::RangeInclusive;
 pub mod decimals;
 mod formats;
 mod node;
+pub mod period;
 mod records;
 pub mod steps;
 pub mod strings;
@@ -103,6 +105,8 @@ pub enum Found {
     Varints(varints::Found),
     /// Integers of which each is a small step from the one before.
     Steps(steps::Found),
+    /// One period of what repeats.
+    Period(period::Found),
 }
 
 impl Found {
@@ -130,6 +134,7 @@ impl Found {
             Found::Strings(found) => found.estimate,
             Found::Varints(found) => found.estimate,
             Found::Steps(found) => found.estimate,
+            Found::Period(found) => found.estimate,
         }
     }
 
@@ -141,8 +146,20 @@ impl Found {
             Found::Strings(found) => found.describe(),
             Found::Varints(found) => found.describe(),
             Found::Steps(found) => found.describe().into(),
+            Found::Period(found) => found.describe(),
         }
     }
+}
+
+/// What a period comes to, of a block of which nothing else need be looked at, if it is smaller than a run; found once for the encoder, too.
+pub fn bid_period(sample: &Sample<'_>) -> Option<Bid> {
+    let (data, declared, element, level) =
+        (sample.block(), sample.declared(), sample.element(), sample.level());
+    let block = Block { data, declared, element, level, split: None, structure: None, base: None };
+    let found = period::find(&block, &mut sample.scratch()).ok().flatten()?;
+    let bid = Bid::always(found.estimate, found.describe());
+    sample.set_structure(Found::Period(found));
+    Some(bid)
 }
 
 impl Codec for Hierarchical {
@@ -176,24 +193,18 @@ impl Codec for Hierarchical {
     }
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
-        let start = out.len();
-        scratch.hierarchical.begin(block.data.len());
-        let record = block.declared.and_then(formats::record_of);
-        let done = if let Some(record) = record {
-            out.push(node::RECORDS);
-            record.encode(block.data, block.level, scratch, out)?
-        } else {
-            let found = block.structure.cloned().or_else(|| Found::best(block, 1.0, scratch));
-            match &found {
-                Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
-                Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
-                Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
-                Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
-                Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,
-                None => false,
-            }
+        let period = match block.structure {
+            Some(Found::Period(found)) => Some(found.clone()),
+            None => period::find(block, scratch)?,
+            _ => None,
         };
-        Ok(done && out.len() - start < block.data.len())
+        match period {
+            Some(found) => {
+                period::encode(&found, out);
+                Ok(true)
+            }
+            None => encode_parts(block, scratch, out),
+        }
     }
 
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
@@ -205,6 +216,28 @@ impl Codec for Hierarchical {
             n => Err(bad(format_args!("{n} bytes left over"))),
         }
     }
+}
+
+/// Appends what is no period; whether that is smaller than the block.
+fn encode_parts(block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
+    let start = out.len();
+    scratch.hierarchical.begin(block.data.len());
+    let record = block.declared.and_then(formats::record_of);
+    let done = if let Some(record) = record {
+        out.push(node::RECORDS);
+        record.encode(block.data, block.level, scratch, out)?
+    } else {
+        let found = block.structure.cloned().or_else(|| Found::best(block, 1.0, scratch));
+        match &found {
+            Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
+            Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
+            Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
+            Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
+            Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,
+            Some(Found::Period(_)) | None => false,
+        }
+    };
+    Ok(done && out.len() - start < block.data.len())
 }
 
 /// A payload that the format does not allow.

@@ -1,6 +1,6 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, decimals, number, records, steps, strings, take, varints, words};
+use super::{bad, byte, decimals, number, period, records, steps, strings, take, varints, words};
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level, zstd};
 use crate::container::varint;
@@ -20,10 +20,14 @@ pub const STRINGS: u8 = 4;
 pub const VARINTS: u8 = 5;
 /// Steps from each integer to the next.
 pub const STEPS: u8 = 6;
+/// One period of what repeats.
+pub const PERIOD: u8 = 7;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
+    /// A period.
+    period: bool,
     /// Records, decimals, strings, varints and steps.
     top: bool,
     /// The widest words; 0 for none.
@@ -33,17 +37,22 @@ pub struct Kinds {
 impl Kinds {
     /// At the top.
     pub fn root() -> Kinds {
-        Kinds { top: true, words: super::MAX_BITS }
+        Kinds { period: true, ..Kinds::period() }
+    }
+
+    /// Within a period.
+    pub fn period() -> Kinds {
+        Kinds { period: false, top: true, words: super::MAX_BITS }
     }
 
     /// Below a record or a codebook: words of at most so many bits.
     pub fn words(most: usize) -> Kinds {
-        Kinds { top: false, words: if most < super::MIN_BITS { 0 } else { most } }
+        Kinds { period: false, top: false, words: if most < super::MIN_BITS { 0 } else { most } }
     }
 
     /// At the bottom.
     pub fn leaf() -> Kinds {
-        Kinds { top: false, words: 0 }
+        Kinds { period: false, top: false, words: 0 }
     }
 }
 
@@ -59,6 +68,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         STRINGS if kinds.top => strings::decode(from, out, scratch),
         VARINTS if kinds.top => varints::decode(from, out, scratch),
         STEPS if kinds.top => steps::decode(from, out, scratch),
+        PERIOD if kinds.period => period::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
     }
@@ -114,7 +124,7 @@ pub fn encode_text(data: &[u8], level: Level, scratch: &mut codec::Scratch, out:
 }
 
 /// Appends a leaf with what another codec made of the data, if that is smaller, or with the data.
-fn write_leaf(data: &[u8], coded: Option<(u8, &[u8])>, out: &mut Vec<u8>) {
+pub fn write_leaf(data: &[u8], coded: Option<(u8, &[u8])>, out: &mut Vec<u8>) {
     let smaller = coded.filter(|(_, payload)| payload.len() < data.len());
     let (id, bytes) = smaller.unwrap_or((codec::store::ID, data));
     out.extend([LEAF, id]);

@@ -177,6 +177,54 @@ fn steps_by_hand_and_lies_of_them() {
 }
 
 #[test]
+fn a_period_is_made_smaller_itself() {
+    let rows: Vec<u8> = (0..512i64).flat_map(|i| i.to_le_bytes()).collect();
+    let pick = |b: &u8| [b"some ", b"more ", b"text "][*b as usize % 3];
+    let text: Vec<u8> = noise(400, 2).iter().flat_map(pick).copied().collect();
+    let q4: Vec<u8> = noise(600 * 18, 3).iter().map(|b| b & 0x33).collect();
+    let numbers = Some(Element::of(Dtype::I64));
+    for (period, dtype, element, kind, most) in [
+        (rows, Some(Dtype::I64), numbers, node::STEPS, 60),
+        (text, None, None, node::LEAF, 500),
+        (q4, Some(Dtype::Q4_0), None, node::LEAF, 8000),
+    ] {
+        for n in [8 * period.len(), 9 * period.len() + 5, 40 * period.len()] {
+            let data: Vec<u8> = period.iter().cycle().take(n).copied().collect();
+            let payload = round_trip(&block(&data, dtype, element)).unwrap();
+            assert_eq!((payload[0], payload[3]), (node::PERIOD, kind), "{dtype:?}");
+            assert!(payload.len() < most, "{dtype:?}: {}", payload.len());
+        }
+    }
+    // Noise, and what is too short, are runs.
+    for n in [2000, 20] {
+        let of = noise(n, 5).repeat(10);
+        assert!(period::find(&block(&of, None, None), &mut Default::default()).unwrap().is_none());
+    }
+    // What comes again eight times and a half is not one period and then another.
+    let twice = [noise(100, 6).repeat(8), noise(50, 7)].concat().repeat(9);
+    assert_eq!(round_trip(&block(&twice, None, None)).unwrap()[3], node::LEAF);
+}
+
+#[test]
+fn a_period_by_hand_and_lies_of_it() {
+    let good =
+        payload(&[&[node::PERIOD, 8, node::STEPS, 1, 12, 0, 0], &[0, 0, 6, 0, 0x20, 0, 0x20, 0, 0x20]]);
+    let mut out = [0; 12];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out, [0, 0, 1, 0, 2, 0, 3, 0, 0, 0, 1, 0]);
+    let with = |at: usize, byte: u8| {
+        let mut lie = good.clone();
+        lie[at] = byte;
+        lie
+    };
+    refuses(&with(1, 0), 12, "period: expected 1 to 12, found 0");
+    refuses(&good, 7, "period: expected 1 to 7, found 8");
+    refuses(&with(2, node::PERIOD), 12, "a node of kind 7");
+    refuses(&with(7, node::PERIOD), 12, "a node of kind 7");
+    refuses(&[good.as_slice(), b"!"].concat(), 12, "1 bytes left over");
+}
+
+#[test]
 fn records_of_every_type_come_back_whatever_is_in_them() {
     for dtype in Dtype::ALL.iter().filter(|d| formats::record_of(**d).is_some()) {
         let size = dtype.unit().1 as usize;
@@ -231,7 +279,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[7, 16, 0, 2, 1]), 8, "a node of kind 7");
+    refuses(&with(0, &[8, 16, 0, 2, 1]), 8, "a node of kind 8");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");
