@@ -31,7 +31,8 @@ HEADER_SIZE, FRAME_HEADER_SIZE, FOOTER_SIZE = 16, 24, 40
 PARITY_MAGIC, PARITY_HEAD_SIZE = b"MMHPARIT", 96
 MAX_BLOCK = 1 << 24
 
-CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 6: "delta", 7: "copy"}
+CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 6: "delta", 7: "copy",
+          8: "prefix"}  # fmt: skip
 RUNS = ("pattern251", "copy")
 FORMATS = (
     "unknown",
@@ -490,6 +491,8 @@ def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray,
         return (payload_bytes * (frame.raw // frame.stored + 1))[: frame.raw]
     if frame.codec == "delta":
         block = decode_delta(payload, frame.raw, base)
+    elif frame.codec == "prefix":
+        block = decode_prefix(payload, frame.raw, index.frames[0], data, index, check)
     else:
         block = BLOCK_DECODERS[frame.codec](payload, frame.raw)
     expect_equal("size of a restored block", frame.raw, len(block), frame.at)
@@ -565,8 +568,17 @@ def lz4_length(payload: Reader, nibble: int) -> int:
     return total
 
 
-def decode_zstd(payload: Reader, raw: int) -> bytes:
-    """The page `zstd`."""
+def decode_prefix(payload: Reader, raw: int, first: Frame, data: bytes, index: Decoded, check: bool) -> bytes:
+    """The page `prefix`."""
+    allowed = first.codec not in (*RUNS, "delta", "prefix")
+    expect(allowed, "codec of the first frame", "a block that others can go on from", first.codec, first.at)
+    prefix = restore_frame(data, index, 0, bytearray(), check, b"")
+    expect(not prefix.startswith(b"\x37\xa4\x30\xec"), "first frame", "no dictionary", prefix[:4].hex(), first.at)
+    return decode_zstd(payload, raw, prefix)
+
+
+def decode_zstd(payload: Reader, raw: int, prefix: bytes = b"") -> bytes:
+    """The page `zstd`, and what decompresses with a prefix."""
     zstandard = needed_package("zstandard", "the codec zstd")
     at = payload.at
     frame = payload.take(payload.left, "Zstandard frame")
@@ -576,7 +588,8 @@ def decode_zstd(payload: Reader, raw: int) -> bytes:
         if header.content_size != zstandard.CONTENTSIZE_UNKNOWN:
             expect_equal("content size of a Zstandard frame", raw, header.content_size, at)
         expect_equal("dictionary of a Zstandard frame", 0, header.dict_id, at)
-        decompressor = zstandard.ZstdDecompressor()
+        known = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if prefix else None
+        decompressor = zstandard.ZstdDecompressor(dict_data=known)
         return bytes(decompressor.decompress(frame, max_output_size=raw, allow_extra_data=False))
     except zstandard.ZstdError as error:
         corrupt("Zstandard frame", f"one frame of {raw} bytes", error, at)

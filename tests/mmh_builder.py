@@ -31,7 +31,7 @@ from blake3 import blake3
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 
-STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY = 0, 1, 2, 3, 4, 5, 6, 7
+STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY, PREFIX = range(9)
 
 # Name, number in the file, elements and bytes of a unit.
 DTYPES: dict[str, tuple[int, int, int]] = {
@@ -169,6 +169,10 @@ def lz4(payload: bytes, restored: bytes) -> Frame:
 
 def zstd(payload: bytes, restored: bytes) -> Frame:
     return block(ZSTD, payload, restored)
+
+
+def prefix(payload: bytes, restored: bytes) -> Frame:
+    return block(PREFIX, payload, restored)
 
 
 def tensor_frame(payload: bytes, restored: bytes) -> Frame:

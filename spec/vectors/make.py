@@ -12,6 +12,7 @@ removed by hand, in the commit that changes the format. What a vector was compre
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import struct
 import sys
@@ -62,6 +63,13 @@ def by_hand() -> Iterator[Vector]:
     yield file("lz4", [mb.lz4(b"\x26ab\x02\x00\x50cdefg", b"ab" * 6 + b"cdefg")])
     text = b"the quick brown fox, " * 30
     yield file("zstd", [mb.zstd(zstandard.ZstdCompressor(level=19).compress(text), text)])
+    first, second = b"Once there was " * 3, b"And once there was " * 2
+    for label, frames in {
+        "prefix": [mb.store(first), went_on(first, second), mb.store(b"!"), went_on(first, first)],
+        "prefix-of-zstd": [mb.zstd(zstandard.ZstdCompressor().compress(first), first), went_on(first, second)],
+        "prefix-twice": [mb.store(first), went_on(first, second), mb.copy(len(first), len(second))],
+    }.items():
+        yield file(label, frames, [mb.Tensor("t", "U8", [len(second)], gap=len(first))])
     yield file(
         "index-compressed", [mb.store(b"abc")] * 40, [mb.Tensor(f"t{i}", "U8", [3]) for i in range(40)], pack=packed
     )
@@ -87,6 +95,13 @@ def by_hand() -> Iterator[Vector]:
     yield modelled_by_hand(301, TWO, "two")
     yield modelled_by_hand(2000, HILL, "columns", columns=COLUMNS)
     yield from nodes_by_hand()
+
+
+def went_on(first: bytes, data: bytes, payload: bytes | None = None, behind: bytes = b"") -> mb.Frame:
+    """A frame that goes on from what the first one restores."""
+    dictionary = zstandard.ZstdCompressionDict(first, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    made = zstandard.ZstdCompressor(level=19, dict_data=dictionary).compress(data)
+    return mb.prefix((made if payload is None else payload) + behind, data)
 
 
 HILL: dict[str, Any] = {"weights": [70, 0, 85, 100, 99, 40], "first": 3, "escape": 4, "escape_weight": 20}
@@ -491,6 +506,7 @@ def by_engine() -> Iterator[Vector]:
         yield f"engine-codec-{codec}", mmh.compress(data, codec=codec, threads=1), data
     long = np.ascontiguousarray(np.random.default_rng(4).normal(0, 1, 30000).astype(np.float32).view(np.uint16)[1::2])
     yield "engine-bf16-long", mmh.compress(long.tobytes(), dtype="BF16", threads=1), long.tobytes()
+    yield gaps_by_engine()
     yield from lanes_by_engine()
     yield from modelled()
     # Groups that are not alike choose among several codes of exact frequencies.
@@ -540,6 +556,17 @@ def modelled() -> Iterator[Vector]:
     shifts = (np.arange(20000) // 1000 % 5).astype(np.int8)
     every_value = (random.integers(-128, 128, 20000).astype(np.int8) >> shifts).tobytes()
     yield "engine-modelled-i8", mmh.compress(every_value, dtype="I8", level="max", threads=1), every_value
+
+
+def gaps_by_engine() -> Vector:
+    """Entries of an archive, with what stands before each of them."""
+    arrays = np.random.default_rng(12).normal(0, 0.02, (40, 64)).astype(np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{f"layer{i}.weight": array for i, array in enumerate(arrays)})
+    blob = mmh.compress(buffer.getvalue(), threads=1)
+    with mmh.open(blob) as archive:
+        assert "prefix" in archive.header.codecs
+    return "engine-prefix-npz", blob, buffer.getvalue()
 
 
 def hierarchical_by_engine() -> Iterator[Vector]:
@@ -653,6 +680,15 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
         "frames-of-2-to-the-64": mb.build(
             [mb.pattern(b"x", 4)] * 2, frame_table=[(mb.PATTERN251, 2**63, 1)] * 2, source_len=2**64 - 1
         ),
+        "prefix-first": mb.build([went_on(b"", b"abc" * 9)]),
+        "prefix-of-a-pattern": mb.build([mb.pattern(b"abc", 90), went_on(b"abc" * 30, b"abcd" * 9)]),
+        "prefix-of-a-prefix": mb.build([went_on(b"", b"abc" * 9), went_on(b"abc" * 9, b"abcd" * 9)]),
+        "prefix-of-a-dictionary": mb.build(
+            [mb.store(b"\x37\xa4\x30\xec" + b"abcd" * 9), went_on(b"\x37\xa4\x30\xec" + b"abcd" * 9, b"abcd" * 9)]
+        ),
+        "prefix-of-other-bytes": mb.build([mb.store(b"abce" * 9), went_on(b"abcd" * 9, b"abcd" * 9)]),
+        "prefix-cut-off": mb.build([mb.store(b"abcd" * 9), went_on(b"", b"abcd" * 9, b"\x28\xb5\x2f\xfd")]),
+        "prefix-after": mb.build([mb.store(b"abcd" * 9), went_on(b"abcd" * 9, b"abcd" * 9, behind=b"\0")]),
         "pattern-empty": mb.build([mb.Frame(mb.PATTERN251, b"", 5, bytes(5))]),
         "index-compressed-size": mb.build([abc], pack=lambda index: packed(index, len(index) + 1)),
         "index-compressed-and-more": mb.build([abc], pack=lambda index: packed(index) + b"\0"),

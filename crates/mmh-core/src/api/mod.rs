@@ -25,6 +25,7 @@ mod explain;
 mod line;
 mod pack;
 mod pipeline;
+mod prefix;
 mod protect;
 mod reference;
 mod salvage;

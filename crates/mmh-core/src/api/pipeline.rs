@@ -1,6 +1,8 @@
 //! Blocks in parallel, everything else in order.
 
 use super::line::{Lane, Line};
+use super::prefix;
+use super::prefix::Prefix;
 use super::spare::Spare;
 use super::twins::Twins;
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
@@ -44,6 +46,8 @@ struct Piece {
     whole: bool,
     /// Where its counterpart begins.
     base: Option<u64>,
+    /// Whether it may go on from the first block.
+    goes_on: bool,
 }
 
 /// A stretch of the source.
@@ -127,7 +131,14 @@ impl<'a> Cutter<'a, '_> {
                     let within = start + range.start as u64 - s.start;
                     let base = self.counterparts.get(&index).and_then(|from| from.checked_add(within));
                     let whole = range.len() as u64 == s.len;
-                    lot.items.push(Item::Encode(Piece { range, dtype: s.dtype, joins, whole, base }));
+                    lot.items.push(Item::Encode(Piece {
+                        range,
+                        dtype: s.dtype,
+                        joins,
+                        whole,
+                        base,
+                        goes_on: index > 0 && prefix::may_go_on(s),
+                    }));
                 }
             }
         }
@@ -243,6 +254,10 @@ pub fn run<W: Target>(
         Feed::Stream(_) => None,
     };
     // Of a stream there is nothing to compare with.
+    let prefix = match source {
+        Some(source) => prefix::of(source, work)?,
+        None => None,
+    };
     let mut twins = source.filter(|_| writer.takes_copies()).map(|s| Twins::new(s, !work.copies.is_empty()));
     let spare = Spare::default();
     let mut cutter = Cutter {
@@ -283,7 +298,7 @@ pub fn run<W: Target>(
             Ok(())
         }));
     }
-    let make = |lot| make(lot, source, work, workers, &spare);
+    let make = |lot| make(lot, source, work, prefix.as_ref(), workers, &spare);
     let finish = |lot: Made<'_, W::Place>| {
         for (place, range) in lot.places.into_inner().unwrap_or_default() {
             place.put(&lot.bytes[range]);
@@ -315,6 +330,7 @@ fn make<'a, P: Place>(
     lot: Lot<'a>,
     source: Option<&'a dyn ReadAt>,
     work: &Work<'_>,
+    prefix: Option<&Prefix>,
     workers: &Workers,
     spare: &Spare,
 ) -> Result<Made<'a, P>> {
@@ -332,7 +348,7 @@ fn make<'a, P: Place>(
             Item::Copy { from, raw } => Frame::Copy { from: *from, raw: *raw },
             Item::Encode(piece) => {
                 workers.check()?;
-                encode(&data, piece, work, workers, &mut bytes)?
+                encode(&data, piece, work, prefix.filter(|_| piece.goes_on), workers, &mut bytes)?
             }
         });
     }
@@ -382,13 +398,20 @@ fn encode(
     data: &[u8],
     piece: &Piece,
     work: &Work<'_>,
+    prefix: Option<&Prefix>,
     workers: &Workers,
     out: &mut Vec<u8>,
 ) -> Result<Frame> {
     let at = out.len();
     out.extend([0; frame::HEAD]);
     let encode = |given: &Given<'_>, s: &mut Scratch| {
-        workers.attended(s, |s| block::encode_into(given, &work.settings, s, out))
+        workers.attended(s, |s| {
+            let coded = block::encode_into(given, &work.settings, s, out)?;
+            match prefix {
+                Some(prefix) => prefix.improve(given.data, coded, at + frame::HEAD, &work.settings, s, out),
+                None => Ok(coded),
+            }
+        })
     };
     let coded = with_given(&data[piece.range.clone()], piece, work, encode)?;
     let Coded { codec, raw, checksum } = coded;

@@ -118,9 +118,20 @@ pub static CODECS: [&dyn Codec; 7] = [
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
 
+/// Id of the frames that go on from the first one; a block, but none that the plan could choose, so not in the table.
+pub const PREFIX: u8 = 8;
+
 /// The codec with this id.
 pub fn by_id(id: u8) -> Option<&'static dyn Codec> {
+    if id == PREFIX {
+        return Some(&zstd::prefix::Prefix);
+    }
     CODECS.iter().copied().find(|c| c.id() == id)
+}
+
+/// Whether blocks of this id are decoded from their own bytes alone.
+pub fn stands_alone(id: u8) -> bool {
+    ![COPY, PREFIX, delta::ID].contains(&id)
 }
 
 /// The codec with this name.

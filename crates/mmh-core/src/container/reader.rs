@@ -5,7 +5,7 @@ use super::ending::ends_like_ours;
 use super::frame::{self, Head};
 use super::index::{self, Index};
 use super::{FOOTER, HEADER};
-use crate::api::Workers;
+use crate::api::{Workers, zeroed};
 use crate::base::Base;
 use crate::block;
 use crate::codec::{self, Scratch, delta, pattern251};
@@ -14,7 +14,7 @@ use crate::io::ReadAt;
 use crate::limits::Limits;
 use crate::parity;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use twox_hash::XxHash3_64;
 
 thread_local! {
@@ -59,6 +59,10 @@ pub struct Archive<R: ReadAt> {
     frames: Vec<Frame>,
     record: Option<BaseRecord>,
     base: Option<Arc<Base>>,
+    /// Where the first frame of the file is.
+    first: u64,
+    /// What it restores, for the frames that go on from it.
+    prefix: OnceLock<Vec<u8>>,
 }
 
 /// A piece of work: part of a frame into part of the output.
@@ -139,10 +143,10 @@ impl<R: ReadAt> Archive<R> {
                 frame
             })
             .collect();
-        Ok(Archive { input, index, frames, record, base: None })
+        Ok(Archive { input, index, frames, record, base: None, first, prefix: OnceLock::new() })
     }
 
-    /// A file of which this much is known, wherever it is known from. `frames` go on from source byte 0 without a gap; those that are lost are at
+    /// A file of which this much is known, wherever it is known from; its first frame is at byte `first`. `frames` go on from source byte 0 without a gap; those that are lost are at
     /// [`LOST`].
     pub(crate) fn from_parts(
         input: R,
@@ -150,13 +154,23 @@ impl<R: ReadAt> Archive<R> {
         frames: Vec<Frame>,
         record: Option<BaseRecord>,
         base: Option<Arc<Base>>,
+        first: u64,
     ) -> Archive<R> {
-        Archive { input, index, frames, record, base }
+        Archive { input, index, frames, record, base, first, prefix: OnceLock::new() }
     }
 
-    /// What it is of, for putting it together in another way.
-    pub(crate) fn into_parts(self) -> (R, Index, Vec<Frame>, Option<BaseRecord>, Option<Arc<Base>>) {
-        (self.input, self.index, self.frames, self.record, self.base)
+    /// The same with another index, and its frames in these places.
+    pub(crate) fn with(self, index: Index, frames: Vec<Frame>) -> Archive<R> {
+        Archive { index, frames, ..self }
+    }
+
+    /// What the first frame of the file restores.
+    fn prefix(&self, scratch: &mut Scratch) -> Result<&Vec<u8>> {
+        if let Some(prefix) = self.prefix.get() {
+            return Ok(prefix);
+        }
+        let prefix = first_block(&self.input, self.first, scratch)?;
+        Ok(self.prefix.get_or_init(|| prefix))
     }
 
     /// Lends the base that the file was compressed against; of no account where it needs none. Its length is compared, and its hash where it is
@@ -345,6 +359,10 @@ impl<R: ReadAt> Archive<R> {
     ) -> Result<()> {
         let base = self.base.as_deref().map(|b| b as &dyn ReadAt);
         match (f.codec, &self.record, &self.base) {
+            (codec::PREFIX, ..) => {
+                let prefix = self.prefix(scratch)?;
+                block::decode(f.codec, payload, head.checksum, Some(prefix), out, check, scratch)
+            }
             (delta::ID, Some(record), None) => Err(record.missing()),
             (delta::ID, Some(record), Some(lent)) => {
                 block::decode(f.codec, payload, head.checksum, base, out, check, scratch).map_err(|e| match e
@@ -450,6 +468,36 @@ impl<R: ReadAt> Archive<R> {
     }
 }
 
+/// What the frame at byte `at` of the file, the first one, restores, if others can go on from it.
+pub(crate) fn first_block(input: &dyn ReadAt, at: u64, scratch: &mut Scratch) -> Result<Vec<u8>> {
+    let of_first = |e: Error| match e {
+        Error::Corrupt { what, .. } => Error::corrupt_at(at, format!("the first frame: {what}")),
+        e => e,
+    };
+    let mut head = [0; frame::HEAD];
+    let whole = at.checked_add(frame::HEAD as u64).is_some_and(|end| end <= input.len());
+    if !whole {
+        return Err(Error::corrupt_at(input.len(), "the file is cut off"));
+    }
+    input.read_exact_at(at, &mut head)?;
+    let head = Head::from_bytes(&head).map_err(of_first)?;
+    let mut held = Vec::new();
+    let payload = read(input, at + frame::HEAD as u64, head.stored.into(), &mut held)?;
+    restore_first(&head, payload, scratch).map_err(of_first)
+}
+
+/// The same of a frame that has been read.
+pub(crate) fn restore_first(head: &Head, payload: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>> {
+    if codec::is_run(head.codec) || !codec::stands_alone(head.codec) {
+        let what =
+            format!("expected a block that others can go on from, found {}", codec::name_of(head.codec));
+        return Err(Error::corrupt(what));
+    }
+    let mut out = zeroed(head.raw)?;
+    block::decode(head.codec, payload, head.checksum, None, &mut out, true, scratch)?;
+    Ok(out)
+}
+
 /// Reads what is said of the base, at this byte of the file.
 pub(crate) fn read_record<R: ReadAt>(input: &R, offset: u64) -> Result<BaseRecord> {
     let at = |e: Error| e.at(offset);
@@ -462,7 +510,12 @@ pub(crate) fn read_record<R: ReadAt>(input: &R, offset: u64) -> Result<BaseRecor
 
 /// Bytes that the file's own length has earned, in `held` unless they are in memory already. What is in `held` stays there to be overwritten:
 /// clearing it each time costs as much as reading.
-fn read<'a, R: ReadAt>(input: &'a R, offset: u64, len: u64, held: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+fn read<'a, R: ReadAt + ?Sized>(
+    input: &'a R,
+    offset: u64,
+    len: u64,
+    held: &'a mut Vec<u8>,
+) -> Result<&'a [u8]> {
     if offset.checked_add(len).is_none_or(|end| end > input.len()) {
         return Err(Error::corrupt_at(input.len(), "the file is cut off"));
     }

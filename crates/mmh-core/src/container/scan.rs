@@ -7,7 +7,7 @@ use super::frame::{HEAD, Head, SYNC};
 use crate::api::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block;
 use crate::codec::{self, Scratch, delta, pattern251};
-use crate::container::reader::with_scratch;
+use crate::container::reader::{first_block, with_scratch};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::limits::Limits;
@@ -86,9 +86,11 @@ pub fn scan(
 ) -> Result<Scan> {
     let vain = input.len().saturating_mul(4).saturating_add(VAIN);
     let heads = Heads { input, held: Vec::new(), start: 0 };
+    // Frames that go on from the first one are nothing without it.
+    let prefix = with_scratch(|scratch| first_block(input, from, scratch)).ok();
     let mut scanner = Scanner {
         input,
-        base,
+        bases: Bases { base, prefix: prefix.as_deref() },
         limits,
         workers,
         heads,
@@ -126,9 +128,17 @@ pub fn scan(
     Ok(scanner.scan)
 }
 
+/// What frames refer to.
+#[derive(Clone, Copy)]
+struct Bases<'a> {
+    base: Option<&'a dyn ReadAt>,
+    /// What the first frame restores.
+    prefix: Option<&'a [u8]>,
+}
+
 struct Scanner<'a> {
     input: &'a dyn ReadAt,
-    base: Option<&'a dyn ReadAt>,
+    bases: Bases<'a>,
     limits: &'a Limits,
     workers: &'a Workers,
     heads: Heads<'a>,
@@ -159,8 +169,8 @@ impl Scanner<'_> {
 
     /// Decodes frames that stand one behind the other.
     fn judge(&mut self, batch: Vec<Found>) -> Result<()> {
-        let (input, base) = (self.input, self.base);
-        let verdicts = self.workers.map(batch.clone(), |found| holds(input, base, &found));
+        let (input, bases) = (self.input, self.bases);
+        let verdicts = self.workers.map(batch.clone(), |found| holds(input, bases, &found));
         for (found, verdict) in batch.into_iter().zip(verdicts) {
             match verdict? {
                 true => self.accept(found)?,
@@ -184,7 +194,7 @@ impl Scanner<'_> {
     }
 
     fn reject(&mut self, found: Found) {
-        self.scan.needs_base |= found.head.codec == delta::ID && self.base.is_none();
+        self.scan.needs_base |= found.head.codec == delta::ID && self.bases.base.is_none();
         self.vain = self.vain.saturating_sub(cost(&found));
         self.first.get_or_insert(found.offset);
         if let Some(damaged) = &mut self.damaged {
@@ -207,10 +217,10 @@ impl Scanner<'_> {
                 // One that is cut off here is whole in the next piece.
                 let Some(head) = held[hit..].first_chunk() else { break };
                 let Some(found) = plausible(head, at + hit as u64, self.input.len()) else { continue };
-                if holds(self.input, self.base, &found)? {
+                if holds(self.input, self.bases, &found)? {
                     return Ok(Some(found));
                 }
-                self.scan.needs_base |= found.head.codec == delta::ID && self.base.is_none();
+                self.scan.needs_base |= found.head.codec == delta::ID && self.bases.base.is_none();
                 self.vain = self.vain.saturating_sub(cost(&found));
                 if self.vain == 0 {
                     self.scan.gave_up = true;
@@ -261,11 +271,11 @@ impl Heads<'_> {
 }
 
 /// Whether a frame is what its head says.
-fn holds(input: &dyn ReadAt, base: Option<&dyn ReadAt>, found: &Found) -> Result<bool> {
+fn holds(input: &dyn ReadAt, bases: Bases<'_>, found: &Found) -> Result<bool> {
     with_scratch(|scratch| {
         let mut stored = std::mem::take(&mut scratch.stored);
         let mut out = std::mem::take(&mut scratch.check);
-        let verdict = decodes(input, base, found, &mut stored, &mut out, scratch);
+        let verdict = decodes(input, bases, found, &mut stored, &mut out, scratch);
         (scratch.stored, scratch.check) = (stored, out);
         match verdict {
             Ok(()) => Ok(true),
@@ -277,7 +287,7 @@ fn holds(input: &dyn ReadAt, base: Option<&dyn ReadAt>, found: &Found) -> Result
 
 fn decodes(
     input: &dyn ReadAt,
-    base: Option<&dyn ReadAt>,
+    bases: Bases<'_>,
     found: &Found,
     stored: &mut Vec<u8>,
     out: &mut Vec<u8>,
@@ -293,6 +303,8 @@ fn decodes(
         return if codec == pattern251::ID { pattern251::check(payload, raw) } else { Ok(()) };
     }
     out.resize(out.len().max(raw as usize), 0);
+    let prefix = bases.prefix.as_ref().map(|p| p as &dyn ReadAt);
+    let base = if codec == codec::PREFIX { prefix } else { bases.base };
     block::decode(codec, payload, checksum, base, &mut out[..raw as usize], true, scratch)
 }
 

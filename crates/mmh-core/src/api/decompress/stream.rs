@@ -7,11 +7,11 @@ use crate::api::spare::Spare;
 use crate::api::target::Output;
 use crate::api::{BATCH_BLOCKS, Content, LOT, Progress, Report, Step, Workers};
 use crate::block;
-use crate::codec::{self, delta, pattern251};
+use crate::codec::{self, Scratch, delta, pattern251};
 use crate::container::base::{BaseRecord, RECORD};
 use crate::container::frame::{self, Head};
 use crate::container::index::{self, FrameRow, Index};
-use crate::container::reader::with_scratch;
+use crate::container::reader::{restore_first, with_scratch};
 use crate::container::{FOOTER, HEADER};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -19,10 +19,12 @@ use crate::limits::Limits;
 use crate::parity;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use twox_hash::XxHash3_64;
 
 /// A frame as it came from a stream.
+#[derive(Clone)]
 struct Incoming {
     head: Head,
     payload: Vec<u8>,
@@ -78,6 +80,7 @@ pub fn from_stream(
     let mut hasher = Content::new(options.check, false);
     let mut seen: Vec<FrameRow> = Vec::new();
     let (done, at) = (AtomicU64::new(0), AtomicU64::new(0));
+    let first = First::default();
     let mut sync = None;
     let mut raw = 0u64;
     let next = || {
@@ -86,6 +89,11 @@ pub fn from_stream(
         }
         let (frames, ended) = read_frames(&mut input)?;
         sync = ended;
+        if seen.is_empty()
+            && let Some(frame) = frames.first().filter(|f| !codec::is_run(f.head.codec))
+        {
+            let _ = first.frame.set(frame.clone());
+        }
         // What comes later is not known: a stream is held to what has come.
         raw = frames.iter().fold(raw, |n, f| n.saturating_add(f.head.raw));
         options.limits.check_restored(raw, input.at)?;
@@ -98,7 +106,8 @@ pub fn from_stream(
     let base = base.as_deref().map(|b| b as &dyn ReadAt);
     let spare = Spare::default();
     let restore = |frames: Vec<Incoming>| -> Result<Vec<Restored>> {
-        let restored = |f| workers.check().and_then(|()| Restored::of(f, base, options.check, &spare));
+        let restored =
+            |f| workers.check().and_then(|()| Restored::of(f, base, &first, options.check, &spare));
         frames.into_iter().map(restored).collect()
     };
     let finish = |lot: Vec<Restored>| {
@@ -186,6 +195,24 @@ fn read_frames(input: &mut Counted<'_>) -> Result<(Vec<Incoming>, Option<[u8; 2]
     Ok((frames, None))
 }
 
+/// The first frame, which others may go on from.
+#[derive(Default)]
+struct First {
+    frame: OnceLock<Incoming>,
+    prefix: OnceLock<Vec<u8>>,
+}
+
+impl First {
+    fn prefix(&self, scratch: &mut Scratch) -> Result<&Vec<u8>> {
+        if let Some(prefix) = self.prefix.get() {
+            return Ok(prefix);
+        }
+        let frame = self.frame.get().ok_or_else(|| Error::corrupt("the first frame is no block"))?;
+        let prefix = restore_first(&frame.head, &frame.payload, scratch)?;
+        Ok(self.prefix.get_or_init(|| prefix))
+    }
+}
+
 /// What a frame restores.
 enum Restored {
     Block(Vec<u8>),
@@ -194,7 +221,13 @@ enum Restored {
 }
 
 impl Restored {
-    fn of(f: Incoming, base: Option<&dyn ReadAt>, check: bool, spare: &Spare) -> Result<Restored> {
+    fn of(
+        f: Incoming,
+        base: Option<&dyn ReadAt>,
+        first: &First,
+        check: bool,
+        spare: &Spare,
+    ) -> Result<Restored> {
         let Head { codec, checksum, raw: len, .. } = f.head;
         let corrupt = |what| Err(Error::corrupt_at(f.offset, what));
         if codec == codec::COPY {
@@ -213,8 +246,12 @@ impl Restored {
         let len = usize::try_from(len).map_err(|_| Error::Limit(format!("a block of {len} bytes")))?;
         let mut raw = spare.take(len)?;
         raw.resize(len, 0);
-        with_scratch(|s| block::decode(codec, &f.payload, checksum, base, &mut raw, check, s))
-            .map_err(|e| e.at(f.offset))?;
+        let decode = |s: &mut Scratch| {
+            let prefix = if codec == codec::PREFIX { Some(first.prefix(s)?) } else { None };
+            let base = prefix.map(|p| p as &dyn ReadAt).or(base);
+            block::decode(codec, &f.payload, checksum, base, &mut raw, check, s)
+        };
+        with_scratch(decode).map_err(|e| e.at(f.offset))?;
         Ok(Restored::Block(raw))
     }
 

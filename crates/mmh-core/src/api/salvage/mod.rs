@@ -199,7 +199,8 @@ fn in_place(
     let first = archive.frames().first().map_or(0, |f| f.offset);
     let lent = archive.base().map(|b| &**b as &dyn ReadAt);
     let scanned = scan(archive.input(), first, lent, limits, workers, progress)?;
-    let (input, index, mut frames, record, base) = archive.into_parts();
+    let mut frames = archive.frames().to_vec();
+    let index = archive.index().clone();
     let places = locate::places(&index.frames, first, &scanned, &[0]);
     let mut moved = false;
     for i in hurt {
@@ -207,7 +208,7 @@ fn in_place(
             (frames[i].offset, moved) = (places[i], true);
         }
     }
-    let archive = Archive::from_parts(input, index, frames, record, base);
+    let archive = archive.with(index, frames);
     let damage = if moved { verify(&archive, workers, progress)?.damaged } else { damage };
     finish(archive, damage, scanned.gave_up)
 }
@@ -242,7 +243,7 @@ fn by_index(
     });
     let record = begin.record.clone().filter(|_| flags & index::HAS_BASE != 0);
     let frames = frames.collect();
-    Ok(Some(Archive::from_parts(input.clone(), index, frames, record, base)))
+    Ok(Some(Archive::from_parts(input.clone(), index, frames, record, base, begin.frames)))
 }
 
 /// Of a file whose index is known: which tensors are whole.
@@ -291,8 +292,9 @@ fn rows_of(layout: Layout) -> Vec<TensorRow> {
 }
 
 fn with_tensors(archive: Archive<Shared>, tensors: Vec<TensorRow>) -> Archive<Shared> {
-    let (input, index, frames, record, base) = archive.into_parts();
-    Archive::from_parts(input, Index { tensors, ..index }, frames, record, base)
+    let index = Index { tensors, ..archive.index().clone() };
+    let frames = archive.frames().to_vec();
+    archive.with(index, frames)
 }
 
 /// What the source says of its tensors.
@@ -321,6 +323,7 @@ fn bare(
     format: Format,
     record: Option<&BaseRecord>,
     base: Option<Arc<Base>>,
+    first: u64,
 ) -> Archive<Shared> {
     let rows = frames.iter().map(|f| FrameRow { codec: f.codec, raw: f.raw, stored: f.stored });
     let index = Index {
@@ -332,7 +335,7 @@ fn bare(
         frames: rows.collect(),
         tensors: Vec::new(),
     };
-    Archive::from_parts(input.clone(), index, frames, record.cloned(), base)
+    Archive::from_parts(input.clone(), index, frames, record.cloned(), base, first)
 }
 
 /// Puts the frames of a stretch behind those that are there, or nothing if there would be more than 2^64 bytes.
@@ -374,8 +377,11 @@ fn by_order(
     let mut layout = Layout::opaque();
     for complete in [true, false] {
         if layout.format == Format::Unknown && (ends || !complete) {
-            layout =
-                layout_of(bare(&input, frames.clone(), Format::Unknown, record, base.clone()), complete).1;
+            layout = layout_of(
+                bare(&input, frames.clone(), Format::Unknown, record, base.clone(), begin.frames),
+                complete,
+            )
+            .1;
         }
     }
     limits.check_tensors(layout.tensors.len() as u64)?;
@@ -405,8 +411,8 @@ fn by_order(
             }
         }
     }
-    let loose = loose_of(&input, &loose, &frames, record, base.clone())?;
-    let archive = bare(&input, frames, layout.format, record, base);
+    let loose = loose_of(&input, &loose, &frames, &begin, base.clone())?;
+    let archive = bare(&input, frames, layout.format, record, base, begin.frames);
     let whole = sound(&archive);
     let source_len = place::end(&layout).or((ends && placed).then_some(archive.index().source_len));
     let end = archive.index().source_len;
@@ -444,10 +450,11 @@ fn loose_of(
     input: &Shared,
     stretches: &[&Stretch],
     placed: &[Frame],
-    record: Option<&BaseRecord>,
+    begin: &Beginning,
     base: Option<Arc<Base>>,
 ) -> Result<Option<Loose>> {
-    let known = bare(input, placed.to_vec(), Format::Unknown, record, None);
+    let record = begin.record.as_ref();
+    let known = bare(input, placed.to_vec(), Format::Unknown, record, None, begin.frames);
     let mut references =
         REFERENCES * (placed.len() + stretches.iter().map(|s| s.frames.len()).sum::<usize>());
     let mut frames: Vec<Frame> = Vec::new();
@@ -479,7 +486,7 @@ fn loose_of(
             goes_on = true;
         }
     }
-    let archive = bare(input, frames, Format::Unknown, record, base);
+    let archive = bare(input, frames, Format::Unknown, record, base, begin.frames);
     Ok((!ranges.is_empty()).then_some((archive, ranges)))
 }
 

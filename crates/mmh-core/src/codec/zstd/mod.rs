@@ -5,9 +5,11 @@ use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
 use zstd_safe::{
-    CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer, ResetDirective,
+    CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer, ResetDirective, compress_bound,
     zstd_sys::ZSTD_EndDirective as End,
 };
+
+pub mod prefix;
 
 /// `spec/codecs/zstd.md`
 pub struct Zstd;
@@ -60,7 +62,7 @@ fn compress_slowly(
     out: &mut Vec<u8>,
 ) -> Result<usize> {
     let start = out.len();
-    out.resize(start + zstd_safe::compress_bound(data.len()), 0);
+    out.resize(start + compress_bound(data.len()), 0);
     let context = scratch.compress.get_or_insert_with(CCtx::create);
     context.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
     context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
@@ -83,7 +85,7 @@ fn compress_slowly(
 
 fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize> {
     let start = out.len();
-    out.resize(start + zstd_safe::compress_bound(data.len()), 0);
+    out.resize(start + compress_bound(data.len()), 0);
     let n = scratch
         .compress
         .get_or_insert_with(CCtx::create)
@@ -165,20 +167,27 @@ impl Codec for Zstd {
     }
 
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
-        // The library would go on to further frames; the page allows one.
-        let frame = zstd_safe::find_frame_compressed_size(payload)
-            .map_err(|e| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(e))))?;
-        if frame != payload.len() {
-            return Err(Error::corrupt(format!(
-                "zstd: expected one frame of {} bytes, found {frame}",
-                payload.len()
-            )));
-        }
+        one_frame(payload)?;
         let context = scratch.zstd.decompress.get_or_insert_with(DCtx::create);
         match context.decompress(out, payload) {
             Ok(n) if n == out.len() => Ok(()),
             Ok(n) => Err(Error::corrupt(format!("zstd: expected {} bytes, found {n}", out.len()))),
-            Err(e) => Err(Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(e)))),
+            Err(e) => Err(corrupt("zstd", e)),
         }
     }
+}
+
+/// Refuses what is not one frame. The library would go on to further ones.
+fn one_frame(payload: &[u8]) -> Result<()> {
+    match zstd_safe::find_frame_compressed_size(payload) {
+        Ok(n) if n == payload.len() => Ok(()),
+        Ok(n) => {
+            Err(Error::corrupt(format!("zstd: expected one frame of {} bytes, found {n}", payload.len())))
+        }
+        Err(e) => Err(corrupt("zstd", e)),
+    }
+}
+
+fn corrupt(codec: &str, e: ErrorCode) -> Error {
+    Error::corrupt(format!("{codec}: {}", zstd_safe::get_error_name(e)))
 }

@@ -1,0 +1,101 @@
+"""Short stretches between tensors go on from the beginning of the file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmh_rs as mmh
+from support import damage, environment
+from test_salvage import check_folder
+
+LAYERS = 60
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(5)
+    return {f"layer{i}.weight": random.normal(0, 0.02, (40, 64)).astype(np.float32) for i in range(LAYERS)}
+
+
+@pytest.fixture(scope="module")
+def model(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive, in which a head stands before each entry."""
+    path = tmp_path_factory.mktemp("prefix") / "model.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def test_what_stands_between_tensors(model: Path, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    target = tmp_path / "model.mmh"
+    blobs = set()
+    for threads in (1, 3):
+        mmh.compress_file(model, target, threads=threads, force=True)
+        blobs.add(target.read_bytes())
+    assert len(blobs) == 1
+    with mmh.open(target) as archive:
+        codecs = archive.header.codecs
+        # All but the first, and the directory at the end.
+        assert codecs["prefix"]["frames"] >= LAYERS - 1
+        assert codecs["prefix"]["stored"] < 70 * LAYERS
+        assert archive.verify()
+        for name, array in arrays.items():
+            assert archive.get(name).tobytes() == array.tobytes()
+    mmh.decompress_file(target, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize("level", [1, 5, 8, 9])
+def test_levels(model: Path, level: int) -> None:
+    data = model.read_bytes()
+    blob = mmh.compress(data, level=level)
+    assert mmh.decompress(blob) == data
+    with mmh.open(blob) as archive:
+        assert "prefix" in archive.header.codecs
+
+
+def test_pipes(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.mmh"
+    mmh.compress_file(model, target, parity=5)
+    with open(target, "rb") as file:
+        words = [sys.executable, "-m", "mmh_rs", "decompress", "-", "-c"]
+        read = subprocess.run(words, stdin=file, env=environment(), capture_output=True, check=True)
+    assert read.stdout == model.read_bytes()
+
+
+def test_a_damaged_beginning_costs_what_goes_on_from_it_and_no_tensor(
+    model: Path, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    target = tmp_path / "model.mmh"
+    mmh.compress_file(model, target)
+    data = bytearray(target.read_bytes())
+    data[16 + 24 + 20] ^= 1
+    target.write_bytes(data)
+    with mmh.open(target) as archive:
+        found = archive.verify()
+        assert not found and all(place["tensor"] is None for place in found.damaged)
+        assert all(archive.get(name).tobytes() == array.tobytes() for name, array in arrays.items())
+        with pytest.raises(mmh.CorruptionError, match="the first frame"):
+            archive.read(archive.info("layer1.weight").start - 100, 100)
+    mmh.salvage(target, f"{tmp_path / 'saved'}/")
+    report = check_folder(tmp_path / "saved", model.read_bytes(), truths(arrays))
+    assert set(report.saved) == set(arrays)
+
+
+@pytest.mark.parametrize("layer", [3, 40])
+def test_without_the_index(model: Path, arrays: dict[str, np.ndarray], tmp_path: Path, layer: int) -> None:
+    target = tmp_path / "model.mmh"
+    mmh.compress_file(model, target)
+    damage(target, f"layer{layer}.weight")
+    target.write_bytes(target.read_bytes()[:-50])
+    mmh.salvage(target, f"{tmp_path / 'saved'}/")
+    report = check_folder(tmp_path / "saved", model.read_bytes(), truths(arrays))
+    assert len(report.saved) >= layer
+
+
+def truths(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in arrays.items()}
