@@ -346,7 +346,7 @@ def test_frame_headers() -> None:
 
     refuse(changed(sync=b"RF"), r"sync of a frame: expected 46 52, found 52 46 at byte 16")
     refuse(changed(codec=LZ4), r"codec of a frame: expected store, found lz4 at byte 18")
-    refuse(changed(codec=8), r"codec of a frame: expected store, found 8 at byte 18")
+    refuse(changed(codec=9), r"codec of a frame: expected store, found 9 at byte 18")
     refuse(changed(reserved=1), r"reserved byte of a frame: expected 0, found 1 at byte 19")
     refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
     refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
@@ -354,7 +354,7 @@ def test_frame_headers() -> None:
     assert decode(changed(checksum=0), check=False).source == b"abcd"
 
 
-@pytest.mark.parametrize("codec", [8, 9, 255])
+@pytest.mark.parametrize("codec", [9, 10, 255])
 def test_unsupported_codecs(codec: int) -> None:
     refuse(build([Frame(codec, b"a", 1, b"a")]), f"codec: expected .*, found {codec} at byte", decoder.Unsupported)
 
