@@ -17,6 +17,7 @@
 //! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
 mod attended;
+mod between;
 mod compress;
 mod decompress;
 mod diff;
@@ -25,7 +26,6 @@ mod explain;
 mod line;
 mod pack;
 mod pipeline;
-mod prefix;
 mod protect;
 mod reference;
 mod salvage;

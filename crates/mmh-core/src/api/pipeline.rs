@@ -1,8 +1,7 @@
 //! Blocks in parallel, everything else in order.
 
+use super::between::{Between, Stretch};
 use super::line::{Lane, Line};
-use super::prefix;
-use super::prefix::Prefix;
 use super::spare::Spare;
 use super::twins::Twins;
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
@@ -46,8 +45,8 @@ struct Piece {
     whole: bool,
     /// Where its counterpart begins.
     base: Option<u64>,
-    /// Whether it may go on from the first block.
-    goes_on: bool,
+    /// What its segment is beside tensors.
+    stretch: Stretch,
 }
 
 /// A stretch of the source.
@@ -137,7 +136,7 @@ impl<'a> Cutter<'a, '_> {
                         joins,
                         whole,
                         base,
-                        goes_on: index > 0 && prefix::may_go_on(s),
+                        stretch: Stretch::of(s),
                     }));
                 }
             }
@@ -253,11 +252,8 @@ pub fn run<W: Target>(
         Feed::At(source) => Some(*source),
         Feed::Stream(_) => None,
     };
+    let between = Between::of(source, work)?;
     // Of a stream there is nothing to compare with.
-    let prefix = match source {
-        Some(source) => prefix::of(source, work)?,
-        None => None,
-    };
     let mut twins = source.filter(|_| writer.takes_copies()).map(|s| Twins::new(s, !work.copies.is_empty()));
     let spare = Spare::default();
     let mut cutter = Cutter {
@@ -298,7 +294,7 @@ pub fn run<W: Target>(
             Ok(())
         }));
     }
-    let make = |lot| make(lot, source, work, prefix.as_ref(), workers, &spare);
+    let make = |lot| make(lot, source, work, between.as_ref(), workers, &spare);
     let finish = |lot: Made<'_, W::Place>| {
         for (place, range) in lot.places.into_inner().unwrap_or_default() {
             place.put(&lot.bytes[range]);
@@ -330,7 +326,7 @@ fn make<'a, P: Place>(
     lot: Lot<'a>,
     source: Option<&'a dyn ReadAt>,
     work: &Work<'_>,
-    prefix: Option<&Prefix>,
+    between: Option<&Between>,
     workers: &Workers,
     spare: &Spare,
 ) -> Result<Made<'a, P>> {
@@ -348,7 +344,14 @@ fn make<'a, P: Place>(
             Item::Copy { from, raw } => Frame::Copy { from: *from, raw: *raw },
             Item::Encode(piece) => {
                 workers.check()?;
-                encode(&data, piece, work, prefix.filter(|_| piece.goes_on), workers, &mut bytes)?
+                encode(
+                    &data,
+                    piece,
+                    work,
+                    between.filter(|_| piece.stretch != Stretch::Other),
+                    workers,
+                    &mut bytes,
+                )?
             }
         });
     }
@@ -398,7 +401,7 @@ fn encode(
     data: &[u8],
     piece: &Piece,
     work: &Work<'_>,
-    prefix: Option<&Prefix>,
+    between: Option<&Between>,
     workers: &Workers,
     out: &mut Vec<u8>,
 ) -> Result<Frame> {
@@ -407,8 +410,8 @@ fn encode(
     let encode = |given: &Given<'_>, s: &mut Scratch| {
         workers.attended(s, |s| {
             let coded = block::encode_into(given, &work.settings, s, out)?;
-            match prefix {
-                Some(prefix) => prefix.improve(given.data, coded, at + frame::HEAD, &work.settings, s, out),
+            match between {
+                Some(between) => between.improve(given.data, piece.stretch, coded, at + frame::HEAD, s, out),
                 None => Ok(coded),
             }
         })

@@ -126,6 +126,16 @@ fn encode_at(data: &[u8], level: i32, scratch: &mut super::Scratch, out: &mut Ve
     }
 }
 
+/// Appends the frame of a short stretch beside tensors, where time does not matter and every byte does.
+pub fn encode_closely(
+    data: &[u8],
+    level: Level,
+    scratch: &mut super::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
+    encode_at(data, level_for(level, data.len(), false), scratch, out)
+}
+
 /// Appends the frame of strings that stand close together. They were twice as many bytes with the lengths between them, which leaves time to look
 /// more closely.
 pub fn encode_strings(
