@@ -247,11 +247,20 @@ pub fn count_groups(
     fill: &mut dyn FnMut(Range<usize>, &mut [u8]),
 ) -> Vec<[u32; 256]> {
     let mut counts = vec![[0u32; 256]; n.div_ceil(GROUP)];
-    let mut symbols = [0; PIECE];
+    // All of a group are gathered first: counting has a price of its own, however few are counted.
+    let (mut symbols, mut group) = (Vec::with_capacity(GROUP / one_of.max(1) + PIECE), 0);
     for piece in pieces(n, one_of * PIECE, PIECE) {
-        let symbols = &mut symbols[..piece.len()];
-        fill(piece.clone(), symbols);
-        histogram::bytes(symbols, &mut counts[piece.start / GROUP]);
+        if piece.start / GROUP != group {
+            histogram::bytes(&symbols, &mut counts[group]);
+            symbols.clear();
+            group = piece.start / GROUP;
+        }
+        let known = symbols.len();
+        symbols.resize(known + piece.len(), 0);
+        fill(piece, &mut symbols[known..]);
+    }
+    if let Some(counts) = counts.get_mut(group) {
+        histogram::bytes(&symbols, counts);
     }
     counts
 }
