@@ -391,10 +391,24 @@ def unpack_dir(
 def explain_file(source: str, level: int, base: str | None = None, progress: Progress | None = None) -> list[Why]:
     """The plan of a source file that is not compressed yet."""
 
-def estimate(source: str, levels: list[int], threads: int, budget: int, progress: Progress | None = None) -> Estimate:
+def estimate(
+    source: str,
+    levels: list[int],
+    threads: int,
+    budget: int,
+    progress: Progress | None = None,
+    base: str | None = None,
+) -> Estimate:
     """Compresses about `budget` bytes of the file at each level, eight times as many at the fastest, to find out."""
 
-def diff(first: Any, second: Any, threads: int = 0, progress: Progress | None = None, limits: Limits = None) -> Diff:
+def diff(
+    first: Any,
+    second: Any,
+    threads: int = 0,
+    progress: Progress | None = None,
+    limits: Limits = None,
+    base: Base = None,
+) -> Diff:
     """Each a path or a binary file object that can seek; a source or a `.mmh`."""
 
 def families() -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
-from ._api import _path, _threads
+from ._api import _path, _threads, lent
 from ._limits import Limits, engine_limits
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def diff(
     threads: int | None = None,
     progress: Progress | None = None,
     limits: Limits | None = None,
+    base: Any = None,
 ) -> Diff:
     """Compare two files tensor by tensor, bit by bit, in bounded memory.
 
@@ -110,9 +111,12 @@ def diff(
         progress: called as progress(tensor bytes done, tensor bytes of the first file, 0). An exception that it raises
             stops the work.
         limits: what is accepted of a `.mmh`; None, what `Limits()` says.
+        base: what a `.mmh` of the two was compressed against, as in `open`; not needed for tensors that have the same
+            BLAKE3 in both.
 
     Raises:
         CorruptionError: a `.mmh` is damaged.
+        MmhError: `base` is another file than one of them was compressed against.
         LimitError: a `.mmh` stands for more than the limits allow.
         FileNotFoundError, OSError: as the file system has it.
         ValueError, TypeError: an argument is not one of the accepted values, or a file is a pipe or device.
@@ -120,7 +124,7 @@ def diff(
     opened: list[Any] = []
     try:
         one, other = _opened(first, "first", opened), _opened(second, "second", opened)
-        found = _core.diff(one, other, _threads(threads), progress, engine_limits(limits))
+        found = _core.diff(one, other, _threads(threads), progress, engine_limits(limits), lent(base))
     finally:
         for remote in opened:
             remote.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._api import NOT_WORTH, _path, _threads, level_number
+from ._api import NOT_WORTH, _base, _path, _threads, level_number
+from ._trees import Counterparts
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -86,33 +87,39 @@ def estimate(
     levels: Sequence[str | int] = ("fast", "balanced", "max"),
     threads: int | None = None,
     progress: Progress | None = None,
+    base: StrPath | None = None,
 ) -> Estimate:
     """Say what compressing a file, or all files of a directory, would save, and how long it would take.
 
     It compresses a part of the blocks, the same ones each time, some of every kind of tensor: 192 MiB at the fastest
     level, 24 MiB at each one. That takes about a second, however large the file. The size comes within 1 % of the true
-    one unless parts of one tensor differ much; files up to 24 MiB are compressed whole, and their sizes are exact.
+    one unless parts of one tensor differ much, or blocks of different tensors are equal; files up to 24 MiB are
+    compressed whole, and their sizes are exact.
 
     Args:
         source: a file, or a directory, of which all regular files are looked at (of many small ones a part).
         levels: as in `compress`.
         threads: how many to use, and to tell the times for; None, as many as the machine has cores.
         progress: as in `compress_file`; bytes are those that are looked at, once for each level.
+        base: what to store differences from, as in `compress_file`; of a directory, as in `compress_dir`.
 
     Raises:
         FileNotFoundError, PermissionError, OSError: as the file system has it.
-        ValueError, TypeError: an argument is not one of the accepted values, or the source is a pipe or device.
+        ValueError, TypeError: an argument is not one of the accepted values, the source is a pipe or device, or the
+            base needs one itself.
     """
     path = _path(source, "source")
     numbers = [level_number(level) for level in levels]
     count = _threads(threads)
     if not os.path.isdir(path):
-        return _of_file(path, numbers, count, _BUDGET, progress)
-    return _of_directory(path, numbers, count, progress)
+        return _of_file(path, numbers, count, _BUDGET, progress, _base(base))
+    return _of_directory(path, numbers, count, progress, Counterparts(base, path))
 
 
-def _of_file(path: str, levels: list[int], threads: int, budget: int, progress: Progress | None = None) -> Estimate:
-    found = _core.estimate(path, levels, threads, budget, progress)
+def _of_file(
+    path: str, levels: list[int], threads: int, budget: int, progress: Progress | None, base: str | None
+) -> Estimate:
+    found = _core.estimate(path, levels, threads, budget, progress, base)
     return Estimate(
         source=path,
         files=1,
@@ -126,7 +133,9 @@ def _of_file(path: str, levels: list[int], threads: int, budget: int, progress: 
     )
 
 
-def _of_directory(root: str, levels: list[int], threads: int, progress: Progress | None) -> Estimate:
+def _of_directory(
+    root: str, levels: list[int], threads: int, progress: Progress | None, counterparts: Counterparts
+) -> Estimate:
     """Large files share the budget by their sizes; of many small ones with the same suffix some stand for all."""
     sizes = {path: os.stat(path).st_size for path in _files(root)}
     total = sum(sizes.values())
@@ -138,7 +147,8 @@ def _of_directory(root: str, levels: list[int], threads: int, progress: Progress
         looked_at = paths[::step]
         found = []
         for path in looked_at:
-            found.append(_of_file(path, levels, threads, max(_LEAST, _BUDGET * sizes[path] // total)))
+            budget = max(_LEAST, _BUDGET * sizes[path] // total)
+            found.append(_of_file(path, levels, threads, budget, None, counterparts.of(path)))
             if progress is not None:
                 progress(done + sum(one.source_bytes for one in found), total, 0)
         done += sum(sizes[path] for path in paths)

@@ -166,7 +166,7 @@ def compress_dir(
 
     percent = parity_percent(parity)
     root = _path(source, "source")
-    counterparts = _Counterparts(base, root)
+    counterparts = Counterparts(base, root)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> CompressReport:
         against = counterparts.of(path)
@@ -217,7 +217,7 @@ def decompress_dir(
         if not name.endswith(SUFFIX) or name == SUFFIX:
             raise ValueError(f"{root!r} does not end in {SUFFIX}; name the target")
         goal = os.path.join(_parent(root), name[: -len(SUFFIX)])
-    counterparts = _Counterparts(base, goal)
+    counterparts = Counterparts(base, goal)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> DecompressReport:
         against = counterparts.of(goal)
@@ -275,7 +275,7 @@ def _sync_directory(path: str) -> None:
 One = Callable[[str, str, int, bool, "Progress | None"], "CompressReport | DecompressReport"]
 
 
-class _Counterparts:
+class Counterparts:
     """The files of a base directory, or of its mirror, by the places that the same files have in a tree."""
 
     def __init__(self, base: StrPath | None, root: str) -> None:

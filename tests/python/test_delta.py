@@ -388,3 +388,58 @@ def test_a_base_in_memory_for_files_and_back(source: Path, base: Path) -> None:
     with mmh.open(target, base=base.read_bytes()) as archive:
         assert archive.verify().ok
     assert mmh.decompress(target.read_bytes(), base=base.read_bytes()) == source.read_bytes()
+
+
+def test_estimate_of_a_small_file_is_exact(source: Path, base: Path) -> None:
+    found = mmh.estimate(source, levels=[1, 5], base=base)
+    assert found.exact and found.tensors == len(model_tensors())
+    for level in found.levels:
+        report = mmh.compress_file(source, source.with_suffix(".mmh"), base=base, level=level.level, force=True)
+        assert level.stored_bytes == report.stored_bytes
+    # A base of other names is of no use, and costs nothing.
+    other = base.with_name("other.safetensors")
+    other.write_bytes(plain_safetensors({"x": ("U8", [3], b"abc")}))
+    alone = mmh.estimate(source, levels=[5])
+    assert mmh.estimate(source, levels=[5], base=other).levels[0].stored_bytes == alone.levels[0].stored_bytes
+
+
+def test_estimate_of_a_large_file(tmp_path: Path, run: Command) -> None:
+    names = {f"layers.{i}.weight": ("BF16", [2 << 20], weights(2 << 20, i).tobytes()) for i in range(9)}
+    base, source = tmp_path / "base.safetensors", tmp_path / "tuned.safetensors"
+    base.write_bytes(plain_safetensors(names))
+    source.write_bytes(plain_safetensors(tuned(names)))
+    (level,) = mmh.estimate(source, levels=["balanced"], base=base).levels
+    true = mmh.compress_file(source, base=base).stored_bytes
+    assert not mmh.estimate(source, levels=["balanced"], base=base).exact
+    assert abs(level.stored_bytes - true) < 0.01 * true
+    done = run("estimate", "--json", "--base", str(base), "--level", "balanced", str(source))
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["results"][0]["levels"][0]["stored_bytes"] == level.stored_bytes
+
+
+def test_estimate_of_directories(tmp_path: Path, source: Path, base: Path, run: Command) -> None:
+    for folder, file in (("old", base), ("new", source)):
+        (tmp_path / folder / "a").mkdir(parents=True)
+        (tmp_path / folder / "a" / "model.safetensors").write_bytes(file.read_bytes())
+    (tmp_path / "new" / "only.bin").write_bytes(bytes(range(256)) * 9)
+    report = mmh.compress_dir(tmp_path / "new", base=tmp_path / "old")
+    (level,) = mmh.estimate(tmp_path / "new", levels=["balanced"], base=tmp_path / "old").levels
+    assert level.stored_bytes == report.stored_bytes
+    done = run("estimate", "-r", "--base", str(base), str(tmp_path / "new"))
+    assert done.returncode == 64 and b"is a directory, too" in done.stderr
+
+
+def test_diff(source: Path, base: Path, run: Command) -> None:
+    target = packed(source, base)
+    other = packed(base, base)
+    plain = mmh.diff(base, source)
+    with pytest.raises(ValueError, match="base"):
+        mmh.diff(base, target)
+    for first, second in ((base, target), (other, target), (base, source)):
+        found = mmh.diff(first, second, base=base)
+        assert found.changes == plain.changes and found.tensors == plain.tensors
+    assert mmh.diff(source, target, base=np.fromfile(base, np.uint8)).identical
+    done = run("diff", str(source), str(target), "--base", str(base))
+    assert done.returncode == 0 and b"identical" in done.stdout
+    with pytest.raises(mmh.MmhError, match="not the one"):
+        mmh.diff(base, target, base=source)

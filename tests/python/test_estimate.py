@@ -18,15 +18,20 @@ LEVELS = ["fast", "balanced", "max"]
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """260 MB in twelve layers: more than is looked at. Layers are alike, what is in them is not."""
+    """260 MB in twelve layers: more than is looked at. Layers are alike, what is in them is not, and no block comes
+    again."""
     path = tmp_path / "large.safetensors"
-    noise = os.urandom(1 << 20)
-    weight = weights(2 << 20, 1).tobytes()
+    noise = os.urandom((1 << 20) - 1)
+    weight = weights((2 << 20) - 1, 1).tobytes()
     tensors = {}
     for layer in range(12):
         turned = weight[1000 * layer * 2 :] + weight[: 1000 * layer * 2]
-        tensors[f"layers.{layer}.up"] = ("BF16", [4 << 20], turned * 2)
-        tensors[f"layers.{layer}.ids"] = ("U8", [8 << 20], (noise[layer:] + noise[:layer]) * 8)
+        tensors[f"layers.{layer}.up"] = ("BF16", [4 << 20], (turned * 3)[: 8 << 20])
+        tensors[f"layers.{layer}.ids"] = (
+            "U8",
+            [8 << 20],
+            ((noise[100 * layer :] + noise[: 100 * layer]) * 9)[: 8 << 20],
+        )
         tensors[f"layers.{layer}.mask"] = ("F32", [1 << 20], bytes(4 << 20))
         tensors[f"layers.{layer}.norm"] = ("BF16", [512], weights(512, layer).tobytes())
     tensors["head"] = tensors["layers.0.up"]

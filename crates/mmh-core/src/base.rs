@@ -126,13 +126,17 @@ impl Base {
 
     /// What a file that is compressed against it says about it.
     pub fn record(&self, workers: &Workers) -> Result<BaseRecord> {
+        Ok(BaseRecord { len: self.len(), blake3: self.blake3(workers)?, name: self.recorded_name() })
+    }
+
+    /// The name that such a file records.
+    pub fn recorded_name(&self) -> String {
         let recorded = match &self.bytes {
             Bytes::Restored(r) => r.archive().index().name.clone(),
             Bytes::Plain(_) => String::new(),
         };
         let name = if recorded.is_empty() { self.name.clone() } else { recorded };
-        let name = Some(name).filter(|n| is_file_name(n) && n.len() <= LONGEST_NAME).unwrap_or_default();
-        Ok(BaseRecord { len: self.len(), blake3: self.blake3(workers)?, name })
+        Some(name).filter(|n| is_file_name(n) && n.len() <= LONGEST_NAME).unwrap_or_default()
     }
 
     /// Refuses another file than the one that was recorded, as far as that is known without reading all of it.

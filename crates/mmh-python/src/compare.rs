@@ -3,7 +3,7 @@
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
 use crate::file_object::FileObject;
-use crate::functions::Input;
+use crate::functions::{GivenBase, Input, lent, open_base, open_lent};
 use mmh_core::api::{self, Found, Numbers, Side};
 use mmh_core::codec::Level;
 use mmh_core::io::FileAt;
@@ -30,7 +30,7 @@ fn opened(path: &Path) -> Result<FileAt> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, levels, threads, budget, progress=None))]
+#[pyo3(signature = (source, levels, threads, budget, progress=None, base=None))]
 pub fn estimate<'py>(
     py: Python<'py>,
     source: PathBuf,
@@ -38,6 +38,7 @@ pub fn estimate<'py>(
     threads: usize,
     budget: u64,
     progress: Option<Py<PyAny>>,
+    base: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let levels: Vec<Level> = levels
         .into_iter()
@@ -48,7 +49,7 @@ pub fn estimate<'py>(
     let watch = Watch::new(progress);
     let workers = watch.workers(threads);
     let found = py
-        .detach(|| api::estimate(&opened(&source)?, &name, &levels, &workers, budget))
+        .detach(|| api::estimate(&opened(&source)?, &name, open_base(base)?, &levels, &workers, budget))
         .map_err(|e| watch.error(py, e))?;
     let d = PyDict::new(py);
     d.set_item("source_bytes", found.source_bytes)?;
@@ -80,7 +81,7 @@ pub fn input(source: &Bound<'_, PyAny>) -> PyResult<Input> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (first, second, threads=0, progress=None, limits=None))]
+#[pyo3(signature = (first, second, threads=0, progress=None, limits=None, base=None))]
 pub fn diff<'py>(
     py: Python<'py>,
     first: &Bound<'py, PyAny>,
@@ -88,11 +89,14 @@ pub fn diff<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
     limits: GivenLimits,
+    base: Option<GivenBase<'py>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let limits = convert::limits(limits);
+    let base = lent(base)?;
+    let base = py.detach(|| open_lent(base)).map_err(|e| raise(py, e))?;
     let side = |source, name: &str| -> PyResult<Side> {
         let input = input(source)?;
-        let opened = py.detach(|| Side::open(input, &limits)).map_err(|e| match e {
+        let opened = py.detach(|| Side::open_with(input, base.clone(), &limits)).map_err(|e| match e {
             Error::Corrupt { what, at } => Error::Corrupt { what: format!("{name}{what}"), at },
             e => e,
         });

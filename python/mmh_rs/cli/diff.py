@@ -27,17 +27,26 @@ _STYLES = {"changed": "yellow", "reshaped": "magenta", "retyped": "magenta", "ad
 @uses_run
 @threads_option
 @limits_option
+@click.option("--base", metavar="FILE", help="What A or B was compressed against, or an .mmh of that.")
 @click.option("--exit-code", is_flag=True, help="Return 1 where the files differ, not 0.")
 @click.option("--all", "show_all", is_flag=True, help="Show equal tensors as well.")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 def diff(
-    first: str, second: str, show_all: bool, exit_code: bool, threads: int, limits: Limits | None, run: Run
+    first: str,
+    second: str,
+    base: str | None,
+    show_all: bool,
+    exit_code: bool,
+    threads: int,
+    limits: Limits | None,
+    run: Run,
 ) -> None:
     """Say which tensors of A and B are equal, changed, added or gone, and how much they differ.
 
     A and B are paths or http(s) URLs, of sources or of .mmh files, in any combination. Elements are compared bit by
-    bit. Tensors of two .mmh files with the same BLAKE3 are equal, and are not decoded.
+    bit. Tensors of two .mmh files with the same BLAKE3 are equal, and are not decoded. What was compressed against a
+    base needs it: --base FILE.
 
     The exit code is 0 whether they differ or not; with --exit-code, 1 where any byte does.
 
@@ -49,7 +58,7 @@ def diff(
     """
     try:
         with run.bars.bar(f"{first} {second}", None) as progress:
-            found = compared(first, second, threads=threads or None, progress=progress, limits=limits)
+            found = compared(first, second, threads=threads or None, progress=progress, limits=limits, base=base)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

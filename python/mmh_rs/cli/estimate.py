@@ -39,13 +39,18 @@ def _levels(context: click.Context, parameter: click.Parameter, names: Sequence[
     metavar="LEVEL",
     help="fast, balanced or max, or 1 to 9; may be repeated.  [default: fast, balanced, max]",
 )
+@click.option(
+    "--base", metavar="FILE", help="Of storing differences from FILE (or the source of FILE.mmh); with -r, a directory."
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-def estimate(files: Sequence[str], levels: list[int], recursive: bool, threads: int, run: Run) -> None:
+def estimate(
+    files: Sequence[str], levels: list[int], recursive: bool, base: str | None, threads: int, run: Run
+) -> None:
     """Say in about a second what compressing each FILE would save, and how long it takes on this machine.
 
     A part of the file is compressed at each level and decompressed; nothing is written. Sizes come within 1 % unless
     parts of a tensor differ much; those of files up to 24 MiB are exact. Times are from file to file, with -T threads,
-    if the disk keeps up. With -r, a directory counts as a whole.
+    if the disk keeps up. With -r, a directory counts as a whole. With --base, as mmh compress --base would do it.
 
     A result of --json: path, files, source_bytes, sampled_bytes, exact, format, tensors, copied_bytes, worth_it
     (whether a level saves more than 1 %), and levels, of which each has level, stored_bytes, saved_bytes, ratio,
@@ -57,8 +62,12 @@ def estimate(files: Sequence[str], levels: list[int], recursive: bool, threads: 
                 raise WrongUsageError("standard input cannot be estimated (it is read once; name a file)")
             if os.path.isdir(file) and not recursive:
                 raise WrongUsageError("is a directory (use -r for what is in it)")
+            if os.path.isdir(file) and base is not None and os.path.isfile(base):
+                raise WrongUsageError(
+                    "--base of a directory is a directory, too (its files are matched by their paths)"
+                )
             with run.bars.bar(file, None) as progress:
-                found = estimated(file, levels=levels, threads=threads or None, progress=progress)
+                found = estimated(file, levels=levels, threads=threads or None, progress=progress, base=base)
             run.result(file, **_fields(found))
             run.show(("" if file == files[0] else "\n") + _text(found))
 

@@ -6,8 +6,10 @@
 //! levels, which tells how the levels differ on the same bytes, and that varies much less.
 
 use super::{CompressOptions, Workers, compress_bytes_by};
+use crate::base::Base;
 use crate::block::{self, Given, Segment, Settings};
-use crate::codec::{Level, Scratch, pattern251};
+use crate::codec::{Counterpart, Level, Scratch, pattern251};
+use crate::container::base::RECORD;
 use crate::container::index::{FrameRow, Index, TensorRow};
 use crate::container::reader::{Archive, with_scratch};
 use crate::container::{FOOTER, HEADER, frame, varint};
@@ -16,6 +18,7 @@ use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes that are encoded at every level, unless the caller says otherwise: less than a second's work for three levels and two threads.
@@ -68,10 +71,11 @@ pub struct Estimate {
     pub levels: Vec<LevelEstimate>,
 }
 
-/// Estimates a source, whose name will be stored with it, at some levels. Sizes are the same on every run; times are not.
+/// Estimates a source, whose name will be stored with it, at some levels, perhaps against a base. Sizes are the same on every run; times are not.
 pub fn estimate(
     source: &dyn ReadAt,
     name: &str,
+    base: Option<Arc<Base>>,
     levels: &[Level],
     workers: &Workers,
     budget: u64,
@@ -83,11 +87,15 @@ pub fn estimate(
     let (format, tensors) = (layout.format.name(), layout.tensors.len());
     let exact = source.len() <= budget;
     let (sampled_bytes, levels) = if exact {
-        (source.len(), whole(source, name, levels, workers)?)
+        (source.len(), whole(source, name, base, levels, workers)?)
     } else {
         let classes = classes(&layout.tensors, &segments, &copies);
-        let (sampled_bytes, mut estimates) = sampled(source, &segments, &classes, levels, workers, budget)?;
-        let fixed = fixed_bytes(source.len(), name, layout, &segments, &copies);
+        let against = Against::new(base.as_deref(), &layout, &segments);
+        let sample =
+            Sample { source, segments: &segments, classes: &classes, against: against.as_ref(), workers };
+        let (sampled_bytes, mut estimates) = sampled(&sample, levels, budget)?;
+        let record = against.map_or(0, |a| (RECORD + a.base.recorded_name().len()) as u64);
+        let fixed = record + fixed_bytes(source.len(), name, layout, &segments, &copies);
         estimates.iter_mut().for_each(|e| e.stored += fixed);
         (sampled_bytes, estimates)
     };
@@ -95,7 +103,13 @@ pub fn estimate(
 }
 
 /// Compresses all of a small source, and decompresses it.
-fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -> Result<Vec<LevelEstimate>> {
+fn whole(
+    source: &dyn ReadAt,
+    name: &str,
+    base: Option<Arc<Base>>,
+    levels: &[Level],
+    workers: &Workers,
+) -> Result<Vec<LevelEstimate>> {
     let mut data = super::zeroed(source.len())?;
     let start = Instant::now();
     source.read_exact_at(0, &mut data)?;
@@ -109,6 +123,7 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
             threads: workers.threads,
             blake3: true,
             name,
+            base: base.clone(),
             ..CompressOptions::new(settings)
         };
         let start = Instant::now();
@@ -116,12 +131,41 @@ fn whole(source: &dyn ReadAt, name: &str, levels: &[Level], workers: &Workers) -
         let compress_seconds = start.elapsed().as_secs_f64() + read + write * blob.len() as f64;
         counting.advance(source.len());
         let start = Instant::now();
-        Archive::open(blob.as_slice())?.read_range(0, &mut back, workers, true)?;
+        let mut archive = Archive::open(blob.as_slice())?;
+        archive.set_base(base.clone())?;
+        archive.read_range(0, &mut back, workers, true)?;
         let decompress_seconds = start.elapsed().as_secs_f64() + write * data.len() as f64;
         counting.advance(source.len());
         Ok(LevelEstimate { level, stored: blob.len() as u64, compress_seconds, decompress_seconds })
     };
     levels.iter().map(one).collect()
+}
+
+/// A base, and where the counterparts of segments begin there.
+struct Against<'a> {
+    base: &'a Base,
+    counterparts: HashMap<usize, u64>,
+}
+
+impl<'a> Against<'a> {
+    /// `None` if nothing in the base is of use.
+    fn new(base: Option<&'a Base>, layout: &Layout, segments: &[Segment]) -> Option<Against<'a>> {
+        let base = base?;
+        let counterparts = base.counterparts(layout, segments);
+        (!counterparts.is_empty()).then_some(Against { base, counterparts })
+    }
+
+    /// Where the counterpart of so many bytes of a segment, from `offset` on, begins.
+    fn place(&self, segment: usize, offset: u64, len: u64) -> Option<u64> {
+        let start = self.counterparts.get(&segment)?.checked_add(offset)?;
+        start.checked_add(len).filter(|end| *end <= self.base.len()).map(|_| start)
+    }
+}
+
+/// Bytes of a source and, where there is one, their counterpart.
+struct Stretch {
+    data: Vec<u8>,
+    counterpart: Option<(u64, Vec<u8>)>,
 }
 
 /// Segments that seem to equal an earlier one: of the same length, and alike wherever they are looked at.
@@ -273,6 +317,7 @@ struct Sample<'a> {
     source: &'a dyn ReadAt,
     segments: &'a [Segment],
     classes: &'a [Class],
+    against: Option<&'a Against<'a>>,
     workers: &'a Workers,
 }
 
@@ -286,13 +331,9 @@ impl Sample<'_> {
             let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
             chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
         }
-        let place = |(class, piece): (usize, u64)| {
-            let (segment, offset) = self.classes[class].find(piece);
-            (&self.segments[segment], offset)
-        };
+        let place = |(class, piece): (usize, u64)| self.classes[class].find(piece);
         let each = levels.len() as u64;
-        let wanted =
-            |(segment, offset): (&Segment, u64)| each * (segment.len - offset).min(piece_of(segment));
+        let wanted = |(i, offset): (usize, u64)| each * self.piece_len(i, offset);
         let counting = self.workers.counting(chosen.iter().map(|c| wanted(place(*c))).sum());
         let start = Instant::now();
         let measured = self.workers.map(chosen.clone(), |chosen| {
@@ -326,44 +367,52 @@ impl Sample<'_> {
         Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads as f64)))
     }
 
+    /// Bytes of the piece of a segment that begins there.
+    fn piece_len(&self, segment: usize, offset: u64) -> u64 {
+        let segment = &self.segments[segment];
+        (segment.len - offset).min(piece_of(segment))
+    }
+
     /// Encodes the blocks of a piece at each level; if `timed`, with the self-check, and decodes them.
     fn measure(
         &self,
-        segment: &Segment,
+        i: usize,
         offset: u64,
         levels: &[Level],
         timed: bool,
         scratch: &mut Scratch,
     ) -> Result<Measured> {
-        let raw = (segment.len - offset).min(piece_of(segment));
+        let (segment, raw) = (&self.segments[i], self.piece_len(i, offset));
         let mut data = vec![0; raw as usize];
         let start = Instant::now();
         self.source.read_exact_at(segment.start + offset, &mut data)?;
+        let counterpart = match self.against.and_then(|a| Some((a.base, a.place(i, offset, raw)?))) {
+            Some((base, at)) => {
+                let mut bytes = vec![0; raw as usize];
+                base.read_exact_at(at, &mut bytes)?;
+                Some((at, bytes))
+            }
+            None => None,
+        };
+        let stretch = Stretch { data, counterpart };
         let read = start.elapsed().as_secs_f64();
         let mut back = vec![0; if timed { raw as usize } else { 0 }];
         let start = Instant::now();
         if timed {
-            std::hint::black_box(blake3::hash(&data));
+            std::hint::black_box(blake3::hash(&stretch.data));
         }
         let hash = start.elapsed().as_secs_f64();
         let one = |&level: &Level| {
             self.workers.check()?;
-            measure_at(&data, &mut back, segment, offset, level, scratch)
+            measure_at(&stretch, &mut back, segment, offset, level, scratch)
         };
         Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
     }
 }
 
 /// Looks at pieces of each class, and takes them for all of it.
-fn sampled(
-    source: &dyn ReadAt,
-    segments: &[Segment],
-    classes: &[Class],
-    levels: &[Level],
-    workers: &Workers,
-    budget: u64,
-) -> Result<(u64, Vec<LevelEstimate>)> {
-    let sample = Sample { source, segments, classes, workers };
+fn sampled(sample: &Sample<'_>, levels: &[Level], budget: u64) -> Result<(u64, Vec<LevelEstimate>)> {
+    let &Sample { source, classes, .. } = sample;
     let (wide, _) = sample.look(budget * WIDE, &[Level::FAST], false)?;
     let all: Vec<Level> = std::iter::once(Level::FAST).chain(levels.iter().copied()).collect();
     let (narrow, threads) = sample.look(budget, &all, true)?;
@@ -373,6 +422,9 @@ fn sampled(
     };
     let (read, hash) = (scaled(&|m| m.read), scaled(&|m| m.hash));
     let write = seconds_to_write();
+    // The base is read and hashed once, in both directions.
+    let base =
+        sample.against.map_or(0.0, |a| (read + hash) * a.base.len() as f64 / source.len().max(1) as f64);
     let estimates = (1..all.len()).map(|i| {
         let each = classes.iter().zip(wide.iter().zip(&narrow));
         let stored: f64 = each
@@ -386,12 +438,12 @@ fn sampled(
             stored: stored.round() as u64,
             compress_seconds: shared(
                 scaled(&|m| m.levels[i].encode),
-                read + 2.0 * hash + write * stored,
+                base + read + 2.0 * hash + write * stored,
                 threads,
             ),
             decompress_seconds: shared(
                 scaled(&|m| m.levels[i].decode),
-                hash + write * source.len() as f64,
+                base + hash + write * source.len() as f64,
                 threads,
             ),
         }
@@ -419,7 +471,7 @@ fn seconds_to_write() -> f64 {
 
 /// The same at one level. Blocks are decoded into `back`, unless that is empty.
 fn measure_at(
-    data: &[u8],
+    stretch: &Stretch,
     back: &mut [u8],
     segment: &Segment,
     offset: u64,
@@ -433,21 +485,25 @@ fn measure_at(
     let mut payload = Vec::new();
     let mut in_run = offset > 0;
     let size = segment.block_size(level);
-    let ends = offset + data.len() as u64 == segment.len;
-    for block in data.chunks(size) {
+    let ends = offset + stretch.data.len() as u64 == segment.len;
+    for (i, block) in stretch.data.chunks(size).enumerate() {
         if block.len() < size && !ends && seen.raw > 0 {
             break; // blocks of this level need not end where the piece does
         }
         seen.raw += block.len() as u64;
         let start = Instant::now();
-        let given =
-            Given { data: block, declared: dtype, base: None, whole: block.len() as u64 == segment.len };
+        let base = stretch.counterpart.as_ref().map(|(at, bytes)| Counterpart {
+            offset: at + (i * size) as u64,
+            bytes: &bytes[i * size..i * size + block.len()],
+        });
+        let given = Given { data: block, declared: dtype, base, whole: block.len() as u64 == segment.len };
         let encoded = block::encode(&given, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();
         if timed {
             let back = &mut back[..block.len()];
             let start = Instant::now();
-            block::decode(encoded.codec, &encoded.payload, encoded.checksum, None, back, true, scratch)?;
+            let base = given.base.as_ref().map(|b| b as &dyn ReadAt);
+            block::decode(encoded.codec, &encoded.payload, encoded.checksum, base, back, true, scratch)?;
             seen.decode += start.elapsed().as_secs_f64();
         }
         // A run that goes on is one frame with the block before.
@@ -529,7 +585,7 @@ mod tests {
     #[test]
     fn a_part_tells_the_size_of_the_whole() {
         let source = model(12);
-        let found = estimate(&source, "", &LEVELS, &Workers::new(2), 1 << 20).unwrap();
+        let found = estimate(&source, "", None, &LEVELS, &Workers::new(2), 1 << 20).unwrap();
         assert!(found.sampled_bytes < source.len() as u64 / 2, "{}", found.sampled_bytes);
         assert_eq!((found.format, found.tensors, found.copied_bytes), ("safetensors", 50, 1_000_000));
         for level in &found.levels {
@@ -542,7 +598,7 @@ mod tests {
     #[test]
     fn small_sources_are_exact() {
         for source in [Vec::new(), b"x".to_vec(), noise(5000, 1), model(1)] {
-            let found = estimate(&source, "", &LEVELS, &Workers::new(1), BUDGET).unwrap();
+            let found = estimate(&source, "", None, &LEVELS, &Workers::new(1), BUDGET).unwrap();
             assert_eq!(found.sampled_bytes, source.len() as u64);
             for level in found.levels {
                 assert_eq!(level.stored, truth(&source, level.level));
@@ -554,7 +610,7 @@ mod tests {
     fn runs_cost_nothing_however_long() {
         let mut source = noise(251, 1).repeat(60_000);
         source.extend(noise(1000, 2));
-        let found = estimate(&source, "", &[Level::BALANCED], &Workers::new(1), 1 << 20).unwrap();
+        let found = estimate(&source, "", None, &[Level::BALANCED], &Workers::new(1), 1 << 20).unwrap();
         assert!(found.levels[0].stored < 5000, "{}", found.levels[0].stored);
     }
 
@@ -562,7 +618,7 @@ mod tests {
     fn it_is_the_same_each_time_for_any_number_of_threads() {
         let source = model(6);
         let sizes = |threads| {
-            let found = estimate(&source, "", &LEVELS, &Workers::new(threads), 2 << 20).unwrap();
+            let found = estimate(&source, "", None, &LEVELS, &Workers::new(threads), 2 << 20).unwrap();
             found.levels.iter().map(|l| l.stored).collect::<Vec<_>>()
         };
         assert_eq!(sizes(1), sizes(3));

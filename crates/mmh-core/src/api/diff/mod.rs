@@ -1,6 +1,7 @@
 //! What two files do not have in common, tensor by tensor: sources or `.mmh` files, in any combination.
 
 use super::{Progress, Step, Workers};
+use crate::base::Base;
 use crate::block;
 use crate::codec::Level;
 use crate::container::MAGIC;
@@ -11,6 +12,7 @@ use crate::io::ReadAt;
 use crate::limits::Limits;
 use crate::source::{self, Input, Layout, Tensor};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 mod numbers;
 mod restored;
@@ -45,6 +47,11 @@ enum Content {
 impl Side {
     /// Takes what begins as a `.mmh` for one, and anything else for a source.
     pub fn open(input: Box<dyn ReadAt>, limits: &Limits) -> Result<Side> {
+        Side::open_with(input, None, limits)
+    }
+
+    /// The same with what a `.mmh` was compressed against; of no account for others.
+    pub fn open_with(input: Box<dyn ReadAt>, base: Option<Arc<Base>>, limits: &Limits) -> Result<Side> {
         let mut magic = [0; MAGIC.len()];
         let packed = input.len() >= magic.len() as u64
             && input.read_exact_at(0, &mut magic).map(|()| magic == MAGIC)?;
@@ -60,7 +67,8 @@ impl Side {
                 name: String::new(),
             });
         }
-        let archive = Archive::open_within(input, limits)?;
+        let mut archive = Archive::open_within(input, limits)?;
+        archive.set_base(base)?;
         let index = archive.index();
         let (hash, len) = (index.blake3, index.source_len);
         let (layout, hashes) = if index.tensors.is_empty() {
