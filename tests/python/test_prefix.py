@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
+import mmh_builder as mb
 import mmh_rs as mmh
 from support import damage, environment, plain_safetensors
 from test_salvage import check_folder
@@ -114,3 +118,16 @@ def test_a_head_beside_tensors_is_looked_at_closely(tmp_path: Path) -> None:
     with mmh.open(mmh.compress(head)) as archive:
         assert stored < archive.header.codecs["zstd"]["stored"]
     assert mmh.decompress(blob) == source
+
+
+def test_a_beginning_that_does_not_hold_is_decoded_once() -> None:
+    """Thousands of frames that go on from it do not have it decoded again, each for itself."""
+    zeros = bytes(1 << 24)
+    first = replace(mb.zstd(zstandard.ZstdCompressor().compress(zeros), zeros), checksum=1)
+    payload = zstandard.ZstdCompressor().compress(b"!" * 40)
+    blob = mb.build([first, *[mb.prefix(payload, b"!" * 40)] * 5000], hashes=False)
+    started = time.process_time()
+    with mmh.open(blob) as archive:
+        found = archive.verify()
+    assert len(found.damaged) == 5001
+    assert time.process_time() - started < 5

@@ -61,8 +61,8 @@ pub struct Archive<R: ReadAt> {
     base: Option<Arc<Base>>,
     /// Where the first frame of the file is.
     first: u64,
-    /// What it restores, for the frames that go on from it.
-    prefix: OnceLock<Vec<u8>>,
+    /// What it restores, for the frames that go on from it; or why it does not, which is not asked for each of them again.
+    prefix: OnceLock<std::result::Result<Vec<u8>, String>>,
 }
 
 /// A piece of work: part of a frame into part of the output.
@@ -166,11 +166,17 @@ impl<R: ReadAt> Archive<R> {
 
     /// What the first frame of the file restores.
     fn prefix(&self, scratch: &mut Scratch) -> Result<&Vec<u8>> {
-        if let Some(prefix) = self.prefix.get() {
-            return Ok(prefix);
-        }
-        let prefix = first_block(&self.input, self.first, scratch)?;
-        Ok(self.prefix.get_or_init(|| prefix))
+        let found = match self.prefix.get() {
+            Some(found) => found,
+            None => {
+                let found = match first_block(&self.input, self.first, scratch) {
+                    Err(Error::Corrupt { what, .. }) => Err(what),
+                    found => Ok(found?),
+                };
+                self.prefix.get_or_init(|| found)
+            }
+        };
+        found.as_ref().map_err(|what| Error::corrupt_at(self.first, what.clone()))
     }
 
     /// Lends the base that the file was compressed against; of no account where it needs none. Its length is compared, and its hash where it is
