@@ -662,9 +662,33 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Predictor:
+    """tensor 6: the predictor of a symbol plane."""
+
+    mantissa: int
+    rounded: bool
+    origin: int
+    window: int
+    start: int
+    period: int
+    # By column.
+    scales: list[int]
+    biases: list[int]
+    precision: int
+    # For each column one for each column before it; none at all where the bias alone predicts.
+    weights: list[list[int]]
+    # By symbol.
+    magnitudes: list[int]
+    # The shares of errors below each eighth of the width, in units of 2^-20.
+    curve: list[int]
+    # By eighth of an octave of the width and place of the prediction: where the slots of each entry begin.
+    tables: dict[tuple[int, int], list[int]]
+
+
+@dataclass(frozen=True)
 class Plane:
-    """A plane and its descriptor (tensor 2). Without a constant, a code table, lanes and a model it is packed; in lanes
-    it has the states of each group's code, or its slots where frequencies are exact."""
+    """A plane and its descriptor (tensor 2). Without a constant, a code table, lanes, a model and a predictor it is
+    packed; in lanes it has the states of each group's code, or its slots where frequencies are exact."""
 
     width: int
     constant: int | None = None
@@ -672,10 +696,27 @@ class Plane:
     lanes: list[StateTable] | None = None
     exact: list[SlotTable] | None = None
     model: Model | None = None
+    predictor: Predictor | None = None
 
 
 def decode_tensor(payload: Reader, raw: int) -> bytes:
-    """tensor 2: the payload, field by field."""
+    """tensor 2: the payload, in parts or not."""
+    if payload.left == 0 or payload.data[payload.at] < 0x80:
+        return decode_whole(payload, raw)
+    log_size = payload.u8("size of parts") - 0x80
+    expect(16 <= log_size <= 23, "size of parts", "2^16 to 2^23", f"2^{log_size}", payload.at - 1)
+    size = 1 << log_size
+    expect(raw > size, "size of parts", f"below {raw}", size, payload.at - 1)
+    lengths = [min(size, raw - start) for start in range(0, raw, size)]
+    expect(4 * len(lengths) <= payload.left, "sizes of parts", f"{4 * len(lengths)} bytes", payload.left, payload.at)
+    stored = [payload.uint(4, "size of a part") for _ in lengths]
+    parts = [payload.section(stored_size, f"part {number}") for number, stored_size in enumerate(stored)]
+    payload.finish()
+    return b"".join(decode_whole(part, length) for part, length in zip(parts, lengths, strict=True))
+
+
+def decode_whole(payload: Reader, raw: int) -> bytes:
+    """tensor 2: a payload without parts, field by field."""
     b0 = payload.u8("b0")
     expect(b0 < 0x80, "reserved bit of b0", 0, 1, payload.at - 1)
     element_size, head_size = 1 << (b0 & 3), b0 >> 4
@@ -687,7 +728,10 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
 
     group_count = math.ceil(count / GROUP)
     symbols = read_plane(payload, 8, largest=(1 << min(numbers.t, 8)) - 1, symbol_groups=group_count)
-    high = [read_plane(payload, width) for width in plane_widths(numbers.h)]
+    predictor = symbols.predictor
+    if predictor is not None:
+        expect(numbers.sign_moved and numbers.h > 0, "b0", "a sign, as numbers are predicted", "none", payload.at)
+    high = [read_plane(payload, width) for width in plane_widths(numbers.h - (predictor is not None))]
     low = [read_plane(payload, width) for width in plane_widths(numbers.q)]
     presence = read_presence(payload, math.ceil(count / numbers.segment)) if numbers.q else []
     expect(4 * group_count <= payload.left, "group sizes", f"{4 * group_count} bytes", payload.left, payload.at)
@@ -706,7 +750,11 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
     for number, group in enumerate(groups):
         m = min(GROUP, count - number * GROUP)
         start = group.at
-        if symbols.lanes is None and symbols.exact is None:
+        # The sign is the top bit of the rest.
+        rests = [0] * m
+        if predictor is not None:
+            group_symbols, rests = read_predicted(group, predictor, m, number * GROUP)
+        elif symbols.lanes is None and symbols.exact is None:
             group_symbols = bytearray(read_plane_data(group, symbols, m, first=number * GROUP))
         else:
             # The stream stands behind the other planes.
@@ -724,7 +772,6 @@ def decode_tensor(payload: Reader, raw: int) -> bytes:
         for position, field in exceptions.get(number, []):
             expect_equal("symbol of an exception", 0, group_symbols[position], start)
             fields[position] = field
-        rests = [0] * m
         for plane in high:
             rests = append_bits(rests, plane.width, read_plane_data(group, plane, m))
         if numbers.q:
@@ -766,11 +813,13 @@ def plane_widths(bits: int) -> list[int]:
 
 def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_groups: int = 0) -> Plane:
     """tensor 2: a plane descriptor. The plane of symbols may be in lanes, and then says
-    something of each group, or modelled."""
+    something of each group, or modelled, or predicted."""
     mode = payload.u8("mode of a plane")
     at = payload.at
     if mode == 4 and symbol_groups > 0:
         return Plane(width, model=read_model(payload))
+    if mode == 6 and symbol_groups > 0:
+        return Plane(width, predictor=read_predictor(payload))
     if mode == 0:
         constant = payload.u8("constant of a plane")
         largest = (1 << width) - 1 if largest is None else largest
@@ -780,7 +829,7 @@ def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_g
         return Plane(width, lanes=read_lane_codes(payload, symbol_groups, read_states))
     if mode == 5 and symbol_groups > 0:
         return Plane(width, exact=read_lane_codes(payload, symbol_groups, read_exact))
-    allowed = "0 to 5" if symbol_groups > 0 else "0, 1 or 2"
+    allowed = "0 to 6" if symbol_groups > 0 else "0, 1 or 2"
     expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
     return Plane(width, code=read_code_table(payload) if mode == 2 else None)
@@ -1210,6 +1259,174 @@ def read_modelled(group: Reader, model: Model, m: int, first: int) -> bytes:
     words.finish()
     expect_equal("states at the end", [LOWEST_STATE] * lanes, states, at)
     return bytes(values)
+
+
+# ---- Predicted symbols (codecs/tensor 6) ----
+
+BINS = 96
+PREDICTED_LANES = 16
+OCTAVES, OCTAVES_BELOW = 13, 9
+PLACES = 33
+LARGEST = 32767
+DOWN_EIGHTHS = (65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734)
+UP_EIGHTHS = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
+
+
+def read_predictor(payload: Reader) -> Predictor:
+    """tensor 6, *Predictor*."""
+    form = payload.u8("form of a predictor")
+    mantissa, rounded, window = form & 3, bool(form & 4), (form >> 4 & 7) + 1
+    origin = payload.u8("origin")
+    start = payload.uint(2, "start")
+    at = payload.at
+    period = payload.varint("elements of a row")
+    expect(1 <= period <= 32768, "elements of a row", "1 to 32768", period, at)
+    scales, biases = [32] * period, [64] * period
+    if form & 8:
+        bits = Bits(payload)
+        scales = read_numbers_of(bits, period)
+        biases = read_numbers_of(bits, period)
+        expect_equal("unused bits of a predictor", 0, bits.byte, payload.at - 1)
+        expect(max(scales) <= 63, "scale of a column", "at most 63", max(scales), payload.at - 1)
+    precision, weights = 0, list[list[int]]()
+    if form & 0x80:
+        at = payload.at
+        expect(bool(form & 8) and period <= 1024, "elements of a row", "at most 1024 with weights", period, at)
+        precision = payload.u8("precision")
+        expect(precision <= 15, "precision", "at most 15", precision, at)
+        weights = read_weights(payload, period)
+    bits = Bits(payload)
+    shares = [UP_EIGHTHS[weight % 8] << weight // 8 if weight else 0 for weight in read_numbers_of(bits, BINS)]
+    expect_equal("unused bits of a predictor", 0, bits.byte, payload.at - 1)
+    total = sum(shares)
+    expect(total > 0, "curve", "one that is not 0", "only zeros", payload.at - 1)
+    curve = [(below << 20) // total for below in accumulate(shares, initial=0)]
+    magnitudes = [predicted_magnitude(mantissa, rounded, symbol - origin) for symbol in range(256)]
+    return Predictor(
+        mantissa, rounded, origin, window, start, period, scales, biases, precision, weights, magnitudes, curve, {}
+    )
+
+
+def read_numbers_of(bits: Bits, count: int) -> list[int]:
+    """tensor 6: numbers of 7 bits, the first one and differences."""
+    numbers = [bits.take(7, "number")]
+    for _ in range(1, count):
+        numbers.append(numbers[-1] + bits.take_difference("difference of numbers"))
+        expect(0 <= numbers[-1] <= 127, "number", "0 to 127", numbers[-1], bits.payload.at - 1)
+    return numbers
+
+
+def read_weights(payload: Reader, period: int) -> list[list[int]]:
+    """tensor 6, *Predictor*: for each column its weights."""
+    code = read_code_table(payload)
+    count = period * (period - 1) // 2
+    coded = b"".join(read_coded(payload, code, min(GROUP, count - start)) for start in range(0, count, GROUP))
+    values = [byte - 256 if byte > 127 else byte for byte in coded]
+    weights = [values[j * (j - 1) // 2 : j * (j + 1) // 2] for j in range(period)]
+    most = max(sum(abs(weight) for weight in column) for column in weights)
+    expect(most <= 65000, "sum of a column's weights", "at most 65000", most, payload.at)
+    return weights
+
+
+def predicted_magnitude(mantissa: int, rounded: bool, v: int) -> int:
+    """tensor 6, *Magnitude*."""
+    if v < 0:
+        return 0
+    octave, m = v >> mantissa, 1 << mantissa | v % (1 << mantissa)
+    return 65535 if octave >= 16 else (2 * m + (not rounded)) << octave >> (mantissa + 1)
+
+
+def predicted_table(predictor: Predictor, eighth: int, place: int) -> list[int]:
+    """tensor 6, *Tables*: where the slots of each entry begin, and where the last one's end."""
+    if (eighth, place) in predictor.tables:
+        return predictor.tables[eighth, place]
+    k = predictor.mantissa
+
+    def edge(number: int) -> int:
+        octave, m = number >> k, number % (1 << k)
+        half = 0 if not predictor.rounded else 1 if m == 0 else 2
+        return (4 * (1 << k | m) - half << octave) * DOWN_EIGHTHS[eighth] >> (17 + k)
+
+    def share(at: int) -> int:
+        part, within = abs(at) >> 7, abs(at) & 127
+        up_to = 1 << 20
+        if part < BINS:
+            up_to = predictor.curve[part]
+            up_to += (predictor.curve[part + 1] - up_to) * within >> 7
+        return (1 << 20) + (up_to if at >= 0 else -up_to)
+
+    numbers = OCTAVES << k
+    edges = [-edge(number) for number in reversed(range(numbers))] + [edge(number) for number in range(numbers)]
+    spare = 32768 - (2 * numbers + 1)
+    table = [0, *(e + (share(at - 128 * place) * spare >> 21) for e, at in enumerate(edges, start=1)), 32768]
+    predictor.tables[eighth, place] = table
+    return table
+
+
+def read_predicted(group: Reader, predictor: Predictor, m: int, first: int) -> tuple[bytearray, list[int]]:
+    """tensor 6, *Group*: the symbols and the signs of `m` elements; the first is number `first` of the block."""
+    count = group.uint(2, "number of words")
+    at = group.at
+    states = [group.uint(4, "state") for _ in range(PREDICTED_LANES)]
+    expect(min(states) >= LOWEST_STATE, "state", f"at least {LOWEST_STATE}", min(states), at)
+    words = group.section(2 * count, "words of a group")
+    means = [predictor.start << predictor.window] * PREDICTED_LANES
+    symbols, signs = bytearray(m), [0] * m
+    period = predictor.period
+    for row in range(first // period, math.ceil((first + m) / period), PREDICTED_LANES):
+        before: list[list[int]] = [[] for _ in range(PREDICTED_LANES)]
+        for column in range(period):
+            for lane in range(PREDICTED_LANES):
+                position = (row + lane) * period + column - first
+                if not 0 <= position < m:
+                    before[lane].append(0)
+                    continue
+                p = predict(predictor, column, before[lane])
+                symbol, sign, states[lane] = next_predicted(predictor, column, p, means[lane], states[lane], words)
+                scale = predictor.scales[column]
+                x = min(LARGEST, predictor.magnitudes[symbol] * (DOWN_EIGHTHS[scale % 8] >> scale // 8) >> 12)
+                x = -x if sign else x
+                means[lane] += abs(x - p) - (means[lane] >> predictor.window)
+                before[lane].append(x)
+                symbols[position], signs[position] = symbol, sign
+    words.finish()
+    expect_equal("states at the end", [LOWEST_STATE] * PREDICTED_LANES, states, at)
+    return symbols, signs
+
+
+def predict(predictor: Predictor, column: int, before: list[int]) -> int:
+    """tensor 6, *Prediction*."""
+    total = (predictor.biases[column] - 64) << 5 << predictor.precision
+    if predictor.weights:
+        total += sum(weight * x for weight, x in zip(predictor.weights[column], before, strict=True))
+    return max(-LARGEST, min(LARGEST, total >> predictor.precision))
+
+
+def next_predicted(predictor: Predictor, column: int, p: int, mean: int, x: int, words: Reader) -> tuple[int, int, int]:
+    """tensor 6, *Group*, steps 1 to 4: the symbol and the sign of an element, and the lane's next state."""
+    window, k = predictor.window, predictor.mantissa
+    a = mean + 8
+    octave = a.bit_length() - 1
+    number = 8 * octave + (8 * a >> octave) % 8
+    width = number + predictor.scales[column] - 32 - 8 * window
+    reciprocal = (DOWN_EIGHTHS[number % 8] << (3 + window)) >> number // 8
+    place = min(PLACES - 1, (abs(p) * reciprocal + (1 << 15)) >> 16)
+    table = predicted_table(predictor, width % 8, place)
+    slot = x % 32768
+    entry = bisect_right(table, slot) - 1
+    x = (table[entry + 1] - table[entry]) * (x >> 15) + slot - table[entry]
+    if x < LOWEST_STATE:
+        x = x << 16 | words.uint(2, "word")
+    numbers = OCTAVES << k
+    if entry == numbers:
+        symbol, sign, x = x % 256, x >> 8 & 1, x >> 9
+        if x < LOWEST_STATE:
+            x = x << 16 | words.uint(2, "word")
+        return symbol, sign, x
+    negative = entry < numbers
+    value = numbers - 1 - entry if negative else entry - numbers - 1
+    symbol = (predictor.origin + ((width // 8 - OCTAVES_BELOW) << k) + value) % 256
+    return symbol, int(negative) ^ int(p < 0), x
 
 
 # ---- The hierarchical codec (codecs/hierarchical) ----

@@ -509,6 +509,7 @@ def by_engine() -> Iterator[Vector]:
     yield gaps_by_engine()
     yield from lanes_by_engine()
     yield from modelled()
+    yield from predicted()
     # Groups that are not alike choose among several codes of exact frequencies.
     yield from hierarchical_by_engine()
     # Groups that are not alike choose among several codes.
@@ -567,6 +568,45 @@ def gaps_by_engine() -> Vector:
     with mmh.open(blob) as archive:
         assert "prefix" in archive.header.codecs
     return "engine-prefix-npz", blob, buffer.getvalue()
+
+
+def correlated(rows: int, columns: int) -> np.ndarray[Any, Any]:
+    """A matrix of which columns have a few things in common, means, and scales of their own."""
+    random = np.random.default_rng(rows)
+    common = random.normal(0, 1, (rows, 4)) @ random.normal(0, 1, (4, columns))
+    values = common + random.normal(0, 1, (rows, columns)) + random.normal(0, 1, columns)
+    return values * 0.02 * 2.0 ** random.uniform(-2, 2, columns)
+
+
+def predicted() -> Iterator[Vector]:
+    """Matrices of correlated columns, as level 9 predicts them: with weights, with biases alone, in parts."""
+
+    def vector(label: str, data: bytes, dtype: str) -> Vector:
+        return f"engine-predicted-{label}", mmh.compress(data, dtype=dtype, level=9, threads=1), data
+
+    weights = correlated(1500, 24).astype(np.float32)
+    yield vector("bf16", np.ascontiguousarray(weights.view(np.uint16)[:, 1::2]).tobytes(), "BF16")
+    yield vector("f16", weights.astype(np.float16).tobytes(), "F16")
+    bits = weights.view(np.uint32)
+    eight = (bits >> 24 & 0x80) | np.clip((bits >> 20 & 0x7FF).astype(int) - (116 << 3), 0, 126)
+    yield vector("e4m3", eight.astype(np.uint8).tobytes(), "F8_E4M3")
+    upcast = weights.copy()
+    upcast.view(np.uint32)[:700] &= 0xFFFF0000
+    yield vector("f32", upcast.tobytes(), "F32")
+    yield vector("long-rows", correlated(40, 640).astype(np.float32).tobytes(), "F32")
+    # Parts of which one is weights, and one nothing but zeros.
+    block = (weights.tobytes() * 2)[:65536] + bytes(40000)
+    first = payload_of(mmh.compress(block[:65536], dtype="F32", level=9, threads=1))
+    second = mb.tensor_parts(bytes(40000), element_bits=32, t=8, modes=[mb.Constant(0)] * 4).to_bytes()
+    payload = b"\x90" + len(first).to_bytes(4, "little") + len(second).to_bytes(4, "little") + first + second
+    yield "hand-parts", mb.build([mb.tensor_frame(payload, block)]), block
+
+
+def payload_of(blob: bytes) -> bytes:
+    """The payload of the first frame."""
+    at = blob.index(b"FR")
+    stored = int.from_bytes(blob[at + 4 : at + 8], "little")
+    return blob[at + 24 : at + 24 + stored]
 
 
 def hierarchical_by_engine() -> Iterator[Vector]:
@@ -753,6 +793,8 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     }
     for name, fields in models.items():
         yield f"model-{name}", modelled_lie(fields), "corrupt"
+    for name, data in invalid_predicted():
+        yield f"predicted-{name}", data, "corrupt"
 
     for name, data in invalid_nodes():
         yield f"hierarchical-{name}", data, "corrupt"
@@ -1080,6 +1122,34 @@ def modelled_lie(fields: dict[str, Any]) -> bytes:
     else:
         parts.descriptors[0] = mb.descriptor(lie)
     return mb.build([mb.tensor_frame(parts.to_bytes(), block)])
+
+
+def invalid_predicted() -> Iterator[tuple[str, bytes]]:
+    """Lies of predictors, and of parts."""
+    block = np.ascontiguousarray(correlated(1500, 24).astype(np.float32).view(np.uint16)[:, 1::2]).tobytes()
+    payload = payload_of(mmh.compress(block, dtype="BF16", level=9, threads=1))
+    # Behind seven bytes of the split: the mode, the form, origin, start, the row.
+    assert payload[7] == 6 and payload[8] & 0x88 == 0x88 and payload[12] == 24
+
+    def changed(at: int, to: int, of: bytes = payload) -> bytes:
+        return mb.build([mb.tensor_frame(of[:at] + bytes([to]) + of[at + 1 :], block)])
+
+    yield "no-sign", changed(0, payload[0] & ~4)
+    yield "drop", changed(2, 16 - payload[1])
+    yield "no-row", changed(12, 0)
+    yield "weights-without-columns", changed(8, payload[8] & ~8)
+    yield "no-weights", changed(8, payload[8] & ~0x80)
+    yield "mantissa", changed(8, payload[8] ^ 3)
+    yield "word-missing", mb.build([mb.tensor_frame(payload[:-2], block)])
+    sizes = len(payload).to_bytes(4, "little")
+    for name, lie in {
+        "small": b"\x8f" + sizes + payload,
+        "large": b"\x98" + sizes + payload,
+        "one": b"\x91" + sizes + payload,
+        "sizes": b"\x90" + sizes,
+        "in-parts": b"\x90" + 2 * (13).to_bytes(4, "little") + 2 * (b"\x90" + bytes(12)),
+    }.items():
+        yield f"parts-{name}", mb.build([mb.tensor_frame(lie, block)])
 
 
 BASE = b"head" + BF16 + b"tail"

@@ -43,6 +43,7 @@ pub mod memory;
 pub mod modelled;
 pub mod period;
 pub mod planes;
+pub mod predicted;
 pub mod quantiles;
 pub mod rans;
 pub mod records;

@@ -34,7 +34,7 @@ fn lags() -> impl Iterator<Item = usize> {
 }
 
 /// The distance at which magnitudes are most alike, if they are at any.
-fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
+pub fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
     if symbols.len() < 4 * 1024 {
         return None;
     }
@@ -61,6 +61,38 @@ fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
     }
     // Multiples of the period are about as good: the shortest of the best.
     found.iter().find(|f| f.0 * 8 >= most * 7).map(|f| f.1)
+}
+
+/// Elements that columns are summed over at most.
+const FOLDED: usize = 1 << 17;
+
+/// The longest row that is found by its columns' sums.
+pub const LONGEST_FOLDED: usize = 512;
+
+/// How much larger than by chance the sums of the columns have to be, in deviations.
+const SURE: i64 = 12;
+
+/// The length of a row whose columns have means that are not zero, if there is one: sums over all its rows tell more than what neighbours
+/// have in common. `values` are signed, below 128.
+pub fn folded(values: &[i16]) -> Option<usize> {
+    let values = &values[..values.len().min(FOLDED)];
+    let square: i64 = values.iter().map(|v| *v as i64 * *v as i64).sum();
+    let mut best = None;
+    let mut most = (2 * SURE * SURE) << 16;
+    for period in lags().take_while(|l| *l <= LONGEST_FOLDED && l * 32 <= values.len()) {
+        let mut sums = vec![0i32; period];
+        correlation::fold(values, &mut sums);
+        let of_sums: i64 = sums.iter().map(|s| *s as i64 * *s as i64).sum();
+        // By chance as large as the sum of squares, give or take √(2/period) of it.
+        let above = ((of_sums - square) * 256 / square.max(1)).clamp(0, 1 << 20);
+        // A part of the period has about as much above chance, a multiple of it less, and chance has more where there are fewer columns.
+        let deviations = above * above * period as i64;
+        if deviations > most {
+            most = deviations;
+            best = Some(period);
+        }
+    }
+    best
 }
 
 /// Eighths of octaves around a mean that follows slowly, so that only what is local counts.

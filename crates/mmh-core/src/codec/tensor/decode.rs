@@ -12,6 +12,7 @@ use mmh_kernels::lanes::Frequencies;
 use mmh_kernels::memory::{self, Soon};
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
+use mmh_kernels::predicted::{LANES, Model};
 use mmh_kernels::rans::LANES as ROW;
 
 /// A plane of the rest, and its decoding table if it is coded.
@@ -24,7 +25,7 @@ struct Described {
 /// Restores all of `out`.
 pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     let mut from = Cursor(payload);
-    let params = Params::read(&mut from)?;
+    let mut params = Params::read(&mut from)?;
     let spec = params.spec;
     let size = spec.size();
     let head = params.head as usize;
@@ -38,13 +39,17 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     out[body_end..].copy_from_slice(from.take(tail)?);
 
     let mut tables = 0;
-    let symbols = Mode::read_symbols(&mut from, spec.t, n.div_ceil(GROUP))?;
+    let symbols = Mode::read_symbols(&mut from, &params, n.div_ceil(GROUP))?;
     let table = match &symbols {
         Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
         _ => None,
     };
     if let Mode::Modelled(model) = &symbols {
         model.build(&mut scratch.model)?;
+    }
+    if let Mode::Predicted(predictor) = &symbols {
+        predictor.build(&mut scratch.predictor)?;
+        params.signed_symbols = true;
     }
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
         let mode = Mode::read(from, cut.0)?;
@@ -118,6 +123,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             memory::prefetch(groups.get(g + 1).unwrap_or(&[].as_slice()));
         }
         let own_symbols = lend(&mut scratch.symbols, m);
+        let mut sign_plane = Vec::new();
         let symbol_bytes = match (&symbols, table) {
             (Mode::Lanes(_) | Mode::Exact(_), _) => &batch_symbols[slot * GROUP..slot * GROUP + m],
             (Mode::Constant(v), _) => {
@@ -126,6 +132,13 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             }
             (Mode::Modelled(_), _) => {
                 modelled(&scratch.model, g * GROUP, &mut group, own_symbols)?;
+                own_symbols
+            }
+            (Mode::Predicted(_), _) => {
+                let signs = lend(&mut scratch.signs, m);
+                let (model, history) = (&scratch.predictor, &mut scratch.history);
+                predicted(model, g * GROUP, &mut group, own_symbols, signs, history)?;
+                sign_plane = packed_signs(signs);
                 own_symbols
             }
             (_, None) => group.take(m)?,
@@ -138,7 +151,11 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         let high_coded = high.iter().filter(|p| p.table.is_some()).count();
         let mut spare = lend(&mut scratch.bytes, high_coded * m);
         let mut constant = 0u64;
-        let mut parts: Vec<Plane<'_>> = Vec::with_capacity(high.len());
+        let mut parts: Vec<Plane<'_>> = Vec::with_capacity(high.len() + 1);
+        if params.signed_symbols {
+            let shift = (spec.rest_bits() - spec.drop as u32 - 1) as u8;
+            parts.push(Plane { data: &sign_plane, bits: 1, shift });
+        }
         for plane in &high {
             let (bits, shift) = plane.cut;
             match (&plane.mode, plane.table) {
@@ -168,10 +185,10 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         } else if let Some(bytes) = whole_bytes {
             // The one plane is the rest as it stands.
             fields::merge_bytes(&spec, symbol_bytes, bytes, body);
-        } else if params.low == 0 {
+        } else if params.low == 0 && !params.signed_symbols {
             fields::merge_planes(&spec, symbol_bytes, &parts, constant, body);
         } else {
-            // A group's segments of the low part are spread over words for the whole group first.
+            // What is not one packed part is put together in words for the whole group first.
             let mut whole = vec![fill; planes::storage(width, m)];
             for plane in &parts {
                 planes::unpack_or(width, plane, 0, &mut whole, m);
@@ -182,7 +199,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
                 presence[s / 8] >> (s % 8) & 1 == 1
             };
             let segments = || {
-                (first..first + m)
+                (first..if params.low > 0 { first + m } else { first })
                     .step_by(1 << params.segment)
                     .filter(|at| present(*at))
                     .map(|at| (at - first, (1usize << params.segment).min(first + m - at)))
@@ -323,6 +340,30 @@ fn modelled(model: &DecodeModel, first: usize, group: &mut Cursor<'_>, out: &mut
         .ok_or_else(|| bad("a modelled plane does not decode"))?;
     group.take(taken)?;
     Ok(())
+}
+
+fn predicted(
+    model: &Model,
+    first: usize,
+    group: &mut Cursor<'_>,
+    symbols: &mut [u8],
+    signs: &mut [u8],
+    history: &mut Vec<[i32; LANES]>,
+) -> Result<()> {
+    let taken = mmh_kernels::predicted::decode_group(model, first, group.0, symbols, signs, history)
+        .ok_or_else(|| bad("a predicted plane does not decode"))?;
+    group.take(taken)?;
+    Ok(())
+}
+
+/// Signs as a packed plane.
+fn packed_signs(signs: &[u8]) -> Vec<u8> {
+    let size = planes::packed_size(signs.len(), 1);
+    let mut plane = vec![0; size];
+    for (level, signs) in signs.chunks(size.max(1)).enumerate() {
+        plane.iter_mut().zip(signs).for_each(|(to, sign)| *to |= (sign & 1) << level);
+    }
+    plane
 }
 
 /// A word of `8 << width` bits, as often as it fits into 64.

@@ -54,8 +54,13 @@ pub fn encode(
     if zeros.low > 0 {
         return None;
     }
-    let params =
-        Params { spec: FieldSpec { drop: zeros.drop, ..spec }, head: element.head, low: 0, segment: 0 };
+    let params = Params {
+        spec: FieldSpec { drop: zeros.drop, ..spec },
+        head: element.head,
+        low: 0,
+        segment: 0,
+        signed_symbols: false,
+    };
     let mut sample = Sample::of(&spec, body, level, &mut scratch.rest, &mut scratch.bytes);
     let mut planes: Vec<(Cut, Mode)> = Vec::new();
     for (bits, shift) in params.high_planes() {

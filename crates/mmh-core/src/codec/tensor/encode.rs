@@ -2,6 +2,7 @@
 
 use super::analyze::Found;
 use super::direct::MISSES;
+use super::fit;
 use super::lanes;
 use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
@@ -12,6 +13,7 @@ use crate::codec::symbols::{codeless, count_groups, pieces};
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, EncodeTable};
+use mmh_kernels::predicted::{self, Contexts};
 use mmh_kernels::{histogram, modelled, planes};
 use std::ops::Range;
 
@@ -49,7 +51,17 @@ pub fn encode(
     let counts =
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
-    let symbol_mode = model_if_it_pays(symbol_mode, symbols, &spec, element, level, &mut scratch.classes);
+    let (symbol_mode, bits) =
+        model_if_it_pays(symbol_mode, symbols, &spec, element, level, &mut scratch.classes);
+    let symbol_mode = match bits {
+        Some(bits) if level.get() >= fit::FASTEST => {
+            let signs = lend(&mut scratch.signs, n);
+            let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
+            predict_if_it_pays(symbol_mode, bits, symbols, body, &spec, element, signs, model, contexts)
+        }
+        _ => symbol_mode,
+    };
+    let signed_symbols = matches!(symbol_mode, Mode::Predicted(_));
 
     let width = spec.rest_width();
     let rest = lend(&mut scratch.rest, planes::storage(width, n));
@@ -77,11 +89,14 @@ pub fn encode(
             found
         }
     };
+    // The sign is coded even where all bits below it are zero.
+    let zeros = if signed_symbols { zeros.below(spec.rest_bits() - 1) } else { zeros };
     let params = Params {
         spec: FieldSpec { drop: zeros.drop, ..spec },
         head: element.head,
         low: zeros.low,
         segment: zeros.segment,
+        signed_symbols,
     };
     // Shifts within the whole rest, of which nothing has been dropped here.
     let drop = zeros.drop;
@@ -119,6 +134,12 @@ pub fn encode(
             out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
         } else if let Some(model) = &symbol_model {
             if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
+                return false;
+            }
+        } else if signed_symbols {
+            let contexts = (&scratch.contexts.tables[from..to], &scratch.contexts.entries[from..to]);
+            let numbers = (&symbols[from..to], &scratch.signs[from..to]);
+            if !predicted::encode_group(&scratch.predictor, from, contexts, numbers, out) {
                 return false;
             }
         } else {
@@ -215,9 +236,9 @@ fn model_if_it_pays(
     element: Element,
     level: Level,
     classes: &mut Vec<u8>,
-) -> Mode {
+) -> (Mode, Option<u64>) {
     if level.get() < 7 || symbols.len() < SHORTEST_MODELLED || matches!(mode, Mode::Constant(_)) {
-        return mode;
+        return (mode, None);
     }
     let mut counts = [0; 256];
     histogram::bytes(symbols, &mut counts);
@@ -229,7 +250,33 @@ fn model_if_it_pays(
         _ => symbols.len() as u64 * 8,
     };
     match Model::choose(symbols, &counts, spec, element.kind, classes) {
-        Some((model, modelled)) if modelled * 1001 < bits * 1000 => Mode::Modelled(Box::new(model)),
+        Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
+            (Mode::Modelled(Box::new(model)), Some(modelled))
+        }
+        _ => (mode, Some(bits)),
+    }
+}
+
+/// A prediction instead, where it saves more than a thousandth of symbols and signs. `bits` is what the symbols take in this mode; leaves the
+/// signs, and model and contexts of the prediction.
+#[allow(clippy::too_many_arguments)]
+fn predict_if_it_pays(
+    mode: Mode,
+    bits: u64,
+    symbols: &[u8],
+    body: &[u8],
+    spec: &FieldSpec,
+    element: Element,
+    signs: &mut [u8],
+    model: &mut predicted::Model,
+    contexts: &mut Contexts,
+) -> Mode {
+    let Some(numbers) = fit::Numbers::of(symbols, body, spec, element, signs) else { return mode };
+    let bits = bits + symbols.len() as u64;
+    match fit::choose(numbers, model, contexts) {
+        Some((predictor, predicted)) if predicted * 1001 < bits * 1000 => {
+            Mode::Predicted(Box::new(predictor))
+        }
         _ => mode,
     }
 }
@@ -285,7 +332,7 @@ fn put_plane(
 ) {
     match mode {
         // The others are for symbols alone.
-        Mode::Constant(_) | Mode::Lanes(_) | Mode::Modelled(_) | Mode::Exact(_) => {}
+        Mode::Constant(_) | Mode::Lanes(_) | Mode::Modelled(_) | Mode::Exact(_) | Mode::Predicted(_) => {}
         Mode::Packed if width == 0 && bits == 8 && shift == 0 => {
             out.extend_from_slice(&planes::as_bytes(rest)[..m]);
         }

@@ -3,7 +3,9 @@
 //! * `params`: the head of the payload, written and read
 //! * `analyze`: which split of the element pays
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
+//! * `predicted`, `fit`: numbers that others in their row say something of
 //! * `encode`, `decode`: the payload
+//! * `parts`: blocks that are cut once more
 //! * `direct`: the payload of most blocks of weights, made faster
 //! * `planes`: how planes of rests are stored
 //! * `lanes`: symbols in lanes: which code, and elements of 16 bits that are put together at once
@@ -16,16 +18,20 @@ use crate::plan::{Bid, Sample};
 use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
+use mmh_kernels::predicted as predicted_kernels;
 
 pub mod analyze;
 mod columns;
 mod decode;
 mod direct;
 mod encode;
+mod fit;
 mod lanes;
 mod modelled;
 mod params;
+mod parts;
 mod planes;
+mod predicted;
 
 /// `spec/codecs/tensor.md`
 pub struct Tensor;
@@ -86,6 +92,10 @@ pub struct Scratch {
     batch_symbols: Vec<u8>,
     model: DecodeModel,
     classes: Vec<u8>,
+    signs: Vec<u8>,
+    predictor: predicted_kernels::Model,
+    contexts: predicted_kernels::Contexts,
+    history: Vec<[i32; predicted_kernels::LANES]>,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.
@@ -121,6 +131,9 @@ impl Codec for Tensor {
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let element = block.element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
         let scratch = &mut scratch.tensor;
+        if let Some(done) = parts::encode(block.data, element, block.level, scratch, out) {
+            return Ok(done);
+        }
         match block.split.cloned().or_else(|| analyze::analyze(block.data, element, block.level, scratch)) {
             Some(found) => Ok(direct::encode(block.data, element, block.level, &found, scratch, out)
                 .unwrap_or_else(|| encode::encode(block.data, element, block.level, &found, scratch, out))),
@@ -129,7 +142,7 @@ impl Codec for Tensor {
     }
 
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
-        decode::decode(payload, out, &mut scratch.tensor)
+        parts::decode(payload, out, &mut scratch.tensor)
     }
 }
 

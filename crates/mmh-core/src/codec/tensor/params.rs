@@ -1,6 +1,7 @@
 //! The head of a payload: how the block is split, and how each plane is stored (`spec/codecs/tensor.md`, section 2).
 
 use super::modelled::Model;
+use super::predicted::Predictor;
 use crate::codec::cursor::Cursor;
 use crate::codec::symbols::{Codes, Table};
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ pub enum Mode {
     Exact(Codes<Table>),
     /// Entropy-coded with contexts.
     Modelled(Box<Model>),
+    /// Entropy-coded together with the signs of the elements, around what is predicted.
+    Predicted(Box<Predictor>),
 }
 
 /// The split of a block.
@@ -37,6 +40,8 @@ pub struct Params {
     pub low: u8,
     /// log2 of the elements of a segment, 0 without a low part.
     pub segment: u8,
+    /// Whether the sign, the top bit of the rest, is coded with the symbols and in none of the planes.
+    pub signed_symbols: bool,
 }
 
 /// A plane's place: its width, its shift within its part.
@@ -50,7 +55,8 @@ pub fn bad(what: impl std::fmt::Display) -> Error {
 impl Params {
     /// Bits of the high part.
     pub fn high_bits(&self) -> u32 {
-        self.spec.rest_bits() - self.spec.drop as u32 - self.low as u32
+        let kept = self.spec.rest_bits() - self.spec.drop as u32 - self.low as u32;
+        kept.saturating_sub(self.signed_symbols as u32)
     }
 
     /// The planes of the high part; shifts are within what is kept of the rest.
@@ -91,7 +97,7 @@ impl Params {
         if !segment_ok {
             return Err(bad(format_args!("segment size 2^{segment} with a low part of {low} bits")));
         }
-        Ok(Params { spec, head: (b0 >> 4) & 7, low, segment })
+        Ok(Params { spec, head: (b0 >> 4) & 7, low, segment, signed_symbols: false })
     }
 }
 
@@ -124,11 +130,16 @@ impl Mode {
                 out.push(5);
                 codes.write(out);
             }
+            Mode::Predicted(predictor) => {
+                out.push(6);
+                predictor.write(out);
+            }
         }
     }
 
-    /// Reads the descriptor of the plane of symbols, made of `t` bits each, of so many groups.
-    pub fn read_symbols(from: &mut Cursor<'_>, t: u8, groups: usize) -> Result<Mode> {
+    /// Reads the descriptor of the plane of symbols, of a split, of so many groups.
+    pub fn read_symbols(from: &mut Cursor<'_>, params: &Params, groups: usize) -> Result<Mode> {
+        let t = params.spec.t;
         match from.0.first() {
             Some(3) => {
                 from.byte()?;
@@ -141,6 +152,14 @@ impl Mode {
             Some(5) => {
                 from.byte()?;
                 Ok(Mode::Exact(Codes::read(from, groups)?))
+            }
+            Some(6) => {
+                let kept = params.spec.rest_bits() - params.spec.drop as u32 - params.low as u32;
+                if !params.spec.sign_moved || kept == 0 {
+                    return Err(bad("predicted numbers without a sign"));
+                }
+                from.byte()?;
+                Ok(Mode::Predicted(Box::new(Predictor::read(from)?)))
             }
             _ => match Mode::read(from, 8)? {
                 Mode::Constant(value) if t < 8 && value >> t != 0 => {

@@ -50,6 +50,15 @@ impl Zeros {
         Zeros { low: 0, segment: 0, presence: Vec::new(), saved: 0, ..self }
     }
 
+    /// The same, of the lowest so many bits of the rests.
+    pub fn below(self, bits: u32) -> Zeros {
+        let bits = bits as u8;
+        let drop = self.drop.min(bits);
+        let low = self.low.min(bits - drop);
+        let zeros = Zeros { drop, low, ..self };
+        if low == 0 { zeros.without_low_part() } else { zeros }
+    }
+
     /// Nothing to drop, and no plane known to be constant.
     pub fn none() -> Zeros {
         Zeros { drop: 0, low: 0, segment: 0, presence: Vec::new(), all: u64::MAX, saved: 0 }

@@ -1,0 +1,367 @@
+//! What predicts the numbers of a block, and about how many bits they take with it.
+//!
+//! In floating point where least squares need it; the operations used give the same bits on every machine.
+
+use super::predicted::Predictor;
+use super::{Element, columns};
+use crate::codec::symbols::GROUP;
+use crate::codec::symbols::entropy::{self, log2};
+use crate::dtype::Kind;
+use mmh_kernels::fields::FieldSpec;
+use mmh_kernels::histogram;
+use mmh_kernels::predicted::{
+    self, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, magnitudes,
+};
+
+/// The fastest level at which numbers are predicted: it takes three to five times as long as the models of the levels before it.
+pub const FASTEST: u8 = 9;
+
+/// Octaves of a block below its median that symbols have magnitudes for.
+const BELOW_MEDIAN: u32 = 10;
+
+/// Rows where none are found.
+const NO_PERIOD: usize = 2048;
+
+/// Columns of which weights are looked for: their matrix has to be factored.
+const MOST_WEIGHTED: usize = 512;
+
+/// Rows that least squares are made over.
+const MOST_ROWS: usize = 4096;
+
+/// Fewest rows of a block, in fractions of a row's columns, that say something of how columns hang together.
+const FEWEST_ROWS: usize = 2;
+
+/// Rows for which weights have to be right to a whole unit; four times as many to half a unit, and so on. Half of the squared error is
+/// lost in each row, against what a finer weight takes.
+const FINENESS: f64 = 24.0;
+
+/// A column's width, where it is as large as others.
+const WIDTH: f64 = 1024.0;
+
+/// What a mean error is beside the deviation, about.
+const START: u16 = 800;
+
+/// log2 of the elements that errors are averaged over.
+const WINDOW: u8 = 6;
+
+/// One in so many elements tells what all of them take.
+const SAMPLE: usize = 7;
+
+/// 2^(-r/8).
+const EIGHTHS: [f64; 8] = [
+    1.0,
+    60097.0 / 65536.0,
+    55109.0 / 65536.0,
+    50535.0 / 65536.0,
+    46341.0 / 65536.0,
+    42495.0 / 65536.0,
+    38968.0 / 65536.0,
+    35734.0 / 65536.0,
+];
+
+/// A block's symbols, and the signs that go with them, a byte each.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    pub symbols: &'a [u8],
+    pub signs: &'a [u8],
+    /// Bits of mantissa of a symbol.
+    mantissa: u8,
+    /// What is added to a symbol that is not zero.
+    base: u16,
+    /// Nothing but the sign is left of a number beside its symbol.
+    rounded: bool,
+}
+
+impl<'a> Numbers<'a> {
+    /// The symbols of a split of floats, and their signs, which are written to `signs`. `None` if the split is none that has them.
+    pub fn of(
+        symbols: &'a [u8],
+        body: &[u8],
+        spec: &FieldSpec,
+        element: Element,
+        signs: &'a mut [u8],
+    ) -> Option<Numbers<'a>> {
+        let Kind::Float { exponent } = element.kind else { return None };
+        if !spec.sign_moved || !(exponent..=exponent + MAX_MANTISSA).contains(&spec.t) {
+            return None;
+        }
+        let elements = body.chunks_exact(spec.size());
+        signs.iter_mut().zip(elements).for_each(|(s, e)| *s = e.last().map_or(0, |top| top >> 7));
+        let mantissa = spec.t - exponent;
+        Some(Numbers { symbols, signs, mantissa, base: spec.base, rounded: spec.rest_bits() == 1 })
+    }
+
+    fn counts(&self) -> [u32; 256] {
+        let mut counts = [0; 256];
+        histogram::bytes(self.symbols, &mut counts);
+        counts
+    }
+}
+
+/// The predictor of a block and about how many bits its symbols and signs take; leaves the model and the contexts of its elements. `None` if
+/// there is none worth a thought.
+pub fn choose(numbers: Numbers<'_>, model: &mut Model, contexts: &mut Contexts) -> Option<(Predictor, u64)> {
+    let counts = numbers.counts();
+    let origin = origin(&numbers, &counts);
+    let magnitude = magnitudes(numbers.mantissa, numbers.rounded, origin);
+    let sum: u64 = counts.iter().zip(&magnitude).map(|(c, m)| *c as u64 * *m as u64).sum();
+    let mean = sum / numbers.symbols.len().max(1) as u64;
+    let plain = Shape {
+        mantissa: numbers.mantissa,
+        rounded: numbers.rounded,
+        origin,
+        window: WINDOW,
+        start: mean.min(u16::MAX as u64) as u16,
+        period: NO_PERIOD,
+        scales: Vec::new(),
+        biases: Vec::new(),
+        precision: 0,
+        weights: Vec::new(),
+        curve: [1; BINS],
+    };
+    let period = columns::folded(&values(&numbers, &magnitude))
+        .or_else(|| columns::period(numbers.symbols, &magnitude));
+    let mut shape = match period {
+        Some(period) => with_columns(&numbers, &magnitude, plain, period),
+        None => plain,
+    };
+    if !model.lay_out(&shape) {
+        return None;
+    }
+    let n = numbers.symbols.len();
+    contexts.reserve(n);
+    let mut errors = [0; BINS];
+    for (g, (symbols, signs)) in numbers.symbols.chunks(GROUP).zip(numbers.signs.chunks(GROUP)).enumerate() {
+        predicted::classify(model, g * GROUP, symbols, signs, contexts, &mut errors);
+    }
+    shape.curve = curve(&errors);
+    let predictor = Predictor { shape };
+    predictor.build(model).ok()?;
+    let mut descriptor = Vec::new();
+    predictor.write(&mut descriptor);
+    let (mut bits, mut seen) = (0u64, 0u64);
+    let of = contexts.tables[..n].iter().zip(&contexts.entries[..n]);
+    for (table, entry) in of.step_by(SAMPLE) {
+        let frequency = model.frequency(*table, *entry).max(1);
+        bits += (15 << 16) - log2(frequency) + ((model.escaped(*entry) as u64) << 16);
+        seen += 1;
+    }
+    let bits = (bits >> 16) * n as u64 / seen.max(1);
+    Some((predictor, bits + 8 * descriptor.len() as u64))
+}
+
+/// The length of the rows of a block that [`choose`] could find weights for.
+pub fn period(numbers: &Numbers<'_>) -> Option<usize> {
+    let magnitude = magnitudes(numbers.mantissa, numbers.rounded, origin(numbers, &numbers.counts()));
+    columns::folded(&values(numbers, &magnitude))
+}
+
+/// Numbers, so that their median is 32, cut off at four times that.
+fn values(numbers: &Numbers<'_>, magnitude: &[u16; 256]) -> Vec<i16> {
+    let positive = magnitude.map(|m| (m >> 5).min(127) as i16);
+    let of = numbers.symbols.iter().zip(numbers.signs);
+    of.map(|(symbol, sign)| positive[*symbol as usize] * (1 - 2 * (*sign & 1) as i16)).collect()
+}
+
+/// The symbol of magnitude one, so far below the median that what is below it is rare.
+fn origin(numbers: &Numbers<'_>, counts: &[u32; 256]) -> u8 {
+    let n: u64 = counts.iter().map(|c| *c as u64).sum();
+    let mut below = 0;
+    let median = counts.iter().position(|c| {
+        below += *c as u64;
+        2 * below >= n
+    });
+    let k = numbers.mantissa as u32;
+    // The low bits of the origin make those of a symbol the mantissa.
+    let low = (1u32 << k) - 1;
+    let align = (numbers.base as u32).wrapping_neg() & low;
+    let lowest = (median.unwrap_or(0) as u32).saturating_sub(BELOW_MEDIAN << k);
+    ((lowest & !low) + align).min(255) as u8
+}
+
+/// The logarithms of what was counted.
+fn curve(errors: &[u32; BINS]) -> [u8; BINS] {
+    let most = errors.iter().copied().max().unwrap_or(1).max(1);
+    errors.map(|c| match c {
+        0 => 0,
+        c => (127 - ((8 * (log2(most) - log2(c)) + (1 << 15)) >> 16).min(126)) as u8,
+    })
+}
+
+/// Least squares over rows of columns whose numbers are about as large, each row divided by its mean.
+struct Sums {
+    period: usize,
+    rows: usize,
+    /// What each column was divided by.
+    scale: Vec<f64>,
+    /// Of each column.
+    means: Vec<f64>,
+    /// Mean square of each column, without its mean.
+    squares: Vec<f64>,
+    /// Sums of products.
+    products: Vec<f32>,
+}
+
+/// Rows that are summed up at a time.
+const AT_ONCE: usize = 32;
+
+impl Sums {
+    fn of(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize, with_products: bool) -> Sums {
+        let rows = numbers.symbols.len() / period;
+        let step = rows.div_ceil(MOST_ROWS).max(1);
+        let parts = || {
+            let symbols = numbers.symbols.chunks_exact(period);
+            symbols.zip(numbers.signs.chunks_exact(period)).step_by(step)
+        };
+        let mut totals = vec![0u64; period];
+        for (symbols, _) in parts() {
+            totals.iter_mut().zip(symbols).for_each(|(t, s)| *t += magnitude[*s as usize] as u64);
+        }
+        let count = parts().count().max(1);
+        let scale: Vec<f64> = totals.iter().map(|t| (*t).max(1) as f64 / count as f64).collect();
+        let inverse: Vec<f32> = scale.iter().map(|s| (1.0 / s) as f32).collect();
+        let signed: [[f32; 256]; 2] = [magnitude.map(|m| m as f32), magnitude.map(|m| -(m as f32))];
+        let mut sums = Sums {
+            period,
+            rows: count,
+            scale,
+            means: vec![0.0; period],
+            squares: vec![0.0; period],
+            products: vec![0.0; if with_products { period * period } else { 0 }],
+        };
+        let mut some = vec![0f32; AT_ONCE * period];
+        let mut filled = 0;
+        for (symbols, signs) in parts() {
+            let row = &mut some[filled * period..(filled + 1) * period];
+            let mut total = 0f32;
+            for ((to, inverse), (symbol, sign)) in row.iter_mut().zip(&inverse).zip(symbols.iter().zip(signs))
+            {
+                *to = (signed[*sign as usize & 1][*symbol as usize] * inverse).clamp(-16.0, 16.0);
+                total += to.abs();
+            }
+            let by = 1.0 / (total / period as f32).max(0.05);
+            row.iter_mut().for_each(|x| *x *= by);
+            for ((mean, square), x) in sums.means.iter_mut().zip(&mut sums.squares).zip(row.iter()) {
+                *mean += *x as f64;
+                *square += *x as f64 * *x as f64;
+            }
+            filled += 1;
+            if filled == AT_ONCE {
+                sums.add(&some);
+                filled = 0;
+            }
+        }
+        sums.add(&some[..filled * period]);
+        let n = count as f64;
+        for (mean, square) in sums.means.iter_mut().zip(&mut sums.squares) {
+            *mean /= n;
+            *square = (*square / n - *mean * *mean).max(1e-6);
+        }
+        sums
+    }
+
+    fn add(&mut self, rows: &[f32]) {
+        if !self.products.is_empty() {
+            predicted::accumulate(rows, self.period, &mut self.products);
+        }
+    }
+
+    /// The Cholesky factor of the covariance, drawn a little towards columns that have nothing in common.
+    fn factor(&mut self) -> bool {
+        let p = self.period;
+        let n = self.rows as f64;
+        let more = 1.0 + 0.3 * p as f64 / n + 1e-3;
+        for i in 0..p {
+            let row = &mut self.products[i * p..=i * p + i];
+            for (sum, mean) in row.iter_mut().zip(&self.means) {
+                *sum = (*sum as f64 / n - mean * self.means[i]) as f32;
+            }
+            row[i] = (self.squares[i] * more) as f32;
+        }
+        predicted::factor(&mut self.products, p)
+    }
+}
+
+/// The shape with what its columns say.
+fn with_columns(numbers: &Numbers<'_>, magnitude: &[u16; 256], plain: Shape, period: usize) -> Shape {
+    let rows = numbers.symbols.len() / period;
+    let weighted = (2..=MOST_WEIGHTED).contains(&period) && rows * FEWEST_ROWS >= period;
+    let mut sums = Sums::of(numbers, magnitude, period, weighted);
+    let shape = Shape { period, start: START, ..plain };
+    if weighted && sums.factor() {
+        let p = period;
+        let deviations: Vec<f64> = (0..p).map(|i| sums.products[i * p + i] as f64).collect();
+        let squares = deviations.iter().zip(&sums.squares).map(|(d, s)| s / (d * d));
+        let gain =
+            squares.map(|r| log2((r * 65536.0).clamp(1.0, 4e9) as u32) as f64 / 65536.0 - 16.0).sum::<f64>();
+        // What is saved: half of it for each row.
+        let gain = gain * 0.5 * rows as f64;
+        let (scales, units) = scales(&sums, &deviations);
+        let mut precision = 0;
+        while rows as f64 > FINENESS * (1u64 << (2 * precision)) as f64 {
+            precision += 1;
+        }
+        let weights = weights(&sums, &units, precision);
+        let mut counts = [0u32; 256];
+        weights.iter().for_each(|w| counts[w.cast_unsigned() as usize] += 1);
+        let cost = entropy::bits(counts.iter().copied()) as f64;
+        if gain > cost {
+            let biases = biases(&sums, &units, &weights, precision);
+            return Shape { scales, biases, precision, weights, ..shape };
+        }
+    }
+    let deviations: Vec<f64> = sums.squares.iter().map(|s| s.sqrt()).collect();
+    let (scales, units) = scales(&sums, &deviations);
+    let biases = biases(&sums, &units, &[], 0);
+    Shape { scales, biases, ..shape }
+}
+
+/// The scale of each column, and in how many of its units a number of [`Sums`] is that then has a deviation of [`WIDTH`], nearly.
+fn scales(sums: &Sums, deviations: &[f64]) -> (Vec<u8>, Vec<f64>) {
+    let scale = |(deviation, scale): (&f64, &f64)| {
+        // In units of 2^-8.
+        let of = log2((deviation * scale * 256.0).clamp(1.0, 4e9) as u32) as i64;
+        let eighths = (8 * (of - (18 << 16)) + (1 << 15)) >> 16;
+        let chosen = (eighths + NEUTRAL as i64).clamp(0, SCALES as i64 - 1) as usize;
+        let unit = EIGHTHS[chosen % 8] * 16.0 / (1u32 << (chosen / 8)) as f64;
+        (chosen as u8, unit * scale / WIDTH)
+    };
+    deviations.iter().zip(&sums.scale).map(scale).unzip()
+}
+
+/// The weights of all columns, as told by the factor, in units of 2^-precision.
+fn weights(sums: &Sums, units: &[f64], precision: u8) -> Vec<i8> {
+    let p = sums.period;
+    let one = (1u32 << precision) as f64;
+    let mut all = Vec::with_capacity(p * (p - 1) / 2);
+    let mut own = Vec::new();
+    for j in 1..p {
+        predicted::regress(&sums.products, p, j, &mut own);
+        let mut left = MAX_WEIGHT_SUM as i32;
+        for (w, unit) in own.iter().zip(units) {
+            let exact = *w as f64 * units[j] / unit * one;
+            // What is nearly half a unit is not worth its bits.
+            let size = ((exact.abs() + 0.4).min(127.0) as i32).min(left);
+            left -= size;
+            all.push(if exact < 0.0 { -size } else { size } as i8);
+        }
+    }
+    all
+}
+
+/// What the prediction of each column begins with, as numbers have means.
+fn biases(sums: &Sums, units: &[f64], weights: &[i8], precision: u8) -> Vec<u8> {
+    let one = (1u32 << precision) as f64;
+    let mut rest = weights;
+    let means: Vec<f64> = sums.means.iter().zip(units).map(|(m, u)| m * u).collect();
+    (0..sums.period)
+        .map(|j| {
+            let own = rest.split_off(..j.min(rest.len())).unwrap_or_default();
+            let of_others: f64 = own.iter().zip(&means).map(|(w, m)| *w as f64 / one * m).sum();
+            Model::bias(means[j] - of_others)
+        })
+        .collect()
+}
+
+// A bias of 1 is 32 of its steps.
+const _: () = assert!(MIDDLE == 64);

@@ -1,0 +1,113 @@
+//! Blocks that are cut once more (`spec/codecs/tensor.md`, section 2): a large block is worth its size where all of it has the same rows, and
+//! is better off in parts, each with a split and a code of its own, where it has not.
+
+use super::analyze::analyze;
+use super::params::bad;
+use super::planes::Zeros;
+use super::{Element, Scratch, decode as whole, encode as plain, fit, lend};
+use crate::codec::Level;
+use crate::codec::cursor::Cursor;
+use crate::dtype::Kind;
+use crate::error::Result;
+use mmh_kernels::fields;
+
+/// In the first byte of a payload: it is of parts.
+const OF_PARTS: u8 = 0x80;
+
+/// log2 of the sizes that parts may have.
+const SIZES: std::ops::RangeInclusive<u32> = 16..=23;
+
+/// log2 of the size of this writer's parts: about that of blocks at other levels.
+fn size_for(element: Element) -> u32 {
+    if element.width == 0 { 19 } else { 20 }
+}
+
+/// Restores a block, in parts or not.
+pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    let Some(size) = payload.first().filter(|b| **b & OF_PARTS != 0).map(|b| (b & !OF_PARTS) as u32) else {
+        return whole::decode(payload, out, scratch);
+    };
+    let mut from = Cursor(payload);
+    from.byte()?;
+    if !SIZES.contains(&size) || out.len() <= 1 << size {
+        return Err(bad(format_args!("parts of 2^{size} bytes of a block of {}", out.len())));
+    }
+    let sizes = from.take(4 * out.len().div_ceil(1 << size))?;
+    let sizes = sizes.as_chunks::<4>().0.iter().map(|size| u32::from_le_bytes(*size) as usize);
+    for (size, part) in sizes.zip(out.chunks_mut(1 << size)) {
+        whole::decode(from.take(size)?, part, scratch)?;
+    }
+    if !from.0.is_empty() {
+        return Err(bad(format_args!("{} bytes left over after the parts", from.0.len())));
+    }
+    Ok(())
+}
+
+/// Appends a payload in parts; `None`, with `out` as it was, if the block had better be left whole.
+pub fn encode(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Option<bool> {
+    let float = matches!(element.kind, Kind::Float { .. });
+    let size = size_for(element);
+    if level.get() < fit::FASTEST
+        || !float
+        || data.len() <= 1 << size
+        || is_one(data, element, level, scratch)
+    {
+        return None;
+    }
+    let start = out.len();
+    out.push(OF_PARTS | size as u8);
+    let sizes = out.len();
+    out.resize(sizes + 4 * data.len().div_ceil(1 << size), 0);
+    for (i, part) in data.chunks(1 << size).enumerate() {
+        let from = out.len();
+        let done = analyze(part, element, level, scratch)
+            .is_some_and(|found| plain::encode(part, element, level, &found, scratch, out));
+        if !done {
+            out.truncate(start);
+            return None;
+        }
+        plain::set_size(sizes, i, out.len() - from, out);
+    }
+    Some(out.len() - start < data.len())
+}
+
+/// Whether all parts have rows of the same length whose columns say something, and low bits alike.
+fn is_one(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> bool {
+    let Some(found) = analyze(data, element, level, scratch) else { return false };
+    let spec = found.spec;
+    let head = element.head as usize;
+    let body = |data: &'_ [u8]| head..head + element.count(data.len()) * element.size();
+    let saved = |body: &[u8], scratch: &mut Scratch| -> u64 {
+        let zeros = Zeros::find(&spec, body, &mut scratch.ors);
+        zeros.saved + zeros.drop as u64 * (body.len() / element.size()) as u64
+    };
+    let mut period = None;
+    let mut in_parts = 0;
+    for part in data.chunks(1 << size_for(element)) {
+        let n = element.count(part.len());
+        // What is left at the end is like the rest.
+        if part.len() < 1 << (size_for(element) - 2) {
+            continue;
+        }
+        let body = &part[body(part)];
+        scratch.misses.clear();
+        fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
+        let signs = lend(&mut scratch.signs, n);
+        let numbers = fit::Numbers::of(&scratch.symbols[..n], body, &spec, element, signs);
+        let Some(found) = numbers.and_then(|numbers| fit::period(&numbers)) else { return false };
+        if period.is_some_and(|p| p != found) {
+            return false;
+        }
+        period = Some(found);
+        in_parts += saved(body, scratch);
+    }
+    let n = element.count(data.len()) as u64;
+    // A prediction is worth a tenth of a bit.
+    in_parts <= saved(&data[body(data)], scratch) + n / 10
+}

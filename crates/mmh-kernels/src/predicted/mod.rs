@@ -1,0 +1,28 @@
+//! Numbers predicted from those before them in their row, and coded with the probabilities of what is left
+//! (`spec/codecs/tensor.md`, section 6).
+//!
+//! The columns of a matrix of weights are correlated: what stands in some columns of a row says something of what stands in the others, of
+//! its sign as well. A linear prediction with small integer weights, the same for all rows of a block, gives the middle of the
+//! distribution of a number; a running mean of how far predictions were off gives its width. Both together give the probability of each
+//! symbol, an interval of numbers, from one curve for the whole block. Sixteen rows of a group are coded side by side, so that a
+//! prediction is made for sixteen numbers at once.
+//!
+//! Linear prediction by the Cholesky factor of the covariance: M. Pourahmadi, "Joint mean-covariance models with applications to
+//! longitudinal data" (Biometrika, 1999); coding of what a prediction leaves with a distribution of the context's width: X. Wu, N. Memon,
+//! "Context-based, adaptive, lossless image coding" (1997).
+
+mod decode;
+mod encode;
+mod fit;
+mod model;
+
+pub use decode::{decode_group, decode_group_on};
+pub use encode::{Contexts, classify, classify_on, encode_group, encode_group_on};
+pub use fit::{accumulate, accumulate_on, factor, factor_on, regress, regress_on};
+pub use model::{
+    BINS, LANES, MAX_MANTISSA, MAX_PERIOD, MAX_WEIGHT_SUM, MAX_WEIGHTED, MIDDLE, Model, NEUTRAL, SCALES,
+    Shape, magnitudes,
+};
+
+#[cfg(test)]
+mod tests;

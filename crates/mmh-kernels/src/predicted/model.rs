@@ -1,0 +1,380 @@
+//! What encoder and decoder have in common: magnitudes, predictions, tables.
+
+/// Rows of a group that are coded side by side.
+pub const LANES: usize = 16;
+
+/// The longest row.
+pub const MAX_PERIOD: usize = 32_768;
+
+/// The longest row of which columns have weights.
+pub const MAX_WEIGHTED: usize = 1024;
+
+/// What the weights of a column add up to at most, regardless of their signs: sums of products stay below 2^31.
+pub const MAX_WEIGHT_SUM: u32 = 65_000;
+
+/// The most bits of mantissa in a symbol.
+pub const MAX_MANTISSA: u8 = 3;
+
+/// Scales that a column can have, an eighth of an octave apart.
+pub const SCALES: u8 = 64;
+
+/// The scale of a column whose numbers are taken as they are.
+pub const NEUTRAL: u8 = 32;
+
+/// Bins of the curve, each an eighth of the width.
+pub const BINS: usize = 96;
+
+/// The bias of a column that has none.
+pub const MIDDLE: u8 = 64;
+
+/// Octaves of a table, and how many of them are below the width.
+const OCTAVES: i32 = 13;
+const BELOW: i32 = 9;
+
+/// Places of the prediction that tables are made for, in eighths of the width.
+const PLACES: usize = 33;
+
+/// Tables of a model: for each eighth of an octave of the width, for each place of the prediction.
+const TABLES: usize = 8 * PLACES;
+
+/// Frequencies of a table add up to 2 to this.
+pub(super) const PROBABILITY_BITS: u32 = 15;
+
+/// What the frequencies of a table add up to.
+pub(super) const TOTAL: u32 = 1 << PROBABILITY_BITS;
+
+/// Bits of an escaped symbol and its sign.
+pub(super) const ESCAPED_BITS: u32 = 9;
+
+/// 2^(-r/8), in units of 2^-16.
+const EIGHTHS: [u32; 8] = [65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734];
+
+/// The largest number, scaled; the smallest is as far from 0.
+const LARGEST: i32 = 32_767;
+
+/// What a block's numbers are coded with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Bits of mantissa of a symbol, at most [`MAX_MANTISSA`].
+    pub mantissa: u8,
+    /// Symbols are all that there is of a number but its sign: it has been rounded to them, not cut off.
+    pub rounded: bool,
+    /// The symbol with magnitude one.
+    pub origin: u8,
+    /// Errors are averaged over about 2 to this many elements; 1 to 8.
+    pub window: u8,
+    /// The mean error that a lane begins with.
+    pub start: u16,
+    /// Elements of a row, 1 to [`MAX_PERIOD`].
+    pub period: usize,
+    /// The scale of each column, below [`SCALES`]; empty when columns are alike.
+    pub scales: Vec<u8>,
+    /// What each column's prediction begins with, in 32nds of 1024, counted from [`MIDDLE`]; below 128. As many as scales.
+    pub biases: Vec<u8>,
+    /// Fractional bits of weights, at most 15.
+    pub precision: u8,
+    /// Column 1's weight of column 0, column 2's weights of columns 0 and 1, …; empty when nothing but the bias is predicted. Only with
+    /// scales, and at most [`MAX_WEIGHTED`] columns; within [`MAX_WEIGHT_SUM`].
+    pub weights: Vec<i8>,
+    /// Of the curve: how often the error is in each eighth of the width, as logarithms like those of [`crate::rans::Frequencies`]; not all
+    /// zero, below 128.
+    pub curve: [u8; BINS],
+}
+
+/// The magnitude of each symbol, at most 65,535.
+pub fn magnitudes(mantissa: u8, rounded: bool, origin: u8) -> [u16; 256] {
+    let k = mantissa.min(MAX_MANTISSA) as u32;
+    std::array::from_fn(|s| {
+        let Some(v) = (s as u32).checked_sub(origin as u32) else { return 0 };
+        let m = 2 * ((1 << k) | (v & ((1 << k) - 1))) + !rounded as u32;
+        let octave = v >> k;
+        if octave >= 16 { u16::MAX } else { ((m << octave) >> (k + 1)) as u16 }
+    })
+}
+
+/// The cumulated frequencies of the entries in one context: negative numbers, from the largest, the escape, positive numbers.
+pub(super) struct Table {
+    /// The entry that holds the first of 128 slots.
+    pub first: [u8; 256],
+    /// Entry `e` has the slots from `below[e]` to before `below[e + 1]`.
+    pub below: [u16; 256],
+}
+
+impl Table {
+    #[inline(always)]
+    pub fn below(&self, entry: u32) -> u32 {
+        self.below[(entry & 255) as usize] as u32
+    }
+}
+
+/// A model, laid out for loops.
+#[derive(Default)]
+pub struct Model {
+    pub(super) tables: Vec<Table>,
+    magnitude: Vec<u16>,
+    /// For each column what its magnitudes are multiplied by, in units of 2^-12, and its octave.
+    columns: Vec<(u32, i32)>,
+    biases: Vec<i32>,
+    weights: Vec<i32>,
+    precision: u32,
+    pub(super) period: usize,
+    window: u32,
+    pub(super) start: u32,
+    /// By class: eighths of a mean error in 2^-16.
+    reciprocal: Vec<u32>,
+    mantissa: u32,
+    origin: u32,
+    /// Numbers of a sign in a table.
+    pub(super) numbers: u32,
+}
+
+/// The context of a number: what table, whether its sign is turned around, what symbol the table's first number is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Context {
+    pub table: u32,
+    pub turned: u32,
+    pub lowest: i32,
+    pub class: u32,
+}
+
+impl Model {
+    /// An empty model, to be built before use; keep it to reuse its memory.
+    pub fn new() -> Model {
+        Model::default()
+    }
+
+    /// Prepares a model without its tables; `false` unless all is within its limits.
+    pub fn lay_out(&mut self, shape: &Shape) -> bool {
+        let p = shape.period;
+        let (columns, weights) = (shape.scales.len(), shape.weights.len());
+        let mut rest = shape.weights.as_slice();
+        let sums = (0..p).all(|j| {
+            let own = rest.split_off(..j.min(rest.len())).unwrap_or_default();
+            own.iter().map(|w| w.unsigned_abs() as u32).sum::<u32>() <= MAX_WEIGHT_SUM
+        });
+        let good = shape.mantissa <= MAX_MANTISSA
+            && (1..=8).contains(&shape.window)
+            && (1..=MAX_PERIOD).contains(&p)
+            && (columns == 0 || columns == p)
+            && columns == shape.biases.len()
+            && shape.scales.iter().all(|s| *s < SCALES)
+            && shape.biases.iter().all(|b| *b < 128)
+            && shape.precision <= 15
+            && (weights == 0 || columns == p && p <= MAX_WEIGHTED && weights == p * (p - 1) / 2)
+            && sums;
+        if !good {
+            return false;
+        }
+        self.window = shape.window as u32;
+        self.start = (shape.start as u32) << self.window;
+        self.period = p;
+        self.precision = if weights == 0 { 0 } else { shape.precision as u32 };
+        self.mantissa = shape.mantissa as u32;
+        self.origin = shape.origin as u32;
+        self.numbers = (OCTAVES as u32) << self.mantissa;
+        self.magnitude = magnitudes(shape.mantissa, shape.rounded, shape.origin).to_vec();
+        let column = |scale: u8| {
+            let scale = scale as usize;
+            (EIGHTHS[scale % 8] >> (scale / 8), scale as i32 - NEUTRAL as i32 - 8 * self.window as i32)
+        };
+        self.columns.clear();
+        self.columns.extend(shape.scales.iter().map(|s| column(*s)));
+        self.columns.resize(p, column(NEUTRAL));
+        self.biases.clear();
+        self.biases.extend(shape.biases.iter().map(|b| (*b as i32 - MIDDLE as i32) << 5 << self.precision));
+        self.biases.resize(p, 0);
+        self.weights.clear();
+        self.weights.extend(shape.weights.iter().map(|w| *w as i32));
+        self.reciprocal.clear();
+        let reciprocal = |class: u32| (EIGHTHS[class as usize % 8] << (3 + self.window)) >> (class / 8);
+        self.reciprocal.extend((0..256).map(reciprocal));
+        true
+    }
+
+    /// Prepares the tables of a curve, as told by its weights; `false` if they are all zero or some are too large.
+    pub fn build_tables(&mut self, shape: &Shape) -> bool {
+        let Some(curve) = cumulate(&shape.curve) else { return false };
+        let octaves = OCTAVES as u32;
+        let k = self.mantissa;
+        let entries = 2 * self.numbers + 1;
+        self.tables.resize_with(TABLES, || Table { first: [0; 256], below: [0; 256] });
+        let mut edges = [0i32; 256];
+        for (f, tables) in self.tables.chunks_mut(PLACES).enumerate() {
+            // The lower edge of each number, in 1024ths of the width; that of the one behind the last is not used.
+            for (i, edge) in edges.iter_mut().enumerate().take((octaves << k) as usize) {
+                let (octave, m) = (i as u32 >> k, i as u32 & ((1 << k) - 1));
+                let half = match (shape.rounded, m) {
+                    (false, _) => 0,
+                    (true, 0) => 1,
+                    (true, _) => 2,
+                };
+                let edge_of = (4 * ((1u64 << k) | m as u64) - half) << octave;
+                *edge = ((edge_of * EIGHTHS[f] as u64) >> (17 + k)) as i32;
+            }
+            for (place, table) in tables.iter_mut().enumerate() {
+                let shift = place as i32 * 128;
+                let n = self.numbers as usize;
+                let below = |entry: usize| -> u32 {
+                    let edge = match entry {
+                        0 => return 0,
+                        e if e > 2 * n => return TOTAL,
+                        e if e <= n => edges.get(n - e).map_or(0, |r| -r),
+                        e => edges.get(e - n - 1).copied().unwrap_or(0),
+                    };
+                    // A number behind the last edge belongs to the last entry.
+                    let edge = if entry == 0 { i32::MIN } else { edge };
+                    entry as u32 + ((share(&curve, edge - shift) * (TOTAL - entries) as u64) >> 21) as u32
+                };
+                table.below = [TOTAL as u16; 256];
+                for (entry, to) in table.below.iter_mut().enumerate().take(entries as usize + 1) {
+                    *to = below(entry) as u16;
+                }
+                let mut entry = 0;
+                for (part, first) in table.first.iter_mut().enumerate() {
+                    while table.below[(entry + 1) & 255] as usize <= part << 7 {
+                        entry += 1;
+                    }
+                    *first = entry as u8;
+                }
+            }
+        }
+        true
+    }
+
+    /// The symbol with which magnitudes begin.
+    pub(super) fn magnitude(&self) -> Option<&[u16; 256]> {
+        self.magnitude.as_slice().try_into().ok()
+    }
+
+    pub(super) fn reciprocal(&self) -> Option<&[u32; 256]> {
+        self.reciprocal.as_slice().try_into().ok()
+    }
+
+    /// The multiplier and the octave of a column.
+    #[inline(always)]
+    pub(super) fn column(&self, column: usize) -> (u32, i32) {
+        self.columns.get(column).copied().unwrap_or((0, 0))
+    }
+
+    /// What is predicted in a column for each lane, out of the numbers before it.
+    #[inline(always)]
+    pub(super) fn predict(&self, column: usize, before: &[[i32; LANES]]) -> [i32; LANES] {
+        let bias = self.biases.get(column).copied().unwrap_or(0);
+        let mut sums = [bias; LANES];
+        if !self.weights.is_empty() {
+            let at = column * column.saturating_sub(1) / 2;
+            let weights = self.weights.get(at..at + column).unwrap_or_default();
+            for (w, numbers) in weights.iter().zip(before) {
+                for (sum, x) in sums.iter_mut().zip(numbers) {
+                    *sum = sum.wrapping_add(w.wrapping_mul(*x));
+                }
+            }
+        }
+        sums.map(|s| (s >> self.precision).clamp(-LARGEST, LARGEST))
+    }
+
+    /// The context of a number, of which so much is predicted after this mean error.
+    #[inline(always)]
+    pub(super) fn context(&self, mean: u32, predicted: i32, octave: i32, reciprocal: &[u32; 256]) -> Context {
+        let class = class_of(mean);
+        let width = class as i32 + octave;
+        let place = (predicted.unsigned_abs() as u64 * reciprocal[class as usize] as u64 + (1 << 15)) >> 16;
+        Context {
+            table: (width & 7) as u32 * PLACES as u32 + place.min(PLACES as u64 - 1) as u32,
+            turned: (predicted < 0) as u32,
+            lowest: self.origin as i32 + (((width >> 3) - BELOW) << self.mantissa),
+            class,
+        }
+    }
+
+    /// A number, scaled, of a column with this multiplier.
+    #[inline(always)]
+    pub(super) fn scaled(&self, magnitude: u16, sign: u32, multiplier: u32) -> i32 {
+        let x = ((magnitude as u32 * multiplier) >> 12).min(LARGEST as u32) as i32;
+        if sign == 0 { x } else { -x }
+    }
+
+    /// The mean error after one more.
+    #[inline(always)]
+    pub(super) fn step(&self, mean: u32, error: u32) -> u32 {
+        mean - (mean >> self.window) + error
+    }
+}
+
+/// 8 · ⌊log2 a⌋ and the three bits of a that follow the highest, with a = mean + 8, which a floating-point number, exact below 2^24, has side
+/// by side.
+#[inline(always)]
+fn class_of(mean: u32) -> u32 {
+    let a = (mean + 8).cast_signed() as f32;
+    (a.to_bits() >> 20).wrapping_sub(127 << 3) & 255
+}
+
+/// Where a group's rows stand: for each pass of [`LANES`] rows and each lane, which columns belong to the group.
+pub(super) struct Rows {
+    first: usize,
+    end: usize,
+    period: usize,
+}
+
+/// The columns of one lane: from, to before.
+pub(super) type Span = [(usize, usize); LANES];
+
+impl Rows {
+    pub fn new(first: usize, len: usize, period: usize) -> Rows {
+        Rows { first, end: first + len, period: period.max(1) }
+    }
+
+    /// Numbers of the rows that passes begin with.
+    pub fn passes(&self) -> std::iter::StepBy<std::ops::Range<usize>> {
+        (self.first / self.period..self.end.div_ceil(self.period)).step_by(LANES)
+    }
+
+    /// The columns of each lane in the group, and for each lane the place in the group where its column 0 would be, modulo 2^64.
+    pub fn spans(&self, row: usize) -> (Span, [usize; LANES]) {
+        let start = |lane: usize| (row + lane) * self.period;
+        let span = std::array::from_fn(|lane| {
+            let from = self.first.saturating_sub(start(lane)).min(self.period);
+            let to = self.end.saturating_sub(start(lane)).min(self.period);
+            (from, to)
+        });
+        (span, std::array::from_fn(|lane| start(lane).wrapping_sub(self.first)))
+    }
+}
+
+/// The columns that all lanes have.
+pub(super) fn common(span: &Span) -> std::ops::Range<usize> {
+    let from = span.iter().map(|s| s.0).max().unwrap_or(0);
+    let to = span.iter().map(|s| s.1).min().unwrap_or(0);
+    from..to.max(from)
+}
+
+/// The shares of errors up to each eighth of the width, in units of 2^-20.
+fn cumulate(weights: &[u8; BINS]) -> Option<[u64; BINS + 1]> {
+    // 2^(r/8), in units of 2^-15.
+    let weight = |w: u8| if w == 0 { 0 } else { UP[w as usize % 8] << (w / 8) };
+    if weights.iter().any(|w| *w >= 128) {
+        return None;
+    }
+    let total: u64 = weights.iter().map(|w| weight(*w)).sum();
+    let mut sum = 0;
+    let mut curve = [0; BINS + 1];
+    for (to, w) in curve[1..].iter_mut().zip(weights) {
+        sum += weight(*w);
+        *to = (sum << 20).checked_div(total)?;
+    }
+    Some(curve)
+}
+
+/// 2^(r/8), in units of 2^-15.
+const UP: [u64; 8] = [32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097];
+
+/// The share of errors below a place in 1024ths of the width, in units of 2^-21.
+fn share(curve: &[u64; BINS + 1], place: i32) -> u64 {
+    let at = place.unsigned_abs() as usize;
+    let (bin, part) = (at >> 7, (at & 127) as u64);
+    let up_to = match (curve.get(bin), curve.get(bin + 1)) {
+        (Some(from), Some(to)) => from + (((to - from) * part) >> 7),
+        _ => 1 << 20,
+    };
+    if place < 0 { (1 << 20) - up_to } else { (1 << 20) + up_to }
+}

@@ -1,0 +1,205 @@
+use super::*;
+use crate::cpu::Simd;
+use proptest::prelude::*;
+
+fn random(seed: u64) -> impl FnMut() -> u64 {
+    let mut x = seed | 1;
+    move || {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        x >> 33
+    }
+}
+
+/// Exponents of numbers about 2^100, a few of them far away, and signs that are mostly those of the number before.
+fn numbers(n: usize, seed: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut next = random(seed);
+    let mut sign = 0;
+    (0..n)
+        .map(|_| {
+            let r = next();
+            sign ^= r.is_multiple_of(4) as u8;
+            let s = 100 - (r as u32 | 1 << 20).trailing_zeros() as i32 * 4 + (r >> 24) as i32 % 4;
+            (if next().is_multiple_of(300) { (r >> 8) as u8 } else { s.clamp(0, 255) as u8 }, sign)
+        })
+        .unzip()
+}
+
+fn shape(period: usize, columns: bool, weighted: bool, window: u8) -> Shape {
+    let count = if columns { period } else { 0 };
+    let pairs = if weighted { period * (period - 1) / 2 } else { 0 };
+    Shape {
+        mantissa: 2,
+        rounded: false,
+        origin: 58,
+        window,
+        start: 900,
+        period,
+        scales: (0..count).map(|c| NEUTRAL - 9 + (c % 7) as u8 * 3).collect(),
+        biases: (0..count).map(|c| MIDDLE - 2 + (c % 5) as u8).collect(),
+        precision: 4,
+        weights: (0..pairs).map(|i| [0, 1, 0, -2, 3, 0, -1][i % 7]).collect(),
+        curve: std::array::from_fn(|i| 127 - i as u8),
+    }
+}
+
+fn built(shape: &Shape) -> Model {
+    let mut model = Model::new();
+    assert!(model.lay_out(shape) && model.build_tables(shape));
+    model
+}
+
+fn encode(model: &Model, first: usize, symbols: &[u8], signs: &[u8]) -> Vec<u8> {
+    let mut all: Option<Vec<u8>> = None;
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        let mut contexts = Contexts::default();
+        contexts.reserve(first + symbols.len());
+        let mut errors = [0; BINS];
+        classify_on(simd, model, first, symbols, signs, &mut contexts, &mut errors);
+        assert_eq!(errors.iter().sum::<u32>() as usize, symbols.len());
+        let of = (&contexts.tables[first..], &contexts.entries[first..]);
+        let mut out = Vec::new();
+        assert!(encode_group_on(simd, model, first, of, (symbols, signs), &mut out));
+        assert_eq!(all.get_or_insert_with(|| out.clone()), &out, "{simd:?}");
+    }
+    all.unwrap()
+}
+
+#[test]
+fn every_group_size_comes_back_on_every_instruction_set() {
+    let shapes = [
+        shape(1, false, false, 6),
+        shape(2048, false, false, 1),
+        shape(27, true, false, 8),
+        shape(40, true, true, 5),
+        shape(100, true, true, 6),
+        shape(MAX_PERIOD, false, false, 6),
+        shape(5000, true, false, 6),
+    ];
+    for shape in shapes {
+        let model = built(&shape);
+        for (i, n) in [1, 2, 15, 100, 1600, 4099, 32_767, 32_768].into_iter().enumerate() {
+            let first = i % 3 * 32_768;
+            let (symbols, signs) = numbers(n, i as u64);
+            let mut data = encode(&model, first, &symbols, &signs);
+            let size = data.len();
+            data.extend([0xff; 3]);
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                let (mut s, mut t) = (vec![0; n], vec![0; n]);
+                // What is left of another group is of no account.
+                let mut history = vec![[77; LANES]; 50];
+                let taken = decode_group_on(simd, &model, first, &data, &mut s, &mut t, &mut history);
+                assert_eq!(taken, Some(size), "{simd:?} {n}");
+                assert!(s == symbols && t == signs, "{simd:?} {n} {}", shape.period);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_but_escapes_comes_back() {
+    let model = built(&shape(64, true, true, 6));
+    let symbols: Vec<u8> = (0..3000).map(|i| if i % 2 == 0 { 255 } else { (i % 40) as u8 }).collect();
+    let signs: Vec<u8> = (0..3000).map(|i| (i / 3 % 2) as u8).collect();
+    let data = encode(&model, 0, &symbols, &signs);
+    let (mut s, mut t) = (vec![0; 3000], vec![0; 3000]);
+    assert_eq!(decode_group(&model, 0, &data, &mut s, &mut t, &mut Vec::new()), Some(data.len()));
+    assert!(s == symbols && t == signs);
+}
+
+#[test]
+fn shapes_beyond_the_limits_are_refused() {
+    let good = shape(40, true, true, 6);
+    let mut model = Model::new();
+    assert!(model.lay_out(&good));
+    let bad = [
+        Shape { mantissa: 4, ..good.clone() },
+        Shape { window: 0, ..good.clone() },
+        Shape { window: 9, ..good.clone() },
+        Shape { period: 0, ..good.clone() },
+        Shape { period: 41, ..good.clone() },
+        Shape { scales: vec![SCALES; 40], ..good.clone() },
+        Shape { biases: vec![128; 40], ..good.clone() },
+        Shape { biases: Vec::new(), ..good.clone() },
+        Shape { precision: 16, ..good.clone() },
+        Shape { weights: vec![1; 3], ..good.clone() },
+        Shape { scales: Vec::new(), biases: Vec::new(), ..good.clone() },
+        Shape {
+            period: MAX_PERIOD + 1,
+            scales: Vec::new(),
+            biases: Vec::new(),
+            weights: Vec::new(),
+            ..good.clone()
+        },
+        Shape { weights: vec![-128; 1000 * 999 / 2], ..shape(1000, true, true, 6) },
+    ];
+    for (i, shape) in bad.iter().enumerate() {
+        assert!(!model.lay_out(shape), "{i}");
+    }
+    assert!(model.lay_out(&good));
+    assert!(!model.build_tables(&Shape { curve: [0; BINS], ..good.clone() }));
+    assert!(!model.build_tables(&Shape { curve: [128; BINS], ..good }));
+    let nothing = decode_group(&Model::new(), 0, &[0; 100], &mut [0; 5], &mut [0; 5], &mut Vec::new());
+    assert_eq!(nothing, None);
+}
+
+#[test]
+fn magnitudes_are_those_of_the_numbers() {
+    // Exponent 5 of origin 20 >> 2, mantissa 3 of 4: the middle of 1.75 · 2^5 and 2 · 2^5.
+    let cut = magnitudes(2, false, 20);
+    assert_eq!((cut[19], cut[20], cut[20 + 4 * 5 + 3], cut[20 + 4 * 16]), (0, 1, 60, u16::MAX));
+    let rounded = magnitudes(3, true, 0);
+    assert_eq!((rounded[0], rounded[8 * 4 + 3], rounded[8 * 16]), (1, 22, u16::MAX));
+}
+
+#[test]
+fn least_squares_find_what_columns_have_in_common() {
+    let mut next = random(9);
+    let mut normal = || (0..12).map(|_| (next() % 4096) as f32 / 4096.0 - 0.5).sum::<f32>();
+    let rows: Vec<f32> = (0..2003)
+        .flat_map(|_| {
+            let (a, b, c) = (normal(), normal(), normal());
+            [a, b, 0.5 * a - 0.25 * b + 0.1 * c]
+        })
+        .collect();
+    let mut reference = vec![0f32; 9];
+    let mut found = [0f32; 2];
+    for (i, simd) in Simd::ALL.into_iter().filter(|s| s.is_available()).enumerate() {
+        let mut sums = vec![0f32; 9];
+        accumulate_on(simd, &rows, 3, &mut sums);
+        assert!(factor_on(simd, &mut sums, 3));
+        let mut weights = Vec::new();
+        regress_on(simd, &sums, 3, 2, &mut weights);
+        if i == 0 {
+            reference = sums.clone();
+            found.copy_from_slice(&weights);
+        }
+        assert!(sums == reference && weights == found, "{simd:?}");
+    }
+    assert!((found[0] - 0.5).abs() < 0.02 && (found[1] + 0.25).abs() < 0.02, "{found:?}");
+    assert!(!factor(&mut [0.0], 1));
+    assert!(!factor(&mut [f32::NAN], 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn damaged_groups_are_refused_or_decoded_alike_everywhere(seed in any::<u64>(), n in 1usize..6000, period in 2usize..80, weighted in any::<bool>(), at in any::<usize>(), bit in 0u8..8, cut in 0usize..40) {
+        let model = built(&shape(period, true, weighted, 5));
+        let (symbols, signs) = numbers(n, seed);
+        let mut data = encode(&model, 0, &symbols, &signs);
+        let i = at % data.len();
+        data[i] ^= 1 << bit;
+        data.truncate(data.len() - cut.min(data.len()));
+        let (mut first, mut first_signs) = (vec![0; n], vec![0; n]);
+        let scalar = decode_group_on(Simd::Scalar, &model, 0, &data, &mut first, &mut first_signs, &mut Vec::new());
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let (mut s, mut t) = (vec![0; n], vec![0; n]);
+            let got = decode_group_on(simd, &model, 0, &data, &mut s, &mut t, &mut Vec::new());
+            prop_assert_eq!(got, scalar);
+            if got.is_some() {
+                prop_assert!(s == first && t == first_signs);
+            }
+        }
+    }
+}
