@@ -13,6 +13,7 @@ use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
 use mmh_kernels::lanes::{self, Frequencies};
 use mmh_kernels::planes::{self, Plane};
+use mmh_kernels::predicted::{self, Work};
 use mmh_kernels::{histogram, period, rans, zeros};
 use std::hint::black_box;
 
@@ -238,10 +239,64 @@ fn kernels(c: &mut Criterion) {
     group.finish();
 }
 
+/// Rows of 384 numbers that are predicted from each other.
+fn predictions(c: &mut Criterion) {
+    const COLUMNS: usize = 384;
+    let shape = predicted::Shape {
+        mantissa: 0,
+        rounded: false,
+        origin: 100,
+        window: 6,
+        start: 800,
+        period: COLUMNS,
+        scales: vec![predicted::NEUTRAL; COLUMNS],
+        biases: vec![predicted::MIDDLE; COLUMNS],
+        precision: 6,
+        weights: (0..COLUMNS * (COLUMNS - 1) / 2).map(|i| [0, 1, 0, -1, 2, 0, -1][i % 7]).collect(),
+        curve: std::array::from_fn(|i| 127 - i as u8),
+    };
+    let mut model = predicted::Model::new();
+    assert!(model.lay_out(&shape) && model.build_tables(&shape));
+    let data = weights();
+    let mut symbols = vec![0u8; GROUP];
+    fields::symbols(&BF16, &data[..2 * GROUP], &mut symbols, &mut Vec::new());
+    // About 2^10 times the symbol of magnitude one.
+    let most = symbols.iter().copied().max().unwrap_or(0);
+    symbols.iter_mut().for_each(|s| *s = s.wrapping_add(111u8.wrapping_sub(most)));
+    let signs: Vec<u8> = data.chunks(2).take(GROUP).map(|e| e[1] >> 7).collect();
+    let mut group = c.benchmark_group("predicted");
+    group.throughput(Throughput::Elements(GROUP as u64));
+    let (mut contexts, mut work, mut out) = (Vec::new(), Work::default(), Vec::new());
+    let numbers = (symbols.as_slice(), signs.as_slice());
+    each(&mut group, "classify", |s| {
+        predicted::classify_on(s, &model, 0, numbers, &mut contexts, None, &mut work);
+    });
+    each(&mut group, "encode", |s| {
+        out.clear();
+        black_box(predicted::encode_group_on(s, &model, 0, numbers, &mut contexts, &mut work, &mut out));
+    });
+    let (mut back, mut back_signs) = (symbols.clone(), signs.clone());
+    each(&mut group, "decode", |s| {
+        let taken = predicted::decode_group_on(s, &model, 0, &out, &mut back, &mut back_signs, &mut work);
+        assert!(taken == Some(out.len()));
+    });
+    assert!(back == symbols && back_signs == signs);
+    let rows: Vec<f32> = (0..1024 * COLUMNS).map(|i| (i * 7919 % 1000) as f32 - 499.5).collect();
+    let mut sums = vec![0f32; COLUMNS * COLUMNS];
+    group.throughput(Throughput::Elements(rows.len() as u64));
+    each(&mut group, "accumulate", |s| predicted::accumulate_on(s, &rows, COLUMNS, &mut sums));
+    (0..COLUMNS).for_each(|i| sums[i * COLUMNS + i] *= 2.0);
+    each(&mut group, "factor", |s| {
+        let mut matrix = sums.clone();
+        assert!(predicted::factor_on(s, &mut matrix, COLUMNS));
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
         .measurement_time(std::time::Duration::from_secs(1));
-    targets = kernels
+    targets = kernels, predictions
 }
 criterion_main!(benches);

@@ -1,4 +1,5 @@
 //! Loops that the compiler does not find by itself. NEON is part of the target: nothing here needs a feature that is not there.
 
 pub mod lanes_neon;
+pub mod predicted_neon;
 pub mod rans_neon;

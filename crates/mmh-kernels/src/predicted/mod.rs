@@ -12,17 +12,29 @@
 //! "Context-based, adaptive, lossless image coding" (1997).
 
 mod decode;
+mod dot;
 mod encode;
 mod fit;
 mod model;
+mod walk;
 
-pub use decode::{decode_group, decode_group_on};
-pub use encode::{Contexts, classify, classify_on, encode_group, encode_group_on};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use decode::{Stream, refill};
+pub use decode::{Work, decode_group, decode_group_on};
+pub use encode::{Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use encode::{Writer, put};
 pub use fit::{accumulate, accumulate_on, factor, factor_on, regress, regress_on};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use model::{BELOW, EIGHTHS, LARGEST, PLACES, PROBABILITY_BITS, TABLES, TOTAL, Table};
 pub use model::{
     BINS, LANES, MAX_MANTISSA, MAX_PERIOD, MAX_WEIGHT_SUM, MAX_WEIGHTED, MIDDLE, Model, NEUTRAL, SCALES,
     Shape, magnitudes,
 };
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use model::{Both, Pair};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use walk::Rows;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ pub const MAX_PERIOD: usize = 32_768;
 /// The longest row of which columns have weights.
 pub const MAX_WEIGHTED: usize = 1024;
 
-/// What the weights of a column add up to at most, regardless of their signs: sums of products stay below 2^31.
-pub const MAX_WEIGHT_SUM: u32 = 65_000;
+/// What the weights of a column add up to at most, regardless of their signs: sums of products and a bias stay below 2^31.
+pub const MAX_WEIGHT_SUM: u32 = 60_000;
 
 /// The most bits of mantissa in a symbol.
 pub const MAX_MANTISSA: u8 = 3;
@@ -29,28 +29,28 @@ pub const MIDDLE: u8 = 64;
 
 /// Octaves of a table, and how many of them are below the width.
 const OCTAVES: i32 = 13;
-const BELOW: i32 = 9;
+pub(crate) const BELOW: i32 = 9;
 
 /// Places of the prediction that tables are made for, in eighths of the width.
-const PLACES: usize = 33;
+pub(crate) const PLACES: usize = 33;
 
 /// Tables of a model: for each eighth of an octave of the width, for each place of the prediction.
-const TABLES: usize = 8 * PLACES;
+pub(crate) const TABLES: usize = 8 * PLACES;
 
 /// Frequencies of a table add up to 2 to this.
-pub(super) const PROBABILITY_BITS: u32 = 15;
+pub(crate) const PROBABILITY_BITS: u32 = 15;
 
 /// What the frequencies of a table add up to.
-pub(super) const TOTAL: u32 = 1 << PROBABILITY_BITS;
+pub(crate) const TOTAL: u32 = 1 << PROBABILITY_BITS;
 
 /// Bits of an escaped symbol and its sign.
-pub(super) const ESCAPED_BITS: u32 = 9;
+pub(crate) const ESCAPED_BITS: u32 = 9;
 
 /// 2^(-r/8), in units of 2^-16.
-const EIGHTHS: [u32; 8] = [65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734];
+pub(crate) const EIGHTHS: [u32; 8] = [65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734];
 
 /// The largest number, scaled; the smallest is as far from 0.
-const LARGEST: i32 = 32_767;
+pub(crate) const LARGEST: i32 = 32_767;
 
 /// What a block's numbers are coded with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,8 @@ pub fn magnitudes(mantissa: u8, rounded: bool, origin: u8) -> [u16; 256] {
 }
 
 /// The cumulated frequencies of the entries in one context: negative numbers, from the largest, the escape, positive numbers.
-pub(super) struct Table {
+#[repr(C)]
+pub(crate) struct Table {
     /// The entry that holds the first of 128 slots.
     pub first: [u8; 256],
     /// Entry `e` has the slots from `below[e]` to before `below[e + 1]`.
@@ -107,30 +108,48 @@ impl Table {
     }
 }
 
+/// The weights of columns `2 i` and `2 i + 1` for a pair of columns before them, or for `2 i` and itself.
+pub(crate) type Pair = [[i16; 2]; 2];
+
+/// The numbers of all lanes in a pair of columns.
+pub(crate) type Both = [[i16; 2]; LANES];
+
+/// What a column's numbers are scaled and predicted with.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Column {
+    /// What its magnitudes are multiplied by, in units of 2^-12.
+    pub multiplier: u32,
+    /// What is to be added to the class of the mean error.
+    pub octave: i32,
+    /// Of the sum that is predicted.
+    pub bias: i32,
+}
+
 /// A model, laid out for loops.
 #[derive(Default)]
 pub struct Model {
-    pub(super) tables: Vec<Table>,
+    /// None, or as many as there can be.
+    pub(crate) tables: Vec<Table>,
     magnitude: Vec<u16>,
-    /// For each column what its magnitudes are multiplied by, in units of 2^-12, and its octave.
-    columns: Vec<(u32, i32)>,
-    biases: Vec<i32>,
-    weights: Vec<i32>,
-    precision: u32,
-    pub(super) period: usize,
-    window: u32,
-    pub(super) start: u32,
+    columns: Vec<Column>,
+    /// For each pair of columns those of all pairs up to itself; empty if nothing but the bias is predicted.
+    pairs: Vec<Pair>,
+    pub(crate) precision: u32,
+    pub(crate) period: usize,
+    pub(crate) window: u32,
+    pub(crate) start: u32,
     /// By class: eighths of a mean error in 2^-16.
     reciprocal: Vec<u32>,
-    mantissa: u32,
-    origin: u32,
+    pub(crate) mantissa: u32,
+    pub(crate) rounded: bool,
+    pub(crate) origin: u32,
     /// Numbers of a sign in a table.
-    pub(super) numbers: u32,
+    pub(crate) numbers: u32,
 }
 
 /// The context of a number: what table, whether its sign is turned around, what symbol the table's first number is.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Context {
+pub(crate) struct Context {
     pub table: u32,
     pub turned: u32,
     pub lowest: i32,
@@ -170,21 +189,32 @@ impl Model {
         self.period = p;
         self.precision = if weights == 0 { 0 } else { shape.precision as u32 };
         self.mantissa = shape.mantissa as u32;
+        self.rounded = shape.rounded;
         self.origin = shape.origin as u32;
         self.numbers = (OCTAVES as u32) << self.mantissa;
         self.magnitude = magnitudes(shape.mantissa, shape.rounded, shape.origin).to_vec();
-        let column = |scale: u8| {
+        let column = |scale: u8, bias: u8| {
             let scale = scale as usize;
-            (EIGHTHS[scale % 8] >> (scale / 8), scale as i32 - NEUTRAL as i32 - 8 * self.window as i32)
+            Column {
+                multiplier: EIGHTHS[scale % 8] >> (scale / 8),
+                octave: scale as i32 - NEUTRAL as i32 - 8 * self.window as i32,
+                bias: (bias as i32 - MIDDLE as i32) << 5 << self.precision,
+            }
         };
         self.columns.clear();
-        self.columns.extend(shape.scales.iter().map(|s| column(*s)));
-        self.columns.resize(p, column(NEUTRAL));
-        self.biases.clear();
-        self.biases.extend(shape.biases.iter().map(|b| (*b as i32 - MIDDLE as i32) << 5 << self.precision));
-        self.biases.resize(p, 0);
-        self.weights.clear();
-        self.weights.extend(shape.weights.iter().map(|w| *w as i32));
+        self.columns.extend(shape.scales.iter().zip(&shape.biases).map(|(s, b)| column(*s, *b)));
+        self.columns.resize(p, column(NEUTRAL, MIDDLE));
+        self.pairs.clear();
+        if weights > 0 {
+            let of = |column: usize, before: usize| -> i16 {
+                let known = before < column && column < p;
+                if known { shape.weights[column * (column - 1) / 2 + before] as i16 } else { 0 }
+            };
+            for i in 0..p.div_ceil(2) {
+                let pair = |k: usize| [2 * i, 2 * i + 1].map(|j| [of(j, 2 * k), of(j, 2 * k + 1)]);
+                self.pairs.extend((0..=i).map(pair));
+            }
+        }
         self.reciprocal.clear();
         let reciprocal = |class: u32| (EIGHTHS[class as usize % 8] << (3 + self.window)) >> (class / 8);
         self.reciprocal.extend((0..256).map(reciprocal));
@@ -242,40 +272,36 @@ impl Model {
     }
 
     /// The symbol with which magnitudes begin.
-    pub(super) fn magnitude(&self) -> Option<&[u16; 256]> {
+    pub(crate) fn magnitude(&self) -> Option<&[u16; 256]> {
         self.magnitude.as_slice().try_into().ok()
     }
 
-    pub(super) fn reciprocal(&self) -> Option<&[u32; 256]> {
+    pub(crate) fn reciprocal(&self) -> Option<&[u32; 256]> {
         self.reciprocal.as_slice().try_into().ok()
     }
 
-    /// The multiplier and the octave of a column.
+    /// What a column is scaled and predicted with.
     #[inline(always)]
-    pub(super) fn column(&self, column: usize) -> (u32, i32) {
-        self.columns.get(column).copied().unwrap_or((0, 0))
+    pub(crate) fn column(&self, column: usize) -> Column {
+        self.columns.get(column).copied().unwrap_or_default()
     }
 
-    /// What is predicted in a column for each lane, out of the numbers before it.
+    /// The weights of a pair of columns for all pairs up to itself, if there are any.
     #[inline(always)]
-    pub(super) fn predict(&self, column: usize, before: &[[i32; LANES]]) -> [i32; LANES] {
-        let bias = self.biases.get(column).copied().unwrap_or(0);
-        let mut sums = [bias; LANES];
-        if !self.weights.is_empty() {
-            let at = column * column.saturating_sub(1) / 2;
-            let weights = self.weights.get(at..at + column).unwrap_or_default();
-            for (w, numbers) in weights.iter().zip(before) {
-                for (sum, x) in sums.iter_mut().zip(numbers) {
-                    *sum = sum.wrapping_add(w.wrapping_mul(*x));
-                }
-            }
-        }
-        sums.map(|s| (s >> self.precision).clamp(-LARGEST, LARGEST))
+    pub(crate) fn pairs(&self, i: usize) -> &[Pair] {
+        let at = i * (i + 1) / 2;
+        self.pairs.get(at..at + i + 1).unwrap_or_default()
+    }
+
+    /// What is predicted, of the sum of a bias and products.
+    #[inline(always)]
+    pub(crate) fn predicted(&self, sum: i32) -> i32 {
+        (sum >> self.precision).clamp(-LARGEST, LARGEST)
     }
 
     /// The context of a number, of which so much is predicted after this mean error.
     #[inline(always)]
-    pub(super) fn context(&self, mean: u32, predicted: i32, octave: i32, reciprocal: &[u32; 256]) -> Context {
+    pub(crate) fn context(&self, mean: u32, predicted: i32, octave: i32, reciprocal: &[u32; 256]) -> Context {
         let class = class_of(mean);
         let width = class as i32 + octave;
         let place = (predicted.unsigned_abs() as u64 * reciprocal[class as usize] as u64 + (1 << 15)) >> 16;
@@ -289,14 +315,14 @@ impl Model {
 
     /// A number, scaled, of a column with this multiplier.
     #[inline(always)]
-    pub(super) fn scaled(&self, magnitude: u16, sign: u32, multiplier: u32) -> i32 {
+    pub(crate) fn scaled(&self, magnitude: u16, sign: u32, multiplier: u32) -> i32 {
         let x = ((magnitude as u32 * multiplier) >> 12).min(LARGEST as u32) as i32;
         if sign == 0 { x } else { -x }
     }
 
     /// The mean error after one more.
     #[inline(always)]
-    pub(super) fn step(&self, mean: u32, error: u32) -> u32 {
+    pub(crate) fn step(&self, mean: u32, error: u32) -> u32 {
         mean - (mean >> self.window) + error
     }
 }
@@ -307,45 +333,6 @@ impl Model {
 fn class_of(mean: u32) -> u32 {
     let a = (mean + 8).cast_signed() as f32;
     (a.to_bits() >> 20).wrapping_sub(127 << 3) & 255
-}
-
-/// Where a group's rows stand: for each pass of [`LANES`] rows and each lane, which columns belong to the group.
-pub(super) struct Rows {
-    first: usize,
-    end: usize,
-    period: usize,
-}
-
-/// The columns of one lane: from, to before.
-pub(super) type Span = [(usize, usize); LANES];
-
-impl Rows {
-    pub fn new(first: usize, len: usize, period: usize) -> Rows {
-        Rows { first, end: first + len, period: period.max(1) }
-    }
-
-    /// Numbers of the rows that passes begin with.
-    pub fn passes(&self) -> std::iter::StepBy<std::ops::Range<usize>> {
-        (self.first / self.period..self.end.div_ceil(self.period)).step_by(LANES)
-    }
-
-    /// The columns of each lane in the group, and for each lane the place in the group where its column 0 would be, modulo 2^64.
-    pub fn spans(&self, row: usize) -> (Span, [usize; LANES]) {
-        let start = |lane: usize| (row + lane) * self.period;
-        let span = std::array::from_fn(|lane| {
-            let from = self.first.saturating_sub(start(lane)).min(self.period);
-            let to = self.end.saturating_sub(start(lane)).min(self.period);
-            (from, to)
-        });
-        (span, std::array::from_fn(|lane| start(lane).wrapping_sub(self.first)))
-    }
-}
-
-/// The columns that all lanes have.
-pub(super) fn common(span: &Span) -> std::ops::Range<usize> {
-    let from = span.iter().map(|s| s.0).max().unwrap_or(0);
-    let to = span.iter().map(|s| s.1).min().unwrap_or(0);
-    from..to.max(from)
 }
 
 /// The shares of errors up to each eighth of the width, in units of 2^-20.

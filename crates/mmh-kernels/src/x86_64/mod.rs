@@ -8,6 +8,8 @@ pub mod lanes_encode_avx512;
 pub mod merge_avx2;
 pub mod merge_avx512;
 pub mod planes_avx512;
+pub mod predicted_avx2;
+pub mod predicted_avx512;
 pub mod rans_avx2;
 pub mod rans_avx512;
 pub mod rans_encode_avx2;

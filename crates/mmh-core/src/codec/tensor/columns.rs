@@ -64,7 +64,7 @@ pub fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
 }
 
 /// Elements that columns are summed over at most.
-const FOLDED: usize = 1 << 17;
+pub const FOLDED: usize = 1 << 17;
 
 /// The longest row that is found by its columns' sums.
 pub const LONGEST_FOLDED: usize = 512;

@@ -12,7 +12,7 @@ use mmh_kernels::lanes::Frequencies;
 use mmh_kernels::memory::{self, Soon};
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
-use mmh_kernels::predicted::{LANES, Model};
+use mmh_kernels::predicted::{Model, Work};
 use mmh_kernels::rans::LANES as ROW;
 
 /// A plane of the rest, and its decoding table if it is coded.
@@ -136,8 +136,8 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             }
             (Mode::Predicted(_), _) => {
                 let signs = lend(&mut scratch.signs, m);
-                let (model, history) = (&scratch.predictor, &mut scratch.history);
-                predicted(model, g * GROUP, &mut group, own_symbols, signs, history)?;
+                let (model, work) = (&scratch.predictor, &mut scratch.predicted);
+                predicted(model, g * GROUP, &mut group, own_symbols, signs, work)?;
                 sign_plane = packed_signs(signs);
                 own_symbols
             }
@@ -348,9 +348,9 @@ fn predicted(
     group: &mut Cursor<'_>,
     symbols: &mut [u8],
     signs: &mut [u8],
-    history: &mut Vec<[i32; LANES]>,
+    work: &mut Work,
 ) -> Result<()> {
-    let taken = mmh_kernels::predicted::decode_group(model, first, group.0, symbols, signs, history)
+    let taken = mmh_kernels::predicted::decode_group(model, first, group.0, symbols, signs, work)
         .ok_or_else(|| bad("a predicted plane does not decode"))?;
     group.take(taken)?;
     Ok(())

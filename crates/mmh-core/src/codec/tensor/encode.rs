@@ -13,12 +13,14 @@ use crate::codec::symbols::{codeless, count_groups, pieces};
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, EncodeTable};
-use mmh_kernels::predicted::{self, Contexts};
-use mmh_kernels::{histogram, modelled, planes};
+use mmh_kernels::{histogram, modelled, planes, predicted};
 use std::ops::Range;
 
 /// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
 const SHORTEST_MODELLED: usize = 1024;
+
+/// What a prediction saves of symbols and signs where nothing else is tried: this many to that many, 2 in 100.
+const MUCH: (u64, u64) = (100, 98);
 
 /// Appends the payload; `false` if it would not be smaller than the block.
 pub fn encode(
@@ -47,17 +49,30 @@ pub fn encode(
         scratch.misses.clear();
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
-    let symbols = &scratch.symbols[..n];
+    let (symbols, signs) = (&scratch.symbols[..n], lend(&mut scratch.signs, n));
     let counts =
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
-    let (symbol_mode, bits) =
-        model_if_it_pays(symbol_mode, symbols, &spec, element, level, &mut scratch.classes);
-    let symbol_mode = match bits {
-        Some(bits) if level.get() >= fit::FASTEST => {
-            let signs = lend(&mut scratch.signs, n);
-            let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-            predict_if_it_pays(symbol_mode, bits, symbols, body, &spec, element, signs, model, contexts)
+    let bits = |mode: &Mode| bits_of(mode, symbols);
+    // Models of either kind are made at the levels that are for size, and predictions first: where they save much, nothing else would do.
+    let numbers = (level.get() >= fit::FASTEST && is_worth_a_model(&symbol_mode, symbols, level))
+        .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
+        .flatten();
+    let predicted = numbers.and_then(|numbers| {
+        fit::choose(numbers, &mut scratch.predictor, &mut scratch.contexts, &mut scratch.predicted)
+    });
+    // The sign would take a bit each.
+    let predicted = predicted.map(|(predictor, bits)| (predictor, bits.saturating_sub(n as u64)));
+    let plain = bits(&symbol_mode);
+    let much = predicted.as_ref().is_some_and(|(_, bits)| bits * MUCH.0 < (plain + n as u64) * MUCH.1);
+    let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
+        model_if_it_pays(symbol_mode, plain, symbols, &spec, element, &mut scratch.classes)
+    } else {
+        (symbol_mode, plain)
+    };
+    let symbol_mode = match predicted {
+        Some((predictor, predicted)) if (predicted + n as u64) * 1001 < (bits + n as u64) * 1000 => {
+            Mode::Predicted(Box::new(predictor))
         }
         _ => symbol_mode,
     };
@@ -137,9 +152,9 @@ pub fn encode(
                 return false;
             }
         } else if signed_symbols {
-            let contexts = (&scratch.contexts.tables[from..to], &scratch.contexts.entries[from..to]);
             let numbers = (&symbols[from..to], &scratch.signs[from..to]);
-            if !predicted::encode_group(&scratch.predictor, from, contexts, numbers, out) {
+            let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted);
+            if !predicted::encode_group(&scratch.predictor, from, numbers, contexts, work, out) {
                 return false;
             }
         } else {
@@ -228,56 +243,41 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
     code_if_it_pays(&counts, level)
 }
 
-/// A model instead, at the levels that are for size, where it saves more than a thousandth of the symbols.
-fn model_if_it_pays(
-    mode: Mode,
-    symbols: &[u8],
-    spec: &FieldSpec,
-    element: Element,
-    level: Level,
-    classes: &mut Vec<u8>,
-) -> (Mode, Option<u64>) {
-    if level.get() < 7 || symbols.len() < SHORTEST_MODELLED || matches!(mode, Mode::Constant(_)) {
-        return (mode, None);
-    }
-    let mut counts = [0; 256];
-    histogram::bytes(symbols, &mut counts);
-    let bits = match &mode {
-        Mode::Coded(code) => huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64,
+fn is_worth_a_model(mode: &Mode, symbols: &[u8], level: Level) -> bool {
+    level.get() >= 7 && symbols.len() >= SHORTEST_MODELLED && !matches!(mode, Mode::Constant(_))
+}
+
+/// What symbols take in a mode without a model.
+fn bits_of(mode: &Mode, symbols: &[u8]) -> u64 {
+    match mode {
+        Mode::Coded(code) => {
+            let mut counts = [0; 256];
+            histogram::bytes(symbols, &mut counts);
+            huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64
+        }
         Mode::Exact(codes) => {
             codes.bits(&count_groups(symbols.len(), 1, &mut |of, to| to.copy_from_slice(&symbols[of])), 1)
         }
         _ => symbols.len() as u64 * 8,
-    };
-    match Model::choose(symbols, &counts, spec, element.kind, classes) {
-        Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
-            (Mode::Modelled(Box::new(model)), Some(modelled))
-        }
-        _ => (mode, Some(bits)),
     }
 }
 
-/// A prediction instead, where it saves more than a thousandth of symbols and signs. `bits` is what the symbols take in this mode; leaves the
-/// signs, and model and contexts of the prediction.
-#[allow(clippy::too_many_arguments)]
-fn predict_if_it_pays(
+/// A model instead, where it saves more than a thousandth of the symbols, which take `bits`.
+fn model_if_it_pays(
     mode: Mode,
     bits: u64,
     symbols: &[u8],
-    body: &[u8],
     spec: &FieldSpec,
     element: Element,
-    signs: &mut [u8],
-    model: &mut predicted::Model,
-    contexts: &mut Contexts,
-) -> Mode {
-    let Some(numbers) = fit::Numbers::of(symbols, body, spec, element, signs) else { return mode };
-    let bits = bits + symbols.len() as u64;
-    match fit::choose(numbers, model, contexts) {
-        Some((predictor, predicted)) if predicted * 1001 < bits * 1000 => {
-            Mode::Predicted(Box::new(predictor))
+    classes: &mut Vec<u8>,
+) -> (Mode, u64) {
+    let mut counts = [0; 256];
+    histogram::bytes(symbols, &mut counts);
+    match Model::choose(symbols, &counts, spec, element.kind, classes) {
+        Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
+            (Mode::Modelled(Box::new(model)), modelled)
         }
-        _ => mode,
+        _ => (mode, bits),
     }
 }
 

@@ -10,7 +10,8 @@ use crate::dtype::Kind;
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::histogram;
 use mmh_kernels::predicted::{
-    self, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, magnitudes,
+    self, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, Work,
+    magnitudes,
 };
 
 /// The fastest level at which numbers are predicted: it takes three to five times as long as the models of the levels before it.
@@ -44,8 +45,12 @@ const START: u16 = 800;
 /// log2 of the elements that errors are averaged over.
 const WINDOW: u8 = 6;
 
-/// One in so many elements tells what all of them take.
-const SAMPLE: usize = 7;
+/// Groups that tell what all of them take, and of these one in so many columns.
+const SAMPLE: usize = 8;
+const STRIDE: usize = 3;
+
+/// What a group takes beside its words, in bits.
+const STATES: u64 = 8 * (2 + 4 * predicted::LANES as u64);
 
 /// 2^(-r/8).
 const EIGHTHS: [f64; 8] = [
@@ -98,9 +103,13 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// The predictor of a block and about how many bits its symbols and signs take; leaves the model and the contexts of its elements. `None` if
-/// there is none worth a thought.
-pub fn choose(numbers: Numbers<'_>, model: &mut Model, contexts: &mut Contexts) -> Option<(Predictor, u64)> {
+/// The predictor of a block and about how many bits its symbols and signs take; leaves the model. `None` if there is none worth a thought.
+pub fn choose(
+    numbers: Numbers<'_>,
+    model: &mut Model,
+    contexts: &mut Vec<Contexts>,
+    work: &mut Work,
+) -> Option<(Predictor, u64)> {
     let counts = numbers.counts();
     let origin = origin(&numbers, &counts);
     let magnitude = magnitudes(numbers.mantissa, numbers.rounded, origin);
@@ -128,11 +137,18 @@ pub fn choose(numbers: Numbers<'_>, model: &mut Model, contexts: &mut Contexts) 
     if !model.lay_out(&shape) {
         return None;
     }
-    let n = numbers.symbols.len();
-    contexts.reserve(n);
+    // Some groups tell what all of them take.
+    let groups = numbers.symbols.len().div_ceil(GROUP);
+    let step = groups.div_ceil(SAMPLE).max(1);
+    let sampled = || {
+        let parts = numbers.symbols.chunks(GROUP).zip(numbers.signs.chunks(GROUP));
+        parts.enumerate().skip(step / 2).step_by(step)
+    };
     let mut errors = [0; BINS];
-    for (g, (symbols, signs)) in numbers.symbols.chunks(GROUP).zip(numbers.signs.chunks(GROUP)).enumerate() {
-        predicted::classify(model, g * GROUP, symbols, signs, contexts, &mut errors);
+    let mut sampled_contexts = Vec::with_capacity(SAMPLE);
+    for (g, part) in sampled() {
+        predicted::classify(model, g * GROUP, part, contexts, Some(&mut errors), work);
+        sampled_contexts.push(contexts.clone());
     }
     shape.curve = curve(&errors);
     let predictor = Predictor { shape };
@@ -140,14 +156,16 @@ pub fn choose(numbers: Numbers<'_>, model: &mut Model, contexts: &mut Contexts) 
     let mut descriptor = Vec::new();
     predictor.write(&mut descriptor);
     let (mut bits, mut seen) = (0u64, 0u64);
-    let of = contexts.tables[..n].iter().zip(&contexts.entries[..n]);
-    for (table, entry) in of.step_by(SAMPLE) {
-        let frequency = model.frequency(*table, *entry).max(1);
-        bits += (15 << 16) - log2(frequency) + ((model.escaped(*entry) as u64) << 16);
-        seen += 1;
+    for contexts in &sampled_contexts {
+        for context in contexts.iter().step_by(STRIDE).flatten().filter(|c| **c != predicted::NONE) {
+            bits += (15 << 16) - log2(model.frequency(*context).max(1));
+            bits += (model.escaped(*context) as u64) << 16;
+            seen += 1;
+        }
     }
-    let bits = (bits >> 16) * n as u64 / seen.max(1);
-    Some((predictor, bits + 8 * descriptor.len() as u64))
+    let n = numbers.symbols.len() as u64;
+    let bits = (bits >> 8) * n / seen.max(1) >> 8;
+    Some((predictor, bits + 8 * descriptor.len() as u64 + groups as u64 * STATES))
 }
 
 /// The length of the rows of a block that [`choose`] could find weights for.
@@ -156,10 +174,13 @@ pub fn period(numbers: &Numbers<'_>) -> Option<usize> {
     columns::folded(&values(numbers, &magnitude))
 }
 
-/// Numbers, so that their median is 32, cut off at four times that.
+/// As many elements as [`period`] looks at.
+pub const LOOKED_AT: usize = columns::FOLDED;
+
+/// The first numbers, so that their median is 32, cut off at four times that.
 fn values(numbers: &Numbers<'_>, magnitude: &[u16; 256]) -> Vec<i16> {
     let positive = magnitude.map(|m| (m >> 5).min(127) as i16);
-    let of = numbers.symbols.iter().zip(numbers.signs);
+    let of = numbers.symbols.iter().zip(numbers.signs).take(columns::FOLDED);
     of.map(|(symbol, sign)| positive[*symbol as usize] * (1 - 2 * (*sign & 1) as i16)).collect()
 }
 

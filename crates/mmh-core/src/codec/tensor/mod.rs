@@ -94,8 +94,8 @@ pub struct Scratch {
     classes: Vec<u8>,
     signs: Vec<u8>,
     predictor: predicted_kernels::Model,
-    contexts: predicted_kernels::Contexts,
-    history: Vec<[i32; predicted_kernels::LANES]>,
+    contexts: Vec<predicted_kernels::Contexts>,
+    predicted: predicted_kernels::Work,
 }
 
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.

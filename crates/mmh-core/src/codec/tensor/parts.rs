@@ -97,9 +97,11 @@ fn is_one(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) ->
         }
         let body = &part[body(part)];
         scratch.misses.clear();
-        fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
+        let n = n.min(fit::LOOKED_AT);
+        let some = &body[..n * element.size()];
+        fields::symbols(&spec, some, lend(&mut scratch.symbols, n), &mut scratch.misses);
         let signs = lend(&mut scratch.signs, n);
-        let numbers = fit::Numbers::of(&scratch.symbols[..n], body, &spec, element, signs);
+        let numbers = fit::Numbers::of(&scratch.symbols[..n], some, &spec, element, signs);
         let Some(found) = numbers.and_then(|numbers| fit::period(&numbers)) else { return false };
         if period.is_some_and(|p| p != found) {
             return false;

@@ -1,0 +1,478 @@
+//! The sixteen lanes of a group in one register. The bytes are those of `predicted`.
+//!
+//! While a number is looked up, which takes long, the sums of the next columns are made, as far as they do not need it.
+
+use crate::predicted::{
+    BELOW, BINS, Both, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES, PROBABILITY_BITS, Pair, Rows,
+    Stream, TABLES, TOTAL, Table, Work, Writer, put, refill,
+};
+use crate::rans::LOWEST;
+use std::arch::x86_64::*;
+
+/// What of a model is the same for all columns, in registers or close to them.
+struct Constants {
+    precision: __m512i,
+    window: __m512i,
+    /// 2^(-r/8) by the three low bits of the class, times 2^(16 + 3 + window).
+    eighths: __m512i,
+    mantissa: __m512i,
+    origin: __m512i,
+    numbers: __m512i,
+    /// Twice the one before the bits of mantissa, and half a unit of the last of them if it was cut off.
+    middle: i32,
+    low: i32,
+    shift: u32,
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn all(x: i32) -> __m512i {
+    _mm512_set1_epi32(x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn constants(model: &Model) -> Constants {
+    let eighths: [u32; LANES] = std::array::from_fn(|r| EIGHTHS[r % 8] << (3 + model.window));
+    let k = model.mantissa;
+    Constants {
+        precision: all(model.precision as i32),
+        window: all(model.window as i32),
+        // SAFETY: there are 16 numbers of 32 bits.
+        eighths: unsafe { _mm512_loadu_si512(eighths.as_ptr().cast()) },
+        mantissa: all(k as i32),
+        origin: all(model.origin as i32),
+        numbers: all(model.numbers as i32),
+        middle: (2 << k) + !model.rounded as i32,
+        low: (1 << k) - 1,
+        shift: k + 1,
+    }
+}
+
+/// The context of each lane's number.
+struct Place {
+    table: __m512i,
+    turned: __mmask16,
+    lowest: __m512i,
+    reciprocal: __m512i,
+}
+
+/// `(a · b + add) >> 16` without a sign, of which 32 bits are left.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn product(a: __m512i, b: __m512i, add: i64) -> __m512i {
+    let add = _mm512_set1_epi64(add);
+    let even = _mm512_add_epi64(_mm512_mul_epu32(a, b), add);
+    let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), _mm512_srli_epi64::<32>(b));
+    let odd = _mm512_slli_epi64::<16>(_mm512_add_epi64(odd, add));
+    _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<16>(even), odd)
+}
+
+impl Constants {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn predicted(&self, sum: __m512i) -> __m512i {
+        let p = _mm512_srav_epi32(sum, self.precision);
+        _mm512_max_epi32(_mm512_min_epi32(p, all(LARGEST)), all(-LARGEST))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn place(&self, mean: __m512i, predicted: __m512i, octave: i32) -> Place {
+        let a = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_add_epi32(mean, all(8))));
+        let class = _mm512_and_si512(_mm512_sub_epi32(_mm512_srli_epi32::<20>(a), all(127 << 3)), all(255));
+        let width = _mm512_add_epi32(class, all(octave));
+        let eighths = _mm512_permutexvar_epi32(_mm512_and_si512(class, all(7)), self.eighths);
+        let reciprocal = _mm512_srlv_epi32(eighths, _mm512_srli_epi32::<3>(class));
+        let place = product(_mm512_abs_epi32(predicted), reciprocal, 1 << 15);
+        let place = _mm512_min_epu32(place, all(PLACES as i32 - 1));
+        let fraction = _mm512_and_si512(width, all(7));
+        // 33 times.
+        let table = _mm512_add_epi32(_mm512_slli_epi32::<5>(fraction), _mm512_add_epi32(fraction, place));
+        let above = _mm512_sub_epi32(_mm512_srai_epi32::<3>(width), all(BELOW));
+        Place {
+            table,
+            turned: _mm512_movepi32_mask(predicted),
+            lowest: _mm512_add_epi32(self.origin, _mm512_sllv_epi32(above, self.mantissa)),
+            reciprocal,
+        }
+    }
+
+    /// Numbers, scaled.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn scaled(&self, symbol: __m512i, negative: __mmask16, multiplier: u32) -> __m512i {
+        let v = _mm512_sub_epi32(symbol, self.origin);
+        let octave = _mm512_srav_epi32(v, self.mantissa);
+        let m =
+            _mm512_add_epi32(_mm512_slli_epi32::<1>(_mm512_and_si512(v, all(self.low))), all(self.middle));
+        let size = _mm512_srlv_epi32(_mm512_sllv_epi32(m, octave), all(self.shift as i32));
+        let size = _mm512_mask_mov_epi32(size, _mm512_cmpge_epi32_mask(octave, all(16)), all(0xffff));
+        let size = _mm512_maskz_mov_epi32(_mm512_cmpge_epi32_mask(v, all(0)), size);
+        let x = _mm512_srli_epi32::<12>(_mm512_mullo_epi32(size, all(multiplier as i32)));
+        let x = _mm512_min_epu32(x, all(LARGEST));
+        _mm512_mask_sub_epi32(x, negative, all(0), x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn step(&self, mean: __m512i, lanes: __mmask16, error: __m512i) -> __m512i {
+        let less = _mm512_sub_epi32(mean, _mm512_srlv_epi32(mean, self.window));
+        _mm512_mask_add_epi32(mean, lanes, less, error)
+    }
+}
+
+/// The place of a table in bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn at(table: __m512i) -> __m512i {
+    const { assert!(size_of::<Table>() == 3 << 8) }
+    _mm512_slli_epi32::<8>(_mm512_add_epi32(table, _mm512_add_epi32(table, table)))
+}
+
+/// Where each table has the slot at which an entry begins.
+const SLOTS: i32 = std::mem::offset_of!(Table, below) as i32;
+
+/// The slots with which entries and those behind them begin; the latter << 16.
+///
+/// # Safety
+/// There are all tables, these are among them, and the entries are below 255.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn slots(tables: &[Table], table: __m512i, entry: __m512i) -> __m512i {
+    let of = _mm512_add_epi32(at(table), _mm512_add_epi32(_mm512_add_epi32(entry, entry), all(SLOTS)));
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_i32gather_epi32::<1>(of, tables.as_ptr().cast()) }
+}
+
+/// Adds the products of a pair of columns.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add(weights: &Pair, numbers: __m512i, sums: &mut [__m512i; 2]) {
+    for (sum, [even, odd]) in sums.iter_mut().zip(*weights) {
+        let w = even as u16 as u32 | (odd as u16 as u32) << 16;
+        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(numbers, all(w as i32)));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(numbers: &Both) -> __m512i {
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(numbers: &mut Both, x: __m512i) {
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), x) };
+}
+
+/// What is known of the sums of a pair of columns from the pairs before the last.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn begin(model: &Model, i: usize, history: &[Both]) -> [__m512i; 2] {
+    let mut sums = [all(model.column(2 * i).bias), all(model.column(2 * i + 1).bias)];
+    let known = &model.pairs(i)[..];
+    let known = known.split_at(known.len().saturating_sub(2)).0;
+    for (weights, numbers) in known.iter().zip(history) {
+        add(weights, load(numbers), &mut sums);
+    }
+    sums
+}
+
+/// Adds the last pair but one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add_last(model: &Model, i: usize, history: &[Both], sums: &mut [__m512i; 2]) {
+    if let ([.., weights, _], Some(numbers)) = (model.pairs(i), i.checked_sub(1).and_then(|i| history.get(i)))
+    {
+        add(weights, load(numbers), sums);
+    }
+}
+
+/// As `predicted::classify`.
+#[allow(clippy::too_many_arguments)]
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
+)]
+pub fn classify(
+    model: &Model,
+    rows: &Rows,
+    symbols: &[u8],
+    signs: &[u8],
+    contexts: &mut Vec<Contexts>,
+    mut errors: Option<&mut [u32; BINS]>,
+    work: &mut Work,
+) {
+    let c = constants(model);
+    let Work { history, columns, .. } = work;
+    let mut mean = all(model.start as i32);
+    for pass in rows.passes() {
+        pass.transpose(symbols, signs, columns);
+        let first = pass.from / 2;
+        history[..first].fill([[0; 2]; LANES]);
+        let mut sums = [all(model.column(2 * first).bias), all(model.column(2 * first + 1).bias)];
+        for i in first..pass.to.div_ceil(2) {
+            add_last(model, i, history, &mut sums);
+            let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
+            let mut now = all(0);
+            let mut next = sums;
+            for half in 0..2 {
+                let column = 2 * i + half;
+                if half == 1 {
+                    next = begin(model, i + 1, &history[..i]);
+                    let x = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(now));
+                    sums[1] = _mm512_add_epi32(sums[1], _mm512_mullo_epi32(x, all(own)));
+                }
+                if !(pass.from..pass.to).contains(&column) {
+                    continue;
+                }
+                let lanes = pass.lanes(column);
+                let of = model.column(column);
+                // SAFETY: there are 32 bytes.
+                let numbers = unsafe { _mm256_loadu_si256(columns[column].as_ptr().cast()) };
+                let numbers = _mm512_cvtepu16_epi32(numbers);
+                let p = c.predicted(sums[half]);
+                let place = c.place(mean, p, of.octave);
+                let symbol = _mm512_and_si512(numbers, all(255));
+                let negative = _mm512_test_epi32_mask(numbers, all(256));
+                let x = c.scaled(symbol, negative, of.multiplier);
+                let error = _mm512_abs_epi32(_mm512_sub_epi32(x, p));
+                let number = _mm512_sub_epi32(symbol, place.lowest);
+                let above = _mm512_add_epi32(_mm512_add_epi32(c.numbers, all(1)), number);
+                let below = _mm512_sub_epi32(_mm512_sub_epi32(c.numbers, all(1)), number);
+                let entry = _mm512_mask_mov_epi32(above, negative ^ place.turned, below);
+                let known = _mm512_cmplt_epu32_mask(number, c.numbers);
+                let entry = _mm512_mask_mov_epi32(c.numbers, known, entry);
+                let context = _mm512_or_si512(entry, _mm512_slli_epi32::<8>(place.table));
+                let context = _mm512_mask_mov_epi32(all(NONE as i32), lanes, context);
+                let mut found = [0; LANES];
+                // SAFETY: there are 64 bytes.
+                unsafe { _mm512_storeu_si512(found.as_mut_ptr().cast(), context) };
+                contexts.push(found);
+                if let Some(errors) = &mut errors {
+                    let bins = _mm512_min_epu32(product(error, place.reciprocal, 0), all(BINS as i32 - 1));
+                    let mut each = [0u32; LANES];
+                    // SAFETY: there are 64 bytes.
+                    unsafe { _mm512_storeu_si512(each.as_mut_ptr().cast(), bins) };
+                    for (lane, bin) in each.iter().enumerate() {
+                        errors[*bin as usize] += (lanes >> lane & 1) as u32;
+                    }
+                }
+                mean = c.step(mean, lanes, error);
+                let x = _mm512_maskz_mov_epi32(lanes, x);
+                now = if half == 0 {
+                    _mm512_and_si512(x, all(0xffff))
+                } else {
+                    _mm512_or_si512(now, _mm512_slli_epi32::<16>(x))
+                };
+            }
+            store(&mut history[i], now);
+            sums = next;
+        }
+    }
+}
+
+/// Puts all lanes of columns on top of the states, the last first.
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
+)]
+pub fn put_all(model: &Model, contexts: &[Contexts], columns: &[[u16; LANES]], writer: &mut Writer<'_>) {
+    if model.tables.len() != TABLES {
+        return;
+    }
+    let numbers = all(model.numbers as i32);
+    let order = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    // SAFETY: there are 64 bytes.
+    let mut state = unsafe { _mm512_loadu_si512(writer.states.as_ptr().cast()) };
+    for (of, column) in contexts.iter().zip(columns).rev() {
+        // SAFETY: there are 64 bytes.
+        let context = unsafe { _mm512_loadu_si512(of.as_ptr().cast()) };
+        let lanes = _mm512_cmpneq_epi32_mask(context, all(NONE as i32));
+        let entry = _mm512_and_si512(context, all(255));
+        let escaped = _mm512_mask_cmpeq_epi32_mask(lanes, entry, numbers);
+        if escaped != 0 || writer.at < LANES {
+            // SAFETY: there are 64 bytes.
+            unsafe { _mm512_storeu_si512(writer.states.as_mut_ptr().cast(), state) };
+            put(model, of, column, writer);
+            // SAFETY: as above.
+            state = unsafe { _mm512_loadu_si512(writer.states.as_ptr().cast()) };
+            continue;
+        }
+        let context = _mm512_maskz_mov_epi32(lanes, context);
+        let entry = _mm512_and_si512(context, all(255));
+        // Not needed for contexts that `classify` finds; what others have counts for nothing.
+        let table = _mm512_min_epu32(_mm512_srli_epi32::<8>(context), all(TABLES as i32 - 1));
+        let entry = _mm512_min_epu32(entry, all(254));
+        // SAFETY: the tables are all there, and both numbers have been cut to what they may be.
+        let slots = unsafe { slots(&model.tables, table, entry) };
+        let below = _mm512_and_si512(slots, all(0xffff));
+        let frequency = _mm512_sub_epi32(_mm512_srli_epi32::<16>(slots), below);
+        let due = _mm512_mask_cmpge_epu32_mask(
+            lanes,
+            _mm512_srli_epi32::<{ 32 - PROBABILITY_BITS }>(state),
+            frequency,
+        );
+        let count = due.count_ones() as usize;
+        // The words that are due at the end of sixteen; those before them are written over later.
+        let words = _mm512_maskz_compress_epi32(due, state);
+        let words = _mm512_permutexvar_epi32(_mm512_add_epi32(order, all(count as i32)), words);
+        // SAFETY: there are 16 words below `at`.
+        unsafe {
+            let to = writer.words.as_mut_ptr().add(writer.at - LANES);
+            _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(words));
+        }
+        writer.at -= count;
+        let x = _mm512_mask_srli_epi32::<16>(state, due, state);
+        let quotient = divided(x, frequency);
+        let rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(quotient, frequency));
+        let next =
+            _mm512_add_epi32(_mm512_slli_epi32::<PROBABILITY_BITS>(quotient), _mm512_add_epi32(rest, below));
+        state = _mm512_mask_mov_epi32(state, lanes, next);
+    }
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_storeu_si512(writer.states.as_mut_ptr().cast(), state) };
+}
+
+/// ⌊x / d⌋, for d below 2^15: two different quotients are further apart than numbers of 53 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn divided(x: __m512i, d: __m512i) -> __m512i {
+    let half = |x: __m256i, d: __m256i| {
+        _mm512_cvttpd_epu32(_mm512_div_pd(_mm512_cvtepu32_pd(x), _mm512_cvtepu32_pd(d)))
+    };
+    let low = half(_mm512_castsi512_si256(x), _mm512_castsi512_si256(d));
+    let high = half(_mm512_extracti64x4_epi64::<1>(x), _mm512_extracti64x4_epi64::<1>(d));
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+/// As `predicted::decode`.
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
+)]
+pub fn decode(
+    model: &Model,
+    rows: &Rows,
+    mut stream: Stream<'_>,
+    symbols: &mut [u8],
+    signs: &mut [u8],
+    work: &mut Work,
+) -> Option<()> {
+    if model.tables.len() != TABLES {
+        return None;
+    }
+    let c = constants(model);
+    let Work { history, columns, .. } = work;
+    let mut mean = all(model.start as i32);
+    // SAFETY: there are 64 bytes.
+    let mut state = unsafe { _mm512_loadu_si512(stream.states.as_ptr().cast()) };
+    for pass in rows.passes() {
+        let first = pass.from / 2;
+        history[..first].fill([[0; 2]; LANES]);
+        let mut sums = [all(model.column(2 * first).bias), all(model.column(2 * first + 1).bias)];
+        for i in first..pass.to.div_ceil(2) {
+            add_last(model, i, history, &mut sums);
+            let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
+            let mut now = all(0);
+            let mut next = sums;
+            for half in 0..2 {
+                let column = 2 * i + half;
+                if half == 1 {
+                    next = begin(model, i + 1, &history[..i]);
+                    let x = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(now));
+                    sums[1] = _mm512_add_epi32(sums[1], _mm512_mullo_epi32(x, all(own)));
+                }
+                let lanes = pass.lanes(column);
+                if lanes == 0 {
+                    continue;
+                }
+                let of = model.column(column);
+                let p = c.predicted(sums[half]);
+                let place = c.place(mean, p, of.octave);
+                let slot = _mm512_and_si512(state, all(TOTAL as i32 - 1));
+                let part = _mm512_add_epi32(at(place.table), _mm512_srli_epi32::<7>(slot));
+                // SAFETY: the tables are all there, those of a context are among them, and each begins with 256 bytes, behind which there are more.
+                let mut entry = unsafe { _mm512_i32gather_epi32::<1>(part, model.tables.as_ptr().cast()) };
+                entry = _mm512_and_si512(entry, all(255));
+                let slots = loop {
+                    // SAFETY: as above. The last entry of a table, far below 255, ends behind all slots.
+                    let slots = unsafe { slots(&model.tables, place.table, entry) };
+                    let later = _mm512_cmple_epu32_mask(_mm512_srli_epi32::<16>(slots), slot);
+                    if later == 0 {
+                        break slots;
+                    }
+                    entry = _mm512_mask_add_epi32(entry, later, entry, all(1));
+                };
+                let below = _mm512_and_si512(slots, all(0xffff));
+                let frequency = _mm512_sub_epi32(_mm512_srli_epi32::<16>(slots), below);
+                let advanced = _mm512_mullo_epi32(frequency, _mm512_srli_epi32::<PROBABILITY_BITS>(state));
+                let advanced = _mm512_add_epi32(advanced, _mm512_sub_epi32(slot, below));
+                state = _mm512_mask_mov_epi32(state, lanes, advanced);
+                let from_numbers = _mm512_sub_epi32(entry, c.numbers);
+                let negative = _mm512_movepi32_mask(from_numbers) ^ place.turned;
+                let number = _mm512_sub_epi32(_mm512_abs_epi32(from_numbers), all(1));
+                let symbol = _mm512_and_si512(_mm512_add_epi32(place.lowest, number), all(255));
+                let mut numbers = _mm512_mask_or_epi32(symbol, negative, symbol, all(256));
+                let escaped = _mm512_mask_cmpeq_epi32_mask(lanes, entry, c.numbers);
+                if escaped != 0 {
+                    (state, numbers) = refill_with_escapes(&mut stream, state, lanes, escaped, numbers)?;
+                } else {
+                    let low = _mm512_mask_cmplt_epu32_mask(lanes, state, all(LOWEST as i32));
+                    let ahead = stream.ahead()?;
+                    // SAFETY: there are 64 bytes.
+                    let words = unsafe { _mm256_loadu_si256(ahead.as_ptr().cast()) };
+                    let words = _mm512_maskz_expand_epi32(low, _mm512_cvtepu16_epi32(words));
+                    state = _mm512_or_si512(_mm512_mask_slli_epi32::<16>(state, low, state), words);
+                    stream.skip(low.count_ones() as usize);
+                }
+                // SAFETY: there are 32 bytes.
+                unsafe {
+                    _mm256_storeu_si256(columns[column].as_mut_ptr().cast(), _mm512_cvtepi32_epi16(numbers));
+                }
+                let negative = _mm512_test_epi32_mask(numbers, all(256));
+                let x = c.scaled(_mm512_and_si512(numbers, all(255)), negative, of.multiplier);
+                let error = _mm512_abs_epi32(_mm512_sub_epi32(x, p));
+                mean = c.step(mean, lanes, error);
+                let x = _mm512_maskz_mov_epi32(lanes, x);
+                now = if half == 0 {
+                    _mm512_and_si512(x, all(0xffff))
+                } else {
+                    _mm512_or_si512(now, _mm512_slli_epi32::<16>(x))
+                };
+            }
+            store(&mut history[i], now);
+            sums = next;
+        }
+        pass.transpose_back(columns, symbols, signs);
+    }
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_storeu_si512(stream.states.as_mut_ptr().cast(), state) };
+    stream.end()
+}
+
+/// Through general registers, as it is rare.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn refill_with_escapes(
+    stream: &mut Stream<'_>,
+    state: __m512i,
+    lanes: u16,
+    escaped: u16,
+    numbers: __m512i,
+) -> Option<(__m512i, __m512i)> {
+    let mut each = [0; LANES];
+    // SAFETY: there are 64 bytes in the states, and 32 in the numbers.
+    unsafe {
+        _mm512_storeu_si512(stream.states.as_mut_ptr().cast(), state);
+        _mm256_storeu_si256(each.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(numbers));
+    }
+    refill(stream, lanes, escaped, &mut each)?;
+    // SAFETY: as above.
+    unsafe {
+        let numbers = _mm256_loadu_si256(each.as_ptr().cast());
+        Some((_mm512_loadu_si512(stream.states.as_ptr().cast()), _mm512_cvtepu16_epi32(numbers)))
+    }
+}
