@@ -281,10 +281,15 @@ fn predictions(c: &mut Criterion) {
         assert!(taken == Some(out.len()));
     });
     assert!(back == symbols && back_signs == signs);
-    let rows: Vec<f32> = (0..1024 * COLUMNS).map(|i| (i * 7919 % 1000) as f32 - 499.5).collect();
+    let rows: Vec<i16> = (0..1024 * COLUMNS).map(|i| (i * 7919 % 1000) as i16 - 500).collect();
     let mut sums = vec![0f32; COLUMNS * COLUMNS];
+    let mut some = predicted::Sums::default();
     group.throughput(Throughput::Elements(rows.len() as u64));
-    each(&mut group, "accumulate", |s| predicted::accumulate_on(s, &rows, COLUMNS, &mut sums));
+    each(&mut group, "accumulate", |s| {
+        for rows in rows.chunks(predicted::AT_ONCE * COLUMNS) {
+            predicted::accumulate_on(s, rows, COLUMNS, &mut sums, &mut some);
+        }
+    });
     (0..COLUMNS).for_each(|i| sums[i * COLUMNS + i] *= 2.0);
     each(&mut group, "factor", |s| {
         let mut matrix = sums.clone();

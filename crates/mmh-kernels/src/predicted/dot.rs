@@ -3,13 +3,13 @@
 use super::model::{Both, LANES, Pair};
 
 /// How sums are made on a kind of CPU.
-pub(super) trait Dot {
+pub(crate) trait Dot {
     /// Adds, for two columns and each lane, the products of weights and of the numbers of as many pairs of columns.
     fn add(weights: &[Pair], numbers: &[Both], sums: &mut [[i32; LANES]; 2]);
 }
 
 /// In loops that compilers know how to make vector code of.
-pub(super) struct Portable;
+pub(crate) struct Portable;
 
 impl Dot for Portable {
     // By itself, or it is not made vector code of.
@@ -28,7 +28,7 @@ impl Dot for Portable {
 
 /// On AVX2, which whoever uses it has made sure of.
 #[cfg(target_arch = "x86_64")]
-pub(super) struct Avx2;
+pub(crate) struct Avx2;
 
 #[cfg(target_arch = "x86_64")]
 impl Dot for Avx2 {
@@ -39,9 +39,22 @@ impl Dot for Avx2 {
     }
 }
 
+/// On AVX-512, likewise.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Avx512;
+
+#[cfg(target_arch = "x86_64")]
+impl Dot for Avx512 {
+    #[inline(always)]
+    fn add(weights: &[Pair], numbers: &[Both], sums: &mut [[i32; LANES]; 2]) {
+        // SAFETY: only code for this instruction set names the type.
+        unsafe { crate::x86_64::predicted_avx512::add_all(weights, numbers, sums) }
+    }
+}
+
 /// On NEON.
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-pub(super) struct Neon;
+pub(crate) struct Neon;
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 impl Dot for Neon {

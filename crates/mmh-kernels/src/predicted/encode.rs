@@ -39,6 +39,7 @@ macro_rules! on {
         $generic::<Portable>($($arg),*)
     }};
 }
+pub(super) use on;
 
 /// Finds the contexts of a group, whose first element is number `first` of the block, and puts them into `contexts`, in the order in which they
 /// are coded; adds to `errors` how often they are in which eighth of the width. Needs no tables.

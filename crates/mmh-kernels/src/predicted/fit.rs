@@ -1,36 +1,117 @@
 //! Least squares: what of a column the columns before it tell.
 //!
-//! In floating point, of which the four operations and square roots give the same bits everywhere; sums are made in a fixed order. Matrices are
-//! square, row by row, and only what is not above the diagonal counts.
+//! Sums of products are integers. What is made of them is in floating point, of which the four operations and square roots give the same bits
+//! everywhere, in a fixed order. Matrices are square, row by row, and only what is not above the diagonal counts.
 
-multiversion! {
-    /// Adds to the matrix of sums of products those of all pairs of columns, over rows of `period` numbers.
-    pub fn accumulate(rows: &[f32], period: usize, sums: &mut [f32]) = add;
-    on accumulate_on
+use super::dot::{Dot, Portable};
+use super::model::{Both, LANES, Pair};
+use crate::cpu::Simd;
+
+/// Rows that are added up at once: sums of products stay below 2^31.
+pub const AT_ONCE: usize = 64;
+
+/// The largest number in a row, and its smallest is as far from 0.
+pub const LARGEST_IN_ROW: i16 = 4095;
+
+/// What a number that is as large as others of its row and column is in [`normalize`]d rows.
+pub const UNIT: f32 = 256.0;
+
+/// Memory that sums are made in.
+#[derive(Default)]
+pub struct Sums {
+    numbers: Vec<Both>,
+    weights: Vec<Pair>,
+}
+
+/// Adds to the matrix of sums of products those of all pairs of columns, over rows of `period` numbers, at most [`AT_ONCE`] rows of numbers of
+/// at most [`LARGEST_IN_ROW`].
+pub fn accumulate(rows: &[i16], period: usize, sums: &mut [f32], work: &mut Sums) {
+    accumulate_on(crate::cpu::simd(), rows, period, sums, work);
+}
+
+/// The same on the given instruction set.
+pub fn accumulate_on(simd: Simd, rows: &[i16], period: usize, sums: &mut [f32], work: &mut Sums) {
+    super::encode::on!(
+        simd,
+        crate::x86_64::predicted_avx512::accumulate,
+        add(rows: &[i16], period: usize, sums: &mut [f32], work: &mut Sums)
+    )
 }
 
 #[inline(always)]
-fn add(rows: &[f32], period: usize, sums: &mut [f32]) {
-    // Four rows at a time, as the matrix does not fit the nearest cache.
-    let (fours, rest) = rows.split_at(rows.len() / (4 * period) * (4 * period));
-    for four in fours.chunks_exact(4 * period) {
-        let (a, four) = four.split_at(period);
-        let (b, four) = four.split_at(period);
-        let (c, d) = four.split_at(period);
-        for (i, sums) in sums.chunks_exact_mut(period).enumerate() {
-            let (wa, wb, wc, wd) = (a[i], b[i], c[i], d[i]);
-            let columns = a.iter().zip(b).zip(c.iter().zip(d));
-            for (sum, ((a, b), (c, d))) in sums[..=i].iter_mut().zip(columns) {
-                *sum += (wa * a + wb * b) + (wc * c + wd * d);
+pub(crate) fn add<D: Dot>(rows: &[i16], period: usize, sums: &mut [f32], work: &mut Sums) {
+    let period = period.max(1);
+    let count = (rows.len() / period).min(AT_ONCE);
+    let pairs = count.div_ceil(2);
+    let blocks = period.div_ceil(LANES);
+    let Sums { numbers, weights } = work;
+    // Pairs of rows: as columns in lanes, and as pairs of columns.
+    numbers.clear();
+    numbers.resize(blocks * pairs, [[0; 2]; LANES]);
+    weights.clear();
+    weights.resize(blocks * LANES / 2 * pairs, [[0; 2]; 2]);
+    for (r, row) in rows.chunks_exact(period).take(count).enumerate() {
+        let (k, half) = (r / 2, r % 2);
+        for (block, row) in row.chunks(LANES).enumerate() {
+            let to = &mut numbers[block * pairs + k];
+            to.iter_mut().zip(row).for_each(|(to, x)| to[half] = *x);
+        }
+        for (pair, row) in row.chunks(2).enumerate() {
+            let to = &mut weights[pair * pairs + k];
+            to.iter_mut().zip(row).for_each(|(to, x)| to[half] = *x);
+        }
+    }
+    for (pair, weights) in weights.chunks_exact(pairs.max(1)).enumerate().take(period.div_ceil(2)) {
+        for (block, numbers) in numbers.chunks_exact(pairs.max(1)).enumerate().take(pair * 2 / LANES + 1) {
+            let mut own = [[0; LANES]; 2];
+            D::add(weights, numbers, &mut own);
+            for (i, own) in (2 * pair..period).zip(own) {
+                let row = &mut sums[i * period..=i * period + i];
+                let row = &mut row[(block * LANES).min(i)..];
+                row.iter_mut().zip(own).for_each(|(sum, x)| *sum += x as f32);
             }
         }
     }
-    for row in rest.chunks_exact(period) {
-        for (i, sums) in sums.chunks_exact_mut(period).enumerate() {
-            for (sum, x) in sums[..=i].iter_mut().zip(row) {
-                *sum += row[i] * x;
-            }
-        }
+}
+
+multiversion! {
+    /// Makes a row of numbers as large as others: divides them by what numbers of their columns are like, and by what is left of the row's mean.
+    /// `values` has the number of a symbol, and of a symbol with a minus sign after all others; `inverse` is one of a column each. Adds them to
+    /// the sums of columns, and their squares.
+    pub fn normalize(
+        numbers: (&[u8], &[u8]),
+        values: &[f32; 512],
+        inverse: &[f32],
+        row: &mut [i16],
+        sums: &mut [i32],
+        squares: &mut [f32],
+    ) = to_integers;
+    on normalize_on
+}
+
+#[inline(always)]
+fn to_integers(
+    (symbols, signs): (&[u8], &[u8]),
+    values: &[f32; 512],
+    inverse: &[f32],
+    row: &mut [i16],
+    sums: &mut [i32],
+    squares: &mut [f32],
+) {
+    let mut total = 0;
+    let of = symbols.iter().zip(signs).zip(inverse);
+    for (to, ((symbol, sign), inverse)) in row.iter_mut().zip(of) {
+        let value = values[*symbol as usize | (*sign as usize & 1) << 8] * inverse;
+        let x = (value * UNIT).clamp(-LARGEST_IN_ROW as f32, LARGEST_IN_ROW as f32) as i16;
+        total += x.unsigned_abs() as u32;
+        *to = x;
+    }
+    let by = UNIT / (total as f32 / row.len().max(1) as f32).max(UNIT * 0.05);
+    for ((x, sum), square) in row.iter_mut().zip(sums).zip(squares) {
+        let new = (*x as f32 * by).clamp(-LARGEST_IN_ROW as f32, LARGEST_IN_ROW as f32) as i16;
+        *sum += new as i32;
+        *square += (new as i32 * new as i32) as f32;
+        *x = new;
     }
 }
 

@@ -21,10 +21,17 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use decode::{Stream, refill};
 pub use decode::{Work, decode_group, decode_group_on};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use dot::Avx512;
 pub use encode::{Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use encode::{Writer, put};
-pub use fit::{accumulate, accumulate_on, factor, factor_on, regress, regress_on};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use fit::add;
+pub use fit::{
+    AT_ONCE, LARGEST_IN_ROW, Sums, UNIT, accumulate, accumulate_on, factor, factor_on, normalize,
+    normalize_on, regress, regress_on,
+};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use model::{BELOW, EIGHTHS, LARGEST, PLACES, PROBABILITY_BITS, TABLES, TOTAL, Table};
 pub use model::{

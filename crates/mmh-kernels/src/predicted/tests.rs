@@ -163,17 +163,18 @@ fn magnitudes_are_those_of_the_numbers() {
 fn least_squares_find_what_columns_have_in_common() {
     let mut next = random(9);
     let mut normal = || (0..12).map(|_| (next() % 4096) as f32 / 4096.0 - 0.5).sum::<f32>();
-    let rows: Vec<f32> = (0..2003)
+    let rows: Vec<i16> = (0..2003)
         .flat_map(|_| {
             let (a, b, c) = (normal(), normal(), normal());
-            [a, b, 0.5 * a - 0.25 * b + 0.1 * c]
+            [a, b, 0.5 * a - 0.25 * b + 0.1 * c].map(|x| (x * UNIT) as i16)
         })
         .collect();
     let mut reference = vec![0f32; 9];
     let mut found = [0f32; 2];
     for (i, simd) in Simd::ALL.into_iter().filter(|s| s.is_available()).enumerate() {
         let mut sums = vec![0f32; 9];
-        accumulate_on(simd, &rows, 3, &mut sums);
+        let mut work = Sums::default();
+        rows.chunks(3 * AT_ONCE).for_each(|rows| accumulate_on(simd, rows, 3, &mut sums, &mut work));
         assert!(factor_on(simd, &mut sums, 3));
         let mut weights = Vec::new();
         regress_on(simd, &sums, 3, 2, &mut weights);
@@ -186,6 +187,39 @@ fn least_squares_find_what_columns_have_in_common() {
     assert!((found[0] - 0.5).abs() < 0.02 && (found[1] + 0.25).abs() < 0.02, "{found:?}");
     assert!(!factor(&mut [0.0], 1));
     assert!(!factor(&mut [f32::NAN], 1));
+}
+
+#[test]
+fn sums_of_products_are_those_of_all_pairs_of_columns() {
+    for (period, rows) in [(1, 1), (2, 64), (17, 7), (33, 64), (100, 31)] {
+        let mut next = random(period as u64);
+        let largest = 2 * LARGEST_IN_ROW as u64 + 1;
+        let numbers: Vec<i16> =
+            (0..period * rows).map(|_| (next() % largest) as i16 - LARGEST_IN_ROW).collect();
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let mut sums = vec![0f32; period * period];
+            accumulate_on(simd, &numbers, period, &mut sums, &mut Sums::default());
+            for i in 0..period {
+                for j in 0..=i {
+                    let each = numbers.chunks(period).map(|row| row[i] as i32 * row[j] as i32);
+                    assert_eq!(sums[i * period + j], each.sum::<i32>() as f32, "{simd:?} {i} {j}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_are_made_as_large_as_others() {
+    let values: [f32; 512] = std::array::from_fn(|i| if i < 256 { i as f32 } else { 256.0 - i as f32 });
+    let (symbols, signs) = ([10, 20, 30, 0], [0, 1, 0, 1]);
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        let (mut row, mut sums, mut squares) = ([0; 4], [1; 4], [0.0; 4]);
+        let inverse = [0.1, 0.1, 0.1, 0.1];
+        normalize_on(simd, (&symbols, &signs), &values, &inverse, &mut row, &mut sums, &mut squares);
+        assert_eq!((row, sums), ([170, -341, 512, 0], [171, -340, 513, 1]), "{simd:?}");
+        assert_eq!(squares, row.map(|x| (x as f32) * (x as f32)));
+    }
 }
 
 proptest! {

@@ -3,8 +3,8 @@
 //! While a number is looked up, which takes long, the sums of the next columns are made, as far as they do not need it.
 
 use crate::predicted::{
-    BELOW, BINS, Both, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES, PROBABILITY_BITS, Pair, Rows,
-    Stream, TABLES, TOTAL, Table, Work, Writer, put, refill,
+    Avx512, BELOW, BINS, Both, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES, PROBABILITY_BITS,
+    Pair, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer, put, refill,
 };
 use crate::rans::LOWEST;
 use std::arch::x86_64::*;
@@ -190,6 +190,26 @@ fn add_last(model: &Model, i: usize, history: &[Both], sums: &mut [__m512i; 2]) 
     {
         add(weights, load(numbers), sums);
     }
+}
+
+/// As [`add`] for as many pairs of columns.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn add_all(weights: &[Pair], numbers: &[Both], to: &mut [[i32; LANES]; 2]) {
+    // SAFETY: there are 64 bytes in each.
+    let mut sums = unsafe { to.each_ref().map(|s| _mm512_loadu_si512(s.as_ptr().cast())) };
+    weights.iter().zip(numbers).for_each(|(weights, numbers)| add(weights, load(numbers), &mut sums));
+    for (to, sum) in to.iter_mut().zip(sums) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), sum) };
+    }
+}
+
+/// As `predicted::accumulate`.
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
+)]
+pub fn accumulate(rows: &[i16], period: usize, sums: &mut [f32], work: &mut Sums) {
+    crate::predicted::add::<Avx512>(rows, period, sums, work);
 }
 
 /// As `predicted::classify`.

@@ -10,7 +10,7 @@ use crate::dtype::Kind;
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::histogram;
 use mmh_kernels::predicted::{
-    self, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, Work,
+    self, AT_ONCE, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, Work,
     magnitudes,
 };
 
@@ -223,9 +223,6 @@ struct Sums {
     products: Vec<f32>,
 }
 
-/// Rows that are summed up at a time.
-const AT_ONCE: usize = 32;
-
 impl Sums {
     fn of(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize, with_products: bool) -> Sums {
         let rows = numbers.symbols.len() / period;
@@ -234,68 +231,55 @@ impl Sums {
             let symbols = numbers.symbols.chunks_exact(period);
             symbols.zip(numbers.signs.chunks_exact(period)).step_by(step)
         };
-        let mut totals = vec![0u64; period];
-        for (symbols, _) in parts() {
-            totals.iter_mut().zip(symbols).for_each(|(t, s)| *t += magnitude[*s as usize] as u64);
+        // Half of the rows are enough to tell how large the numbers of a column are.
+        let mut totals = vec![0u32; period];
+        for (symbols, _) in parts().step_by(2) {
+            totals.iter_mut().zip(symbols).for_each(|(t, s)| *t += magnitude[*s as usize] as u32);
         }
-        let count = parts().count().max(1);
-        let scale: Vec<f64> = totals.iter().map(|t| (*t).max(1) as f64 / count as f64).collect();
+        let (count, half) = (parts().count(), parts().step_by(2).count());
+        let scale: Vec<f64> = totals.iter().map(|t| (*t).max(1) as f64 / half.max(1) as f64).collect();
         let inverse: Vec<f32> = scale.iter().map(|s| (1.0 / s) as f32).collect();
-        let signed: [[f32; 256]; 2] = [magnitude.map(|m| m as f32), magnitude.map(|m| -(m as f32))];
-        let mut sums = Sums {
-            period,
-            rows: count,
-            scale,
-            means: vec![0.0; period],
-            squares: vec![0.0; period],
-            products: vec![0.0; if with_products { period * period } else { 0 }],
-        };
-        let mut some = vec![0f32; AT_ONCE * period];
+        let values: [f32; 512] = std::array::from_fn(|i| {
+            let m = magnitude[i & 255] as f32;
+            if i < 256 { m } else { -m }
+        });
+        let mut products = vec![0.0; if with_products { period * period } else { 0 }];
+        let (mut means, mut squares) = (vec![0; period], vec![0.0; period]);
+        let mut some = vec![0; AT_ONCE * period];
+        let mut work = predicted::Sums::default();
         let mut filled = 0;
-        for (symbols, signs) in parts() {
+        let mut add = |rows: &[i16]| {
+            if with_products {
+                predicted::accumulate(rows, period, &mut products, &mut work);
+            }
+        };
+        for part in parts() {
             let row = &mut some[filled * period..(filled + 1) * period];
-            let mut total = 0f32;
-            for ((to, inverse), (symbol, sign)) in row.iter_mut().zip(&inverse).zip(symbols.iter().zip(signs))
-            {
-                *to = (signed[*sign as usize & 1][*symbol as usize] * inverse).clamp(-16.0, 16.0);
-                total += to.abs();
-            }
-            let by = 1.0 / (total / period as f32).max(0.05);
-            row.iter_mut().for_each(|x| *x *= by);
-            for ((mean, square), x) in sums.means.iter_mut().zip(&mut sums.squares).zip(row.iter()) {
-                *mean += *x as f64;
-                *square += *x as f64 * *x as f64;
-            }
+            predicted::normalize(part, &values, &inverse, row, &mut means, &mut squares);
             filled += 1;
             if filled == AT_ONCE {
-                sums.add(&some);
+                add(&some);
                 filled = 0;
             }
         }
-        sums.add(&some[..filled * period]);
-        let n = count as f64;
-        for (mean, square) in sums.means.iter_mut().zip(&mut sums.squares) {
-            *mean /= n;
-            *square = (*square / n - *mean * *mean).max(1e-6);
-        }
-        sums
-    }
-
-    fn add(&mut self, rows: &[f32]) {
-        if !self.products.is_empty() {
-            predicted::accumulate(rows, self.period, &mut self.products);
-        }
+        add(&some[..filled * period]);
+        let n = count.max(1) as f64;
+        let unit = UNIT as f64;
+        let means: Vec<f64> = means.into_iter().map(|m: i32| m as f64 / n / unit).collect();
+        let square = |(square, mean): (f32, &f64)| (square as f64 / n / unit / unit - mean * mean).max(1e-6);
+        let squares = squares.into_iter().zip(&means).map(square).collect();
+        Sums { period, rows: count, scale, means, squares, products }
     }
 
     /// The Cholesky factor of the covariance, drawn a little towards columns that have nothing in common.
     fn factor(&mut self) -> bool {
         let p = self.period;
-        let n = self.rows as f64;
+        let (n, unit) = (self.rows.max(1) as f64, UNIT as f64);
         let more = 1.0 + 0.3 * p as f64 / n + 1e-3;
         for i in 0..p {
             let row = &mut self.products[i * p..=i * p + i];
             for (sum, mean) in row.iter_mut().zip(&self.means) {
-                *sum = (*sum as f64 / n - mean * self.means[i]) as f32;
+                *sum = (*sum as f64 / n / unit / unit - mean * self.means[i]) as f32;
             }
             row[i] = (self.squares[i] * more) as f32;
         }
