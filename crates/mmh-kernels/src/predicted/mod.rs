@@ -23,7 +23,7 @@ pub(crate) use decode::{Stream, refill};
 pub use decode::{Work, decode_group, decode_group_on};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use dot::Avx512;
-pub use encode::{Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
+pub use encode::{COUNTED, Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use encode::{Writer, put};
 #[cfg(target_arch = "x86_64")]

@@ -3,8 +3,8 @@
 //! While a number is looked up, which takes long, the sums of the next columns are made, as far as they do not need it.
 
 use crate::predicted::{
-    Avx512, BELOW, BINS, Both, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES, PROBABILITY_BITS,
-    Pair, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer, put, refill,
+    Avx512, BELOW, BINS, Both, COUNTED, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES,
+    PROBABILITY_BITS, Pair, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer, put, refill,
 };
 use crate::rans::LOWEST;
 use std::arch::x86_64::*;
@@ -145,13 +145,20 @@ unsafe fn slots(tables: &[Table], table: __m512i, entry: __m512i) -> __m512i {
     unsafe { _mm512_i32gather_epi32::<1>(of, tables.as_ptr().cast()) }
 }
 
+/// The two weights of a column in every lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn both(weights: &[i16; 2]) -> __m512i {
+    // SAFETY: there are 4 bytes. Read at once, they are broadcast by the load.
+    all(unsafe { weights.as_ptr().cast::<i32>().read_unaligned() })
+}
+
 /// Adds the products of a pair of columns.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn add(weights: &Pair, numbers: __m512i, sums: &mut [__m512i; 2]) {
-    for (sum, [even, odd]) in sums.iter_mut().zip(*weights) {
-        let w = even as u16 as u32 | (odd as u16 as u32) << 16;
-        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(numbers, all(w as i32)));
+    for (sum, weights) in sums.iter_mut().zip(weights) {
+        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(numbers, both(weights)));
     }
 }
 
@@ -232,66 +239,103 @@ pub fn classify(
     for pass in rows.passes() {
         pass.transpose(symbols, signs, columns);
         let first = pass.from / 2;
+        let end = pass.to.div_ceil(2);
         history[..first].fill([[0; 2]; LANES]);
-        let mut sums = [all(model.column(2 * first).bias), all(model.column(2 * first + 1).bias)];
-        for i in first..pass.to.div_ceil(2) {
-            add_last(model, i, history, &mut sums);
-            let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
-            let mut now = all(0);
-            let mut next = sums;
-            for half in 0..2 {
-                let column = 2 * i + half;
-                if half == 1 {
-                    next = begin(model, i + 1, &history[..i]);
-                    let x = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(now));
-                    sums[1] = _mm512_add_epi32(sums[1], _mm512_mullo_epi32(x, all(own)));
-                }
-                if !(pass.from..pass.to).contains(&column) {
-                    continue;
-                }
-                let lanes = pass.lanes(column);
-                let of = model.column(column);
-                // SAFETY: there are 32 bytes.
-                let numbers = unsafe { _mm256_loadu_si256(columns[column].as_ptr().cast()) };
-                let numbers = _mm512_cvtepu16_epi32(numbers);
-                let p = c.predicted(sums[half]);
-                let place = c.place(mean, p, of.octave);
-                let symbol = _mm512_and_si512(numbers, all(255));
-                let negative = _mm512_test_epi32_mask(numbers, all(256));
-                let x = c.scaled(symbol, negative, of.multiplier);
-                let error = _mm512_abs_epi32(_mm512_sub_epi32(x, p));
-                let number = _mm512_sub_epi32(symbol, place.lowest);
-                let above = _mm512_add_epi32(_mm512_add_epi32(c.numbers, all(1)), number);
-                let below = _mm512_sub_epi32(_mm512_sub_epi32(c.numbers, all(1)), number);
-                let entry = _mm512_mask_mov_epi32(above, negative ^ place.turned, below);
-                let known = _mm512_cmplt_epu32_mask(number, c.numbers);
-                let entry = _mm512_mask_mov_epi32(c.numbers, known, entry);
-                let context = _mm512_or_si512(entry, _mm512_slli_epi32::<8>(place.table));
-                let context = _mm512_mask_mov_epi32(all(NONE as i32), lanes, context);
-                let mut found = [0; LANES];
-                // SAFETY: there are 64 bytes.
-                unsafe { _mm512_storeu_si512(found.as_mut_ptr().cast(), context) };
-                contexts.push(found);
-                if let Some(errors) = &mut errors {
-                    let bins = _mm512_min_epu32(product(error, place.reciprocal, 0), all(BINS as i32 - 1));
-                    let mut each = [0u32; LANES];
-                    // SAFETY: there are 64 bytes.
-                    unsafe { _mm512_storeu_si512(each.as_mut_ptr().cast(), bins) };
-                    for (lane, bin) in each.iter().enumerate() {
-                        errors[*bin as usize] += (lanes >> lane & 1) as u32;
-                    }
-                }
-                mean = c.step(mean, lanes, error);
-                let x = _mm512_maskz_mov_epi32(lanes, x);
-                now = if half == 0 {
-                    _mm512_and_si512(x, all(0xffff))
-                } else {
-                    _mm512_or_si512(now, _mm512_slli_epi32::<16>(x))
-                };
-            }
-            store(&mut history[i], now);
-            sums = next;
+        for (i, numbers) in (first..end).zip(&mut history[first..end]) {
+            let [even, odd] = [2 * i, 2 * i + 1].map(|column| {
+                let (_, x) = number(&c, model, column, columns);
+                _mm512_maskz_mov_epi32(pass.lanes(column), x)
+            });
+            let even = _mm512_and_si512(even, all(0xffff));
+            store(numbers, _mm512_or_si512(even, _mm512_slli_epi32::<16>(odd)));
         }
+        // Four columns at a time: each of the numbers before them is loaded once.
+        for i in (first..end).step_by(2) {
+            let mut sums = four(model, i, history);
+            for (i, sums) in (i..end).zip(&mut sums) {
+                let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
+                let even = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(load(&history[i])));
+                sums[1] = _mm512_add_epi32(sums[1], _mm512_mullo_epi32(even, all(own)));
+                for (column, sum) in (2 * i..2 * i + 2).zip(*sums) {
+                    if !(pass.from..pass.to).contains(&column) {
+                        continue;
+                    }
+                    let lanes = pass.lanes(column);
+                    let p = c.predicted(sum);
+                    let place = c.place(mean, p, model.column(column).octave);
+                    let (numbers, x) = number(&c, model, column, columns);
+                    let error = _mm512_abs_epi32(_mm512_sub_epi32(x, p));
+                    contexts.push(context(&c, &place, numbers, lanes));
+                    if let Some(errors) = errors.as_deref_mut().filter(|_| column % COUNTED == 0) {
+                        count(&place, error, lanes, errors);
+                    }
+                    mean = c.step(mean, lanes, error);
+                }
+            }
+        }
+    }
+}
+
+/// The symbols of a column with their signs << 8, and its numbers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn number(c: &Constants, model: &Model, column: usize, columns: &[[u16; LANES]]) -> (__m512i, __m512i) {
+    // SAFETY: there are 32 bytes.
+    let numbers = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(columns[column].as_ptr().cast()) });
+    let negative = _mm512_test_epi32_mask(numbers, all(256));
+    let symbol = _mm512_and_si512(numbers, all(255));
+    (numbers, c.scaled(symbol, negative, model.column(column).multiplier))
+}
+
+/// The sums of two pairs of columns, without what the two columns of a pair have to do with each other.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn four(model: &Model, i: usize, history: &[Both]) -> [[__m512i; 2]; 2] {
+    let bias = |column| all(model.column(column).bias);
+    let (mut a, mut b) = ([bias(2 * i), bias(2 * i + 1)], [bias(2 * i + 2), bias(2 * i + 3)]);
+    let (of_a, of_b) = (model.pairs(i), model.pairs(i + 1));
+    if let [of_b @ .., last, _] = of_b {
+        for ((of_a, of_b), numbers) in of_a.iter().zip(of_b).zip(history) {
+            let numbers = load(numbers);
+            add(of_a, numbers, &mut a);
+            add(of_b, numbers, &mut b);
+        }
+        add(last, load(&history[i]), &mut b);
+    } else if let [of_a @ .., _] = of_a {
+        of_a.iter().zip(history).for_each(|(of_a, numbers)| add(of_a, load(numbers), &mut a));
+    }
+    [a, b]
+}
+
+/// Entries, and tables << 8.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn context(c: &Constants, place: &Place, numbers: __m512i, lanes: u16) -> Contexts {
+    let negative = _mm512_test_epi32_mask(numbers, all(256));
+    let number = _mm512_sub_epi32(_mm512_and_si512(numbers, all(255)), place.lowest);
+    let above = _mm512_add_epi32(_mm512_add_epi32(c.numbers, all(1)), number);
+    let below = _mm512_sub_epi32(_mm512_sub_epi32(c.numbers, all(1)), number);
+    let entry = _mm512_mask_mov_epi32(above, negative ^ place.turned, below);
+    let known = _mm512_cmplt_epu32_mask(number, c.numbers);
+    let entry = _mm512_mask_mov_epi32(c.numbers, known, entry);
+    let context = _mm512_or_si512(entry, _mm512_slli_epi32::<8>(place.table));
+    let context = _mm512_mask_mov_epi32(all(NONE as i32), lanes, context);
+    let mut found = [0; LANES];
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_storeu_si512(found.as_mut_ptr().cast(), context) };
+    found
+}
+
+/// Adds the errors of some lanes to how often each is.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn count(place: &Place, error: __m512i, lanes: u16, errors: &mut [u32; BINS]) {
+    let bins = _mm512_min_epu32(product(error, place.reciprocal, 0), all(BINS as i32 - 1));
+    let mut each = [0u32; LANES];
+    // SAFETY: there are 64 bytes.
+    unsafe { _mm512_storeu_si512(each.as_mut_ptr().cast(), bins) };
+    for (lane, bin) in each.iter().enumerate() {
+        errors[*bin as usize] += (lanes >> lane & 1) as u32;
     }
 }
 

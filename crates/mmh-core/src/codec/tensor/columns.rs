@@ -16,9 +16,8 @@ const BEST: usize = 24;
 /// The longest row that is looked for.
 const LONGEST: usize = 1 << 14;
 
-/// The scale of each column, if rows are found.
-pub fn find(symbols: &[u8], magnitude: &[u16; 256]) -> Option<Vec<u8>> {
-    let period = period(symbols, magnitude)?;
+/// The scale of each column of rows of so many elements, if they differ.
+pub fn differ(symbols: &[u8], magnitude: &[u16; 256], period: usize) -> Option<Vec<u8>> {
     let scales = scales(symbols, magnitude, period);
     scales.iter().any(|s| *s != scales[0]).then_some(scales)
 }
@@ -76,23 +75,39 @@ const SURE: i64 = 12;
 /// have in common. `values` are signed, below 128.
 pub fn folded(values: &[i16]) -> Option<usize> {
     let values = &values[..values.len().min(FOLDED)];
-    let square: i64 = values.iter().map(|v| *v as i64 * *v as i64).sum();
     let mut best = None;
-    let mut most = (2 * SURE * SURE) << 16;
-    for period in lags().take_while(|l| *l <= LONGEST_FOLDED && l * 32 <= values.len()) {
-        let mut sums = vec![0i32; period];
-        correlation::fold(values, &mut sums);
-        let of_sums: i64 = sums.iter().map(|s| *s as i64 * *s as i64).sum();
-        // By chance as large as the sum of squares, give or take √(2/period) of it.
-        let above = ((of_sums - square) * 256 / square.max(1)).clamp(0, 1 << 20);
-        // A part of the period has about as much above chance, a multiple of it less, and chance has more where there are fewer columns.
-        let deviations = above * above * period as i64;
+    let mut most = SURE_SQUARE;
+    for period in lags().take_while(|l| *l <= LONGEST_FOLDED) {
+        let deviations = deviations(values, period);
         if deviations > most {
             most = deviations;
             best = Some(period);
         }
     }
     best
+}
+
+/// Whether that may be the length of a row.
+pub fn folds(values: &[i16], period: usize) -> bool {
+    deviations(&values[..values.len().min(FOLDED)], period) > SURE_SQUARE
+}
+
+/// What [`deviations`] gives for [`SURE`].
+const SURE_SQUARE: i64 = (2 * SURE * SURE) << 16;
+
+/// How much larger than by chance the sums of the columns are, in deviations: squared, times 2^17.
+fn deviations(values: &[i16], period: usize) -> i64 {
+    if period * 32 > values.len() {
+        return 0;
+    }
+    let square = correlation::product(values, values);
+    let mut sums = vec![0i32; period];
+    correlation::fold(values, &mut sums);
+    let of_sums: i64 = sums.iter().map(|s| *s as i64 * *s as i64).sum();
+    // By chance as large as the sum of squares, give or take √(2/period) of it.
+    let above = ((of_sums - square) * 256 / square.max(1)).clamp(0, 1 << 20);
+    // A part of the period has about as much above chance, a multiple of it less, and chance has more where there are fewer columns.
+    above * above * period as i64
 }
 
 /// Eighths of octaves around a mean that follows slowly, so that only what is local counts.

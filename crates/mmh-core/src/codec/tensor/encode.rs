@@ -22,12 +22,13 @@ const SHORTEST_MODELLED: usize = 1024;
 /// What a prediction saves of symbols and signs where nothing else is tried: this many to that many, 2 in 100.
 const MUCH: (u64, u64) = (100, 98);
 
-/// Appends the payload; `false` if it would not be smaller than the block.
+/// Appends the payload; `false` if it would not be smaller than the block. `rows` is the length of rows, if it is known.
 pub fn encode(
     data: &[u8],
     element: Element,
     level: Level,
     found: &Found,
+    rows: Option<usize>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> bool {
@@ -53,20 +54,21 @@ pub fn encode(
     let counts =
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
-    let bits = |mode: &Mode| bits_of(mode, symbols);
     // Models of either kind are made at the levels that are for size, and predictions first: where they save much, nothing else would do.
     let numbers = (level.get() >= fit::FASTEST && is_worth_a_model(&symbol_mode, symbols, level))
         .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
         .flatten();
-    let predicted = numbers.and_then(|numbers| {
-        fit::choose(numbers, &mut scratch.predictor, &mut scratch.contexts, &mut scratch.predicted)
+    let rows = numbers.as_ref().map(|numbers| rows.or_else(|| fit::rows(numbers)));
+    let predicted = numbers.zip(rows).and_then(|(numbers, rows)| {
+        let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
+        fit::choose(numbers, rows, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, bits.saturating_sub(n as u64)));
-    let plain = bits(&symbol_mode);
+    let plain = bits_of(&symbol_mode, n, &counts, level);
     let much = predicted.as_ref().is_some_and(|(_, bits)| bits * MUCH.0 < (plain + n as u64) * MUCH.1);
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
-        model_if_it_pays(symbol_mode, plain, symbols, &spec, element, &mut scratch.classes)
+        model_if_it_pays(symbol_mode, plain, symbols, &spec, element, rows, &mut scratch.classes)
     } else {
         (symbol_mode, plain)
     };
@@ -247,18 +249,16 @@ fn is_worth_a_model(mode: &Mode, symbols: &[u8], level: Level) -> bool {
     level.get() >= 7 && symbols.len() >= SHORTEST_MODELLED && !matches!(mode, Mode::Constant(_))
 }
 
-/// What symbols take in a mode without a model.
-fn bits_of(mode: &Mode, symbols: &[u8]) -> u64 {
+/// About how many bits symbols take in a mode without a model. `counts` has those of one in [`lanes::one_of`] pieces of each group.
+fn bits_of(mode: &Mode, n: usize, counts: &[[u32; 256]], level: Level) -> u64 {
     match mode {
         Mode::Coded(code) => {
-            let mut counts = [0; 256];
-            histogram::bytes(symbols, &mut counts);
-            huffman::coded_bits(&counts, code) + 8 * code.written_size() as u64
+            let all: [u32; 256] = std::array::from_fn(|s| counts.iter().map(|c| c[s]).sum());
+            let seen: u64 = all.iter().map(|c| *c as u64).sum();
+            huffman::coded_bits(&all, code) * n as u64 / seen.max(1) + 8 * code.written_size() as u64
         }
-        Mode::Exact(codes) => {
-            codes.bits(&count_groups(symbols.len(), 1, &mut |of, to| to.copy_from_slice(&symbols[of])), 1)
-        }
-        _ => symbols.len() as u64 * 8,
+        Mode::Exact(codes) => codes.bits(counts, lanes::one_of(level)),
+        _ => n as u64 * 8,
     }
 }
 
@@ -269,11 +269,12 @@ fn model_if_it_pays(
     symbols: &[u8],
     spec: &FieldSpec,
     element: Element,
+    rows: Option<Option<usize>>,
     classes: &mut Vec<u8>,
 ) -> (Mode, u64) {
     let mut counts = [0; 256];
     histogram::bytes(symbols, &mut counts);
-    match Model::choose(symbols, &counts, spec, element.kind, classes) {
+    match Model::choose(symbols, &counts, spec, element.kind, rows, classes) {
         Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
             (Mode::Modelled(Box::new(model)), modelled)
         }

@@ -10,8 +10,8 @@ use crate::dtype::Kind;
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::histogram;
 use mmh_kernels::predicted::{
-    self, AT_ONCE, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, Work,
-    magnitudes,
+    self, AT_ONCE, BINS, Contexts, MAX_MANTISSA, MAX_WEIGHT_SUM, MIDDLE, Model, NEUTRAL, SCALES, Shape, UNIT,
+    Work, magnitudes,
 };
 
 /// The fastest level at which numbers are predicted: it takes three to five times as long as the models of the levels before it.
@@ -47,7 +47,7 @@ const WINDOW: u8 = 6;
 
 /// Groups that tell what all of them take, and of these one in so many columns.
 const SAMPLE: usize = 8;
-const STRIDE: usize = 3;
+const STRIDE: usize = 13;
 
 /// What a group takes beside its words, in bits.
 const STATES: u64 = 8 * (2 + 4 * predicted::LANES as u64);
@@ -96,6 +96,10 @@ impl<'a> Numbers<'a> {
         Some(Numbers { symbols, signs, mantissa, base: spec.base, rounded: spec.rest_bits() == 1 })
     }
 
+    fn magnitudes(&self) -> [u16; 256] {
+        magnitudes(self.mantissa, self.rounded, origin(self, &self.counts()))
+    }
+
     fn counts(&self) -> [u32; 256] {
         let mut counts = [0; 256];
         histogram::bytes(self.symbols, &mut counts);
@@ -103,9 +107,11 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// The predictor of a block and about how many bits its symbols and signs take; leaves the model. `None` if there is none worth a thought.
+/// The predictor of a block and about how many bits its symbols and signs take; leaves the model. `rows` is the length of rows, as told by
+/// [`rows`]. `None` if there is none worth a thought.
 pub fn choose(
     numbers: Numbers<'_>,
+    rows: Option<usize>,
     model: &mut Model,
     contexts: &mut Vec<Contexts>,
     work: &mut Work,
@@ -128,9 +134,7 @@ pub fn choose(
         weights: Vec::new(),
         curve: [1; BINS],
     };
-    let period = columns::folded(&values(&numbers, &magnitude))
-        .or_else(|| columns::period(numbers.symbols, &magnitude));
-    let mut shape = match period {
+    let mut shape = match rows {
         Some(period) => with_columns(&numbers, &magnitude, plain, period),
         None => plain,
     };
@@ -168,10 +172,19 @@ pub fn choose(
     Some((predictor, bits + 8 * descriptor.len() as u64 + groups as u64 * STATES))
 }
 
-/// The length of the rows of a block that [`choose`] could find weights for.
-pub fn period(numbers: &Numbers<'_>) -> Option<usize> {
-    let magnitude = magnitudes(numbers.mantissa, numbers.rounded, origin(numbers, &numbers.counts()));
-    columns::folded(&values(numbers, &magnitude))
+/// The length of the rows of a block.
+pub fn rows(numbers: &Numbers<'_>) -> Option<usize> {
+    let magnitude = numbers.magnitudes();
+    columns::folded(&values(numbers, &magnitude)).or_else(|| columns::period(numbers.symbols, &magnitude))
+}
+
+/// The length of the rows of a block that [`choose`] could find weights for, if it is `known` or that is not.
+pub fn period(numbers: &Numbers<'_>, known: Option<usize>) -> Option<usize> {
+    let values = values(numbers, &numbers.magnitudes());
+    match known {
+        Some(period) => columns::folds(&values, period).then_some(period),
+        None => columns::folded(&values),
+    }
 }
 
 /// As many elements as [`period`] looks at.

@@ -131,12 +131,14 @@ impl Codec for Tensor {
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
         let element = block.element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
         let scratch = &mut scratch.tensor;
-        if let Some(done) = parts::encode(block.data, element, block.level, scratch, out) {
-            return Ok(done);
-        }
-        match block.split.cloned().or_else(|| analyze::analyze(block.data, element, block.level, scratch)) {
-            Some(found) => Ok(direct::encode(block.data, element, block.level, &found, scratch, out)
-                .unwrap_or_else(|| encode::encode(block.data, element, block.level, &found, scratch, out))),
+        let (data, level) = (block.data, block.level);
+        let rows = match parts::encode(data, element, level, scratch, out) {
+            parts::Parted::Done(done) => return Ok(done),
+            parts::Parted::Whole(rows) => rows,
+        };
+        match block.split.cloned().or_else(|| analyze::analyze(data, element, level, scratch)) {
+            Some(found) => Ok(direct::encode(data, element, level, &found, scratch, out)
+                .unwrap_or_else(|| encode::encode(data, element, level, &found, rows, scratch, out))),
             None => Ok(false),
         }
     }

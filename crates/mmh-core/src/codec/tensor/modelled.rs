@@ -63,12 +63,13 @@ const RARE: u64 = 16_000;
 
 impl Model {
     /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves
-    /// their classes in `classes`. `None` if there is none worth a thought.
+    /// their classes in `classes`. `rows` is the length of rows, if it was looked for. `None` if there is none worth a thought.
     pub fn choose(
         symbols: &[u8],
         counts: &[u32; 256],
         spec: &FieldSpec,
         kind: Kind,
+        rows: Option<Option<usize>>,
         classes: &mut Vec<u8>,
     ) -> Option<(Model, u64)> {
         let magnitude = magnitude(counts, symbols.len(), spec, kind);
@@ -83,7 +84,8 @@ impl Model {
             Shape { magnitude, window, start, first_class, columns: Vec::new() }
         };
         let mut shapes: Vec<Shape> = WINDOWS.into_iter().map(plain).collect();
-        if let Some(columns) = columns::find(symbols, &table) {
+        let rows = rows.unwrap_or_else(|| columns::period(symbols, &table));
+        if let Some(columns) = rows.and_then(|rows| columns::differ(symbols, &table, rows)) {
             shapes.extend(WINDOWS.into_iter().map(|w| Shape { columns: columns.clone(), ..plain(w) }));
         }
         let classes = super::lend(classes, symbols.len());

@@ -43,22 +43,29 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     Ok(())
 }
 
-/// Appends a payload in parts; `None`, with `out` as it was, if the block had better be left whole.
+/// How a block is to be encoded.
+pub enum Parted {
+    /// It has been, in parts; `false` if these are not smaller than the block.
+    Done(bool),
+    /// As a whole, of rows of this length if that is known.
+    Whole(Option<usize>),
+}
+
+/// Appends a payload in parts, unless the block had better be left whole; `out` is then as it was.
 pub fn encode(
     data: &[u8],
     element: Element,
     level: Level,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Option<bool> {
+) -> Parted {
     let float = matches!(element.kind, Kind::Float { .. });
     let size = size_for(element);
-    if level.get() < fit::FASTEST
-        || !float
-        || data.len() <= 1 << size
-        || is_one(data, element, level, scratch)
-    {
-        return None;
+    if level.get() < fit::FASTEST || !float || data.len() <= 1 << size {
+        return Parted::Whole(None);
+    }
+    if let Some(rows) = rows_of_all(data, element, level, scratch) {
+        return Parted::Whole(Some(rows));
     }
     let start = out.len();
     out.push(OF_PARTS | size as u8);
@@ -67,20 +74,19 @@ pub fn encode(
     for (i, part) in data.chunks(1 << size).enumerate() {
         let from = out.len();
         let done = analyze(part, element, level, scratch)
-            .is_some_and(|found| plain::encode(part, element, level, &found, scratch, out));
+            .is_some_and(|found| plain::encode(part, element, level, &found, None, scratch, out));
         if !done {
             out.truncate(start);
-            return None;
+            return Parted::Whole(None);
         }
         plain::set_size(sizes, i, out.len() - from, out);
     }
-    Some(out.len() - start < data.len())
+    Parted::Done(out.len() - start < data.len())
 }
 
-/// Whether all parts have rows of the same length whose columns say something, and low bits alike.
-fn is_one(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> bool {
-    let Some(found) = analyze(data, element, level, scratch) else { return false };
-    let spec = found.spec;
+/// The length of rows that all parts have, if their columns say something and low bits are alike.
+fn rows_of_all(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> Option<usize> {
+    let spec = analyze(data, element, level, scratch)?.spec;
     let head = element.head as usize;
     let body = |data: &'_ [u8]| head..head + element.count(data.len()) * element.size();
     let saved = |body: &[u8], scratch: &mut Scratch| -> u64 {
@@ -101,15 +107,12 @@ fn is_one(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) ->
         let some = &body[..n * element.size()];
         fields::symbols(&spec, some, lend(&mut scratch.symbols, n), &mut scratch.misses);
         let signs = lend(&mut scratch.signs, n);
-        let numbers = fit::Numbers::of(&scratch.symbols[..n], some, &spec, element, signs);
-        let Some(found) = numbers.and_then(|numbers| fit::period(&numbers)) else { return false };
-        if period.is_some_and(|p| p != found) {
-            return false;
-        }
-        period = Some(found);
+        let numbers = fit::Numbers::of(&scratch.symbols[..n], some, &spec, element, signs)?;
+        period = Some(fit::period(&numbers, period)?);
         in_parts += saved(body, scratch);
     }
     let n = element.count(data.len()) as u64;
     // A prediction is worth a tenth of a bit.
-    in_parts <= saved(&data[body(data)], scratch) + n / 10
+    let alike = in_parts <= saved(&data[body(data)], scratch) + n / 10;
+    period.filter(|_| alike)
 }

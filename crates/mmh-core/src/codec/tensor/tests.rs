@@ -477,7 +477,7 @@ fn the_short_way_gives_what_the_long_one_gives() {
             let mut scratch = codec::Scratch::default().tensor;
             let found = analyze::analyze(data, element, level, &mut scratch).unwrap();
             let (mut short, mut long) = (vec![9], vec![9]);
-            let smaller = encode::encode(data, element, level, &found, &mut scratch, &mut long);
+            let smaller = encode::encode(data, element, level, &found, None, &mut scratch, &mut long);
             match direct::encode(data, element, level, &found, &mut scratch, &mut short) {
                 Some(verdict) => {
                     taken += 1;
