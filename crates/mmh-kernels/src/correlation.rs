@@ -19,9 +19,45 @@ multiversion! {
     on fold_on
 }
 
+/// Columns that are added up at once: with fewer, each sum would wait for the one before it.
+const WIDE: usize = 256;
+
 #[inline(always)]
 fn sum_columns(values: &[i16], sums: &mut [i32]) {
-    for row in values.chunks_exact(sums.len().max(1)) {
-        sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += *v as i32);
+    let period = sums.len().max(1);
+    let times = WIDE.div_ceil(period);
+    let (wide, rest) = values.split_at(values.len() / (period * times) * (period * times));
+    let add = |sums: &mut [i32], row: &[i16]| sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += *v as i32);
+    if times == 1 {
+        wide.chunks_exact(period).for_each(|row| add(sums, row));
+    } else {
+        let mut each = [0i32; 2 * WIDE];
+        let each = &mut each[..period * times];
+        wide.chunks_exact(period * times).for_each(|row| add(each, row));
+        for part in each.chunks_exact(period) {
+            sums.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+        }
+    }
+    rest.chunks_exact(period).for_each(|row| add(sums, row));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Simd;
+
+    #[test]
+    fn columns_are_added_up_whatever_their_number() {
+        let values: Vec<i16> = (0..5000).map(|i| (i * 7919 % 255) as i16 - 127).collect();
+        for period in [1, 2, 3, 16, 72, 255, 256, 257, 300, 1000, 6000] {
+            let whole = values.len() / period * period;
+            let column = |j: usize| values[..whole].iter().skip(j).step_by(period).map(|v| *v as i32).sum();
+            let expected: Vec<i32> = (0..period).map(column).collect();
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                let mut sums = vec![0; period];
+                fold_on(simd, &values, &mut sums);
+                assert_eq!(sums, expected, "{simd:?} {period}");
+            }
+        }
     }
 }

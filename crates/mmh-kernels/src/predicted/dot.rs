@@ -6,6 +6,18 @@ use super::model::{Both, LANES, Pair};
 pub(crate) trait Dot {
     /// Adds, for two columns and each lane, the products of weights and of the numbers of as many pairs of columns.
     fn add(weights: &[Pair], numbers: &[Both], sums: &mut [[i32; LANES]; 2]);
+
+    /// The sums for each of two times as many numbers, and for the columns of two times as many weights.
+    #[inline(always)]
+    fn tile(weights: [&[Pair]; 2], numbers: [&[Both]; 2]) -> [[[[i32; LANES]; 2]; 2]; 2] {
+        numbers.map(|numbers| {
+            weights.map(|weights| {
+                let mut sums = [[0; LANES]; 2];
+                Self::add(weights, numbers, &mut sums);
+                sums
+            })
+        })
+    }
 }
 
 /// In loops that compilers know how to make vector code of.
@@ -49,6 +61,12 @@ impl Dot for Avx512 {
     fn add(weights: &[Pair], numbers: &[Both], sums: &mut [[i32; LANES]; 2]) {
         // SAFETY: only code for this instruction set names the type.
         unsafe { crate::x86_64::predicted_avx512::add_all(weights, numbers, sums) }
+    }
+
+    #[inline(always)]
+    fn tile(weights: [&[Pair]; 2], numbers: [&[Both]; 2]) -> [[[[i32; LANES]; 2]; 2]; 2] {
+        // SAFETY: as above.
+        unsafe { crate::x86_64::predicted_avx512::tile(weights, numbers) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::decode::Work;
 use super::dot::{Dot, Portable};
 use super::model::{BINS, Context, ESCAPED_BITS, LANES, Model, PROBABILITY_BITS};
-use super::walk::Rows;
+use super::walk::{Pass, Rows};
 use crate::cpu::Simd;
 use crate::rans::LOWEST;
 
@@ -210,10 +210,9 @@ pub fn encode_group_on(
     let mut writer = Writer { states: [LOWEST; LANES], at: words.len(), words: &mut words };
     let mut left = contexts.as_slice();
     for pass in rows.passes().rev() {
-        pass.transpose(symbols, signs, &mut work.columns);
         let (before, own) = left.split_at(left.len() - (pass.to - pass.from));
         left = before;
-        put_all(simd, model, own, &work.columns[pass.from..pass.to], &mut writer);
+        put_all(simd, model, own, &Numbers { pass: &pass, symbols, signs }, &mut writer);
     }
     let Writer { states, at, words: of } = writer;
     let done = &of[at..];
@@ -249,31 +248,41 @@ impl Writer<'_> {
     }
 }
 
-fn put_all(
-    simd: Simd,
-    model: &Model,
-    contexts: &[Contexts],
-    columns: &[[u16; LANES]],
-    writer: &mut Writer<'_>,
-) {
+/// The numbers of a pass, for those that are escaped.
+pub(crate) struct Numbers<'a> {
+    pass: &'a Pass,
+    symbols: &'a [u8],
+    signs: &'a [u8],
+}
+
+fn put_all(simd: Simd, model: &Model, contexts: &[Contexts], numbers: &Numbers<'_>, writer: &mut Writer<'_>) {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::predicted_avx512::put_all(model, contexts, columns, writer) };
+        return unsafe { crate::x86_64::predicted_avx512::put_all(model, contexts, numbers, writer) };
     }
     let _ = simd;
-    contexts.iter().zip(columns).rev().for_each(|(contexts, numbers)| put(model, contexts, numbers, writer));
+    let all = contexts.iter().enumerate().rev();
+    all.for_each(|(i, contexts)| put(model, contexts, numbers, i, writer));
 }
 
-/// Puts the lanes of a column on top of the states, the last one first.
-pub(crate) fn put(model: &Model, contexts: &Contexts, numbers: &[u16; LANES], writer: &mut Writer<'_>) {
+/// Puts the lanes of the `i`-th column of a pass on top of the states, the last one first.
+pub(crate) fn put(
+    model: &Model,
+    contexts: &Contexts,
+    numbers: &Numbers<'_>,
+    i: usize,
+    writer: &mut Writer<'_>,
+) {
     for lane in (0..LANES).rev().filter(|lane| contexts[*lane] != NONE) {
         let context = contexts[lane];
         let entry = context & 255;
         let mut state = writer.states[lane];
         if entry == model.numbers {
             let due = state >> (32 - ESCAPED_BITS) != 0;
-            state = writer.shrink(state, due) << ESCAPED_BITS | numbers[lane] as u32;
+            let at = numbers.pass.at(lane, numbers.pass.from + i);
+            let number = numbers.symbols[at] as u32 | (numbers.signs[at] as u32 & 1) << 8;
+            state = writer.shrink(state, due) << ESCAPED_BITS | number;
         }
         let Some(table) = model.tables.get((context >> 8) as usize) else { continue };
         let below = table.below(entry);

@@ -61,14 +61,21 @@ pub(crate) fn add<D: Dot>(rows: &[i16], period: usize, sums: &mut [f32], work: &
             to.iter_mut().zip(row).for_each(|(to, x)| to[half] = *x);
         }
     }
-    for (pair, weights) in weights.chunks_exact(pairs.max(1)).enumerate().take(period.div_ceil(2)) {
-        for (block, numbers) in numbers.chunks_exact(pairs.max(1)).enumerate().take(pair * 2 / LANES + 1) {
-            let mut own = [[0; LANES]; 2];
-            D::add(weights, numbers, &mut own);
-            for (i, own) in (2 * pair..period).zip(own) {
-                let row = &mut sums[i * period..=i * period + i];
-                let row = &mut row[(block * LANES).min(i)..];
-                row.iter_mut().zip(own).for_each(|(sum, x)| *sum += x as f32);
+    if pairs == 0 {
+        return;
+    }
+    let numbers_of = |block: usize| numbers.get(block * pairs..(block + 1) * pairs).unwrap_or_default();
+    let weights_of = |pair: usize| weights.get(pair * pairs..(pair + 1) * pairs).unwrap_or_default();
+    for i in (0..period).step_by(4) {
+        for block in (0..=(i + 3).min(period - 1) / LANES).step_by(2) {
+            let weights = [weights_of(i / 2), weights_of(i / 2 + 1)];
+            let own = D::tile(weights, [numbers_of(block), numbers_of(block + 1)]);
+            for (block, own) in (block..).zip(own) {
+                for (i, own) in (i..period).zip(own.as_flattened()) {
+                    let row = &mut sums[i * period..=i * period + i];
+                    let row = &mut row[(block * LANES).min(i + 1)..];
+                    row.iter_mut().zip(own).for_each(|(sum, x)| *sum += *x as f32);
+                }
             }
         }
     }
@@ -98,21 +105,28 @@ fn to_integers(
     sums: &mut [i32],
     squares: &mut [f32],
 ) {
+    let largest = LARGEST_IN_ROW as f32;
     let mut total = 0;
     let of = symbols.iter().zip(signs).zip(inverse);
     for (to, ((symbol, sign), inverse)) in row.iter_mut().zip(of) {
         let value = values[*symbol as usize | (*sign as usize & 1) << 8] * inverse;
-        let x = (value * UNIT).clamp(-LARGEST_IN_ROW as f32, LARGEST_IN_ROW as f32) as i16;
-        total += x.unsigned_abs() as u32;
-        *to = x;
+        *to = rounded((value * UNIT).clamp(-largest, largest));
+        total += to.unsigned_abs() as u32;
     }
     let by = UNIT / (total as f32 / row.len().max(1) as f32).max(UNIT * 0.05);
     for ((x, sum), square) in row.iter_mut().zip(sums).zip(squares) {
-        let new = (*x as f32 * by).clamp(-LARGEST_IN_ROW as f32, LARGEST_IN_ROW as f32) as i16;
+        let new = rounded((*x as f32 * by).clamp(-largest, largest));
         *sum += new as i32;
         *square += (new as i32 * new as i32) as f32;
         *x = new;
     }
+}
+
+/// The integer next to a number far below 2^22, whose bits are then the low ones of the sum. Conversions that look at every number first would
+/// not be made vector code of.
+#[inline(always)]
+fn rounded(x: f32) -> i16 {
+    (x + 12_582_912.0).to_bits() as i16
 }
 
 multiversion! {

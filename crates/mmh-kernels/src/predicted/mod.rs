@@ -25,7 +25,7 @@ pub use decode::{Work, decode_group, decode_group_on};
 pub(crate) use dot::Avx512;
 pub use encode::{COUNTED, Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use encode::{Writer, put};
+pub(crate) use encode::{Numbers, Writer, put};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use fit::add;
 pub use fit::{

@@ -76,6 +76,12 @@ impl Pass {
         if column < self.to { self.lanes & !late & !early } else { 0 }
     }
 
+    /// The place of a lane's column in the group.
+    #[inline(always)]
+    pub fn at(&self, lane: usize, column: usize) -> usize {
+        self.start[lane].wrapping_add(column)
+    }
+
     /// Puts the lanes of each column side by side: symbols, and signs << 8. What other lanes are given is of no account.
     #[inline(always)]
     pub fn transpose(&self, symbols: &[u8], signs: &[u8], columns: &mut [[u16; LANES]]) {
@@ -84,7 +90,7 @@ impl Pass {
             if from >= to {
                 continue;
             }
-            let at = |column| self.start[lane].wrapping_add(column);
+            let at = |column| self.at(lane, column);
             let row = symbols[at(from)..at(to)].iter().zip(&signs[at(from)..at(to)]);
             for (column, (symbol, sign)) in columns[from..to].iter_mut().zip(row) {
                 column[lane] = *symbol as u16 | (*sign as u16 & 1) << 8;
@@ -100,7 +106,7 @@ impl Pass {
             if from >= to {
                 continue;
             }
-            let at = |column| self.start[lane].wrapping_add(column);
+            let at = |column| self.at(lane, column);
             let row = symbols[at(from)..at(to)].iter_mut().zip(&mut signs[at(from)..at(to)]);
             for ((symbol, sign), column) in row.zip(&columns[from..to]) {
                 (*symbol, *sign) = (column[lane] as u8, (column[lane] >> 8) as u8);

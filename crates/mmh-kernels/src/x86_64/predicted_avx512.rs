@@ -3,7 +3,7 @@
 //! While a number is looked up, which takes long, the sums of the next columns are made, as far as they do not need it.
 
 use crate::predicted::{
-    Avx512, BELOW, BINS, Both, COUNTED, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, PLACES,
+    Avx512, BELOW, BINS, Both, COUNTED, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, Numbers, PLACES,
     PROBABILITY_BITS, Pair, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer, put, refill,
 };
 use crate::rans::LOWEST;
@@ -211,6 +211,34 @@ pub fn add_all(weights: &[Pair], numbers: &[Both], to: &mut [[i32; LANES]; 2]) {
     }
 }
 
+/// The sums for each of two times as many numbers, and for the columns of two times as many weights; what is missing counts as zeros.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn tile(weights: [&[Pair]; 2], numbers: [&[Both]; 2]) -> [[[[i32; LANES]; 2]; 2]; 2] {
+    let ([wa, wb], [x, y]) = (weights, numbers);
+    let [mut xa, mut xb, mut ya, mut yb] = [[all(0); 2]; 4];
+    if wb.len() == wa.len() && y.len() == x.len() {
+        for ((wa, wb), (x, y)) in wa.iter().zip(wb).zip(x.iter().zip(y)) {
+            let (x, y) = (load(x), load(y));
+            add(wa, x, &mut xa);
+            add(wb, x, &mut xb);
+            add(wa, y, &mut ya);
+            add(wb, y, &mut yb);
+        }
+    } else {
+        wa.iter().zip(x).for_each(|(w, x)| add(w, load(x), &mut xa));
+        wb.iter().zip(x).for_each(|(w, x)| add(w, load(x), &mut xb));
+        wa.iter().zip(y).for_each(|(w, y)| add(w, load(y), &mut ya));
+        wb.iter().zip(y).for_each(|(w, y)| add(w, load(y), &mut yb));
+    }
+    let mut sums = [[[[0; LANES]; 2]; 2]; 2];
+    let to = sums.as_flattened_mut().as_flattened_mut().iter_mut();
+    for (to, sum) in to.zip([xa, xb, ya, yb].as_flattened()) {
+        // SAFETY: there are 64 bytes.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), *sum) };
+    }
+    sums
+}
+
 /// As `predicted::accumulate`.
 #[target_feature(
     enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
@@ -343,24 +371,24 @@ fn count(place: &Place, error: __m512i, lanes: u16, errors: &mut [u32; BINS]) {
 #[target_feature(
     enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
 )]
-pub fn put_all(model: &Model, contexts: &[Contexts], columns: &[[u16; LANES]], writer: &mut Writer<'_>) {
+pub fn put_all(model: &Model, contexts: &[Contexts], numbers: &Numbers<'_>, writer: &mut Writer<'_>) {
     if model.tables.len() != TABLES {
         return;
     }
-    let numbers = all(model.numbers as i32);
+    let escape = all(model.numbers as i32);
     let order = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     // SAFETY: there are 64 bytes.
     let mut state = unsafe { _mm512_loadu_si512(writer.states.as_ptr().cast()) };
-    for (of, column) in contexts.iter().zip(columns).rev() {
+    for (i, of) in contexts.iter().enumerate().rev() {
         // SAFETY: there are 64 bytes.
         let context = unsafe { _mm512_loadu_si512(of.as_ptr().cast()) };
         let lanes = _mm512_cmpneq_epi32_mask(context, all(NONE as i32));
         let entry = _mm512_and_si512(context, all(255));
-        let escaped = _mm512_mask_cmpeq_epi32_mask(lanes, entry, numbers);
+        let escaped = _mm512_mask_cmpeq_epi32_mask(lanes, entry, escape);
         if escaped != 0 || writer.at < LANES {
             // SAFETY: there are 64 bytes.
             unsafe { _mm512_storeu_si512(writer.states.as_mut_ptr().cast(), state) };
-            put(model, of, column, writer);
+            put(model, of, numbers, i, writer);
             // SAFETY: as above.
             state = unsafe { _mm512_loadu_si512(writer.states.as_ptr().cast()) };
             continue;

@@ -75,10 +75,11 @@ const SURE: i64 = 12;
 /// have in common. `values` are signed, below 128.
 pub fn folded(values: &[i16]) -> Option<usize> {
     let values = &values[..values.len().min(FOLDED)];
+    let square = correlation::product(values, values);
     let mut best = None;
     let mut most = SURE_SQUARE;
     for period in lags().take_while(|l| *l <= LONGEST_FOLDED) {
-        let deviations = deviations(values, period);
+        let deviations = deviations(values, square, period);
         if deviations > most {
             most = deviations;
             best = Some(period);
@@ -89,18 +90,19 @@ pub fn folded(values: &[i16]) -> Option<usize> {
 
 /// Whether that may be the length of a row.
 pub fn folds(values: &[i16], period: usize) -> bool {
-    deviations(&values[..values.len().min(FOLDED)], period) > SURE_SQUARE
+    let values = &values[..values.len().min(FOLDED)];
+    deviations(values, correlation::product(values, values), period) > SURE_SQUARE
 }
 
 /// What [`deviations`] gives for [`SURE`].
 const SURE_SQUARE: i64 = (2 * SURE * SURE) << 16;
 
-/// How much larger than by chance the sums of the columns are, in deviations: squared, times 2^17.
-fn deviations(values: &[i16], period: usize) -> i64 {
+/// How much larger than by chance the sums of the columns are, in deviations: squared, times 2^17. `square` is the sum
+/// of squares.
+fn deviations(values: &[i16], square: i64, period: usize) -> i64 {
     if period * 32 > values.len() {
         return 0;
     }
-    let square = correlation::product(values, values);
     let mut sums = vec![0i32; period];
     correlation::fold(values, &mut sums);
     let of_sums: i64 = sums.iter().map(|s| *s as i64 * *s as i64).sum();

@@ -152,7 +152,7 @@ pub fn choose(
     let mut sampled_contexts = Vec::with_capacity(SAMPLE);
     for (g, part) in sampled() {
         predicted::classify(model, g * GROUP, part, contexts, Some(&mut errors), work);
-        sampled_contexts.push(contexts.clone());
+        sampled_contexts.push(std::mem::take(contexts));
     }
     shape.curve = curve(&errors);
     let predictor = Predictor { shape };
@@ -167,6 +167,7 @@ pub fn choose(
             seen += 1;
         }
     }
+    *contexts = sampled_contexts.pop().unwrap_or_default();
     let n = numbers.symbols.len() as u64;
     let bits = (bits >> 8) * n / seen.max(1) >> 8;
     Some((predictor, bits + 8 * descriptor.len() as u64 + groups as u64 * STATES))
