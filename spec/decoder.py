@@ -1324,7 +1324,7 @@ def read_weights(payload: Reader, period: int) -> list[list[int]]:
     values = [byte - 256 if byte > 127 else byte for byte in coded]
     weights = [values[j * (j - 1) // 2 : j * (j + 1) // 2] for j in range(period)]
     most = max(sum(abs(weight) for weight in column) for column in weights)
-    expect(most <= 65000, "sum of a column's weights", "at most 65000", most, payload.at)
+    expect(most <= 60000, "sum of a column's weights", "at most 60000", most, payload.at)
     return weights
 
 

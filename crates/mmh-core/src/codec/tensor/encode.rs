@@ -19,11 +19,23 @@ use std::ops::Range;
 /// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
 const SHORTEST_MODELLED: usize = 1024;
 
-/// What a prediction saves of symbols and signs where nothing else is tried: this many to that many, 2 in 100.
-const MUCH: (u64, u64) = (100, 98);
+/// What a prediction saves of symbols and signs where nothing else is tried: this many to that many, 4 in 100.
+const MUCH: (u64, u64) = (100, 96);
 
-/// Appends the payload; `false` if it would not be smaller than the block. `rows` is the length of rows, if it is known.
+/// Appends the payload; `false` if it would not be smaller than the block.
 pub fn encode(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    found: &Found,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
+    encode_rows(data, element, level, found, None, scratch, out).unwrap_or(false)
+}
+
+/// The same of a block of rows whose length is given; `None`, with `out` as it was, if columns are not worth weights.
+pub fn encode_rows(
     data: &[u8],
     element: Element,
     level: Level,
@@ -31,11 +43,11 @@ pub fn encode(
     rows: Option<usize>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> bool {
+) -> Option<bool> {
     let n = element.count(data.len());
     let size = element.size();
     if n == 0 {
-        return false;
+        return Some(false);
     }
     let start = out.len();
     let head = element.head as usize;
@@ -58,19 +70,24 @@ pub fn encode(
     let numbers = (level.get() >= fit::FASTEST && is_worth_a_model(&symbol_mode, symbols, level))
         .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
         .flatten();
-    let rows = numbers.as_ref().map(|numbers| rows.or_else(|| fit::rows(numbers)));
-    let predicted = numbers.zip(rows).and_then(|(numbers, rows)| {
+    let known = numbers.as_ref().map(|numbers| rows.or_else(|| fit::rows(numbers)));
+    let predicted = numbers.zip(known).and_then(|(numbers, rows)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
         fit::choose(numbers, rows, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, bits.saturating_sub(n as u64)));
-    let plain = bits_of(&symbol_mode, n, &counts, level);
-    let much = predicted.as_ref().is_some_and(|(_, bits)| bits * MUCH.0 < (plain + n as u64) * MUCH.1);
+    let much = predicted.as_ref().is_some_and(|(_, predicted)| {
+        let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
+        (predicted + n as u64) * MUCH.0 < (plain + n as u64) * MUCH.1
+    });
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
-        model_if_it_pays(symbol_mode, plain, symbols, &spec, element, rows, &mut scratch.classes)
+        // This time all symbols are counted.
+        let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
+        let plain = bits_of(&symbol_mode, n, &counts, 1);
+        model_if_it_pays(symbol_mode, plain, symbols, &counts, &spec, element, known, &mut scratch.classes)
     } else {
-        (symbol_mode, plain)
+        (symbol_mode, u64::MAX / 2000)
     };
     let symbol_mode = match predicted {
         Some((predictor, predicted)) if (predicted + n as u64) * 1001 < (bits + n as u64) * 1000 => {
@@ -78,6 +95,10 @@ pub fn encode(
         }
         _ => symbol_mode,
     };
+    let has_weights = matches!(&symbol_mode, Mode::Predicted(p) if !p.shape.weights.is_empty());
+    if rows.is_some() && !has_weights {
+        return None;
+    }
     let signed_symbols = matches!(symbol_mode, Mode::Predicted(_));
 
     let width = spec.rest_width();
@@ -151,13 +172,13 @@ pub fn encode(
             out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
         } else if let Some(model) = &symbol_model {
             if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
-                return false;
+                return Some(false);
             }
         } else if signed_symbols {
             let numbers = (&symbols[from..to], &scratch.signs[from..to]);
             let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted);
             if !predicted::encode_group(&scratch.predictor, from, numbers, contexts, work, out) {
-                return false;
+                return Some(false);
             }
         } else {
             put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
@@ -177,7 +198,7 @@ pub fn encode(
         }
         set_size(sizes, g, out.len() - group_start, out);
         if out.len() - start >= data.len() {
-            return false;
+            return Some(false);
         }
     }
     if spec.t > 8 {
@@ -187,7 +208,7 @@ pub fn encode(
         let listed: Vec<u8> = scratch.codeless.iter().map(|at| symbols[*at as usize]).collect();
         codeless::write(&scratch.codeless, &listed, out);
     }
-    out.len() - start < data.len()
+    Some(out.len() - start < data.len())
 }
 
 /// Appends all before the groups; gives the place of their sizes, which are yet to be known.
@@ -249,32 +270,36 @@ fn is_worth_a_model(mode: &Mode, symbols: &[u8], level: Level) -> bool {
     level.get() >= 7 && symbols.len() >= SHORTEST_MODELLED && !matches!(mode, Mode::Constant(_))
 }
 
-/// About how many bits symbols take in a mode without a model. `counts` has those of one in [`lanes::one_of`] pieces of each group.
-fn bits_of(mode: &Mode, n: usize, counts: &[[u32; 256]], level: Level) -> u64 {
+fn sum(counts: &[[u32; 256]]) -> [u32; 256] {
+    std::array::from_fn(|s| counts.iter().map(|c| c[s]).sum())
+}
+
+/// How many bits symbols take in a mode without a model. `counts` has those of one in `one_of` pieces of each group.
+fn bits_of(mode: &Mode, n: usize, counts: &[[u32; 256]], one_of: usize) -> u64 {
     match mode {
         Mode::Coded(code) => {
-            let all: [u32; 256] = std::array::from_fn(|s| counts.iter().map(|c| c[s]).sum());
+            let all = sum(counts);
             let seen: u64 = all.iter().map(|c| *c as u64).sum();
             huffman::coded_bits(&all, code) * n as u64 / seen.max(1) + 8 * code.written_size() as u64
         }
-        Mode::Exact(codes) => codes.bits(counts, lanes::one_of(level)),
+        Mode::Exact(codes) => codes.bits(counts, one_of),
         _ => n as u64 * 8,
     }
 }
 
 /// A model instead, where it saves more than a thousandth of the symbols, which take `bits`.
+#[allow(clippy::too_many_arguments)]
 fn model_if_it_pays(
     mode: Mode,
     bits: u64,
     symbols: &[u8],
+    counts: &[[u32; 256]],
     spec: &FieldSpec,
     element: Element,
     rows: Option<Option<usize>>,
     classes: &mut Vec<u8>,
 ) -> (Mode, u64) {
-    let mut counts = [0; 256];
-    histogram::bytes(symbols, &mut counts);
-    match Model::choose(symbols, &counts, spec, element.kind, rows, classes) {
+    match Model::choose(symbols, &sum(counts), spec, element.kind, rows, classes) {
         Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
             (Mode::Modelled(Box::new(model)), modelled)
         }

@@ -14,8 +14,8 @@ use mmh_kernels::predicted::{
     Work, magnitudes,
 };
 
-/// The fastest level at which numbers are predicted: it takes three to five times as long as the models of the levels before it.
-pub const FASTEST: u8 = 9;
+/// The fastest level at which numbers are predicted.
+pub const FASTEST: u8 = 8;
 
 /// Octaves of a block below its median that symbols have magnitudes for.
 const BELOW_MEDIAN: u32 = 10;

@@ -132,13 +132,12 @@ impl Codec for Tensor {
         let element = block.element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
         let scratch = &mut scratch.tensor;
         let (data, level) = (block.data, block.level);
-        let rows = match parts::encode(data, element, level, scratch, out) {
-            parts::Parted::Done(done) => return Ok(done),
-            parts::Parted::Whole(rows) => rows,
-        };
+        if let Some(done) = parts::encode(data, element, level, scratch, out) {
+            return Ok(done);
+        }
         match block.split.cloned().or_else(|| analyze::analyze(data, element, level, scratch)) {
             Some(found) => Ok(direct::encode(data, element, level, &found, scratch, out)
-                .unwrap_or_else(|| encode::encode(data, element, level, &found, rows, scratch, out))),
+                .unwrap_or_else(|| encode::encode(data, element, level, &found, scratch, out))),
             None => Ok(false),
         }
     }

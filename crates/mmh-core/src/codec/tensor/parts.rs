@@ -1,9 +1,9 @@
 //! Blocks that are cut once more (`spec/codecs/tensor.md`, section 2): a large block is worth its size where all of it has the same rows, and
 //! is better off in parts, each with a split and a code of its own, where it has not.
 
-use super::analyze::analyze;
+use super::analyze::{Found, analyze};
 use super::params::bad;
-use super::planes::Zeros;
+use super::planes::{Sample, Zeros};
 use super::{Element, Scratch, decode as whole, encode as plain, fit, lend};
 use crate::codec::Level;
 use crate::codec::cursor::Cursor;
@@ -43,29 +43,24 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     Ok(())
 }
 
-/// How a block is to be encoded.
-pub enum Parted {
-    /// It has been, in parts; `false` if these are not smaller than the block.
-    Done(bool),
-    /// As a whole, of rows of this length if that is known.
-    Whole(Option<usize>),
-}
-
-/// Appends a payload in parts, unless the block had better be left whole; `out` is then as it was.
+/// Appends the payload of a block that is large enough for parts: as a whole if one prediction is good for all of it, else in parts. `None`, with
+/// `out` as it was, if it had better be encoded as small blocks are.
 pub fn encode(
     data: &[u8],
     element: Element,
     level: Level,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Parted {
+) -> Option<bool> {
     let float = matches!(element.kind, Kind::Float { .. });
     let size = size_for(element);
     if level.get() < fit::FASTEST || !float || data.len() <= 1 << size {
-        return Parted::Whole(None);
+        return None;
     }
-    if let Some(rows) = rows_of_all(data, element, level, scratch) {
-        return Parted::Whole(Some(rows));
+    if let Some((rows, found)) = rows_of_all(data, element, level, scratch)
+        && let Some(done) = plain::encode_rows(data, element, level, &found, Some(rows), scratch, out)
+    {
+        return Some(done);
     }
     let start = out.len();
     out.push(OF_PARTS | size as u8);
@@ -74,24 +69,28 @@ pub fn encode(
     for (i, part) in data.chunks(1 << size).enumerate() {
         let from = out.len();
         let done = analyze(part, element, level, scratch)
-            .is_some_and(|found| plain::encode(part, element, level, &found, None, scratch, out));
+            .is_some_and(|found| plain::encode(part, element, level, &found, scratch, out));
         if !done {
             out.truncate(start);
-            return Parted::Whole(None);
+            return None;
         }
         plain::set_size(sizes, i, out.len() - from, out);
     }
-    Parted::Done(out.len() - start < data.len())
+    Some(out.len() - start < data.len())
 }
 
-/// The length of rows that all parts have, if their columns say something and low bits are alike.
-fn rows_of_all(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> Option<usize> {
-    let spec = analyze(data, element, level, scratch)?.spec;
+/// The length of rows that all parts have, and the split of all, if their columns say something and low bits are alike.
+fn rows_of_all(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> Option<(usize, Found)> {
+    let found = analyze(data, element, level, scratch)?;
+    let spec = found.spec;
     let head = element.head as usize;
     let body = |data: &'_ [u8]| head..head + element.count(data.len()) * element.size();
     let saved = |body: &[u8], scratch: &mut Scratch| -> u64 {
+        let n = body.len() / element.size();
         let zeros = Zeros::find(&spec, body, &mut scratch.ors);
-        zeros.saved + zeros.drop as u64 * (body.len() / element.size()) as u64
+        let coded =
+            Sample::of(&spec, body, level, &mut scratch.rest, &mut scratch.bytes).saved(spec.rest_bits(), n);
+        (zeros.saved + zeros.drop as u64 * n as u64).max(coded)
     };
     let mut period = None;
     let mut in_parts = 0;
@@ -114,5 +113,5 @@ fn rows_of_all(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
     let n = element.count(data.len()) as u64;
     // A prediction is worth a tenth of a bit.
     let alike = in_parts <= saved(&data[body(data)], scratch) + n / 10;
-    period.filter(|_| alike)
+    period.filter(|_| alike).map(|period| (period, found))
 }

@@ -179,6 +179,24 @@ impl<'a> Sample<'a> {
     }
 }
 
+impl Sample<'_> {
+    /// About how many bits coding the planes of bytes saves in all of so many elements.
+    pub fn saved(&mut self, rest_bits: u32, elements: usize) -> u64 {
+        let mut saved = 0;
+        for (_, shift) in planes::cut(rest_bits).filter(|cut| cut.0 == 8 && self.n > 0) {
+            let bytes = lend(self.bytes, self.n);
+            planes::pack(self.width, self.rests, self.n, 8, shift, bytes);
+            let mut counts = [0u32; 256];
+            histogram::bytes(bytes, &mut counts);
+            let bits = entropy::bits(counts.iter().copied());
+            if pays(bits, self.n as u64) {
+                saved += (8 * self.n as u64 - bits) * elements as u64 / self.n as u64;
+            }
+        }
+        saved
+    }
+}
+
 /// A short sample looks less random than it is: 255 / (2 ln 2) bits in all.
 const SHORT: u64 = 184;
 
