@@ -6,7 +6,9 @@ use super::fit;
 use super::lanes;
 use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
-use super::planes::{SAMPLE_PIECE, SAMPLE_STRIDE, Zeros, code_if_it_pays, plane_mode, saved_by_coding};
+use super::planes::{
+    SAMPLE_PIECE, SAMPLE_STRIDE, Sample, Zeros, code_if_it_pays, plane_mode, saved_by_coding,
+};
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{codeless, count_groups, pieces};
@@ -70,13 +72,21 @@ pub fn encode_rows(
     let numbers = (level.get() >= fit::FASTEST && is_worth_a_model(&symbol_mode, symbols, level))
         .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
         .flatten();
+    // Without the sign, planes of bytes are others, and zeros may be of less use.
+    let lost = numbers.as_ref().map_or(0, |_| {
+        let mut sample = Sample::of(&spec, body, level, &mut scratch.rest, &mut scratch.bytes);
+        let bits = spec.rest_bits();
+        sample.saved(bits, n).saturating_sub(sample.saved(bits.saturating_sub(1), n))
+    });
+    // No prediction saves half a bit.
+    let numbers = numbers.filter(|_| lost < n as u64 / 2);
     let known = numbers.as_ref().map(|numbers| rows.or_else(|| fit::rows(numbers)));
     let predicted = numbers.zip(known).and_then(|(numbers, rows)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
         fit::choose(numbers, rows, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
-    let predicted = predicted.map(|(predictor, bits)| (predictor, bits.saturating_sub(n as u64)));
+    let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
     let much = predicted.as_ref().is_some_and(|(_, predicted)| {
         let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
         (predicted + n as u64) * MUCH.0 < (plain + n as u64) * MUCH.1
@@ -85,7 +95,18 @@ pub fn encode_rows(
         // This time all symbols are counted.
         let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
         let plain = bits_of(&symbol_mode, n, &counts, 1);
-        model_if_it_pays(symbol_mode, plain, symbols, &counts, &spec, element, known, &mut scratch.classes)
+        let most = predicted.as_ref().map_or(u64::MAX, |p| p.1);
+        model_if_it_pays(
+            symbol_mode,
+            plain,
+            symbols,
+            &counts,
+            &spec,
+            element,
+            known,
+            most,
+            &mut scratch.classes,
+        )
     } else {
         (symbol_mode, u64::MAX / 2000)
     };
@@ -297,9 +318,10 @@ fn model_if_it_pays(
     spec: &FieldSpec,
     element: Element,
     rows: Option<Option<usize>>,
+    most: u64,
     classes: &mut Vec<u8>,
 ) -> (Mode, u64) {
-    match Model::choose(symbols, &sum(counts), spec, element.kind, rows, classes) {
+    match Model::choose(symbols, &sum(counts), spec, element.kind, rows, most, classes) {
         Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
             (Mode::Modelled(Box::new(model)), modelled)
         }

@@ -63,13 +63,15 @@ const RARE: u64 = 16_000;
 
 impl Model {
     /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves
-    /// their classes in `classes`. `rows` is the length of rows, if it was looked for. `None` if there is none worth a thought.
+    /// their classes in `classes`. `rows` is the length of rows, if it was looked for. `None` if there is none worth a thought, or none that a
+    /// sample promises to come within a hundredth of `most` bits.
     pub fn choose(
         symbols: &[u8],
         counts: &[u32; 256],
         spec: &FieldSpec,
         kind: Kind,
         rows: Option<Option<usize>>,
+        most: u64,
         classes: &mut Vec<u8>,
     ) -> Option<(Model, u64)> {
         let magnitude = magnitude(counts, symbols.len(), spec, kind);
@@ -92,12 +94,16 @@ impl Model {
         let mut best: Option<(Shape, u64)> = None;
         for shape in shapes {
             let counts = count(&shape, symbols, SAMPLE, classes);
-            let bits = segment(&counts).1 + column_bits(&shape.columns);
+            let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
+            let bits = segment(&counts).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns);
             if best.as_ref().is_none_or(|b| bits < b.1) {
                 best = Some((shape, bits));
             }
         }
-        let shape = best?.0;
+        let (shape, promised) = best?;
+        if promised / 101 > most / 100 {
+            return None;
+        }
         let counts = count(&shape, symbols, usize::MAX, classes);
         let (ends, bits) = segment(&counts);
         let bits = bits + column_bits(&shape.columns);
