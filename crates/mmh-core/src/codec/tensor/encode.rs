@@ -2,7 +2,7 @@
 
 use super::analyze::Found;
 use super::direct::MISSES;
-use super::fit;
+use super::fit::{self, Rows};
 use super::lanes;
 use super::modelled::Model;
 use super::params::{Cut, Mode, Params};
@@ -21,8 +21,9 @@ use std::ops::Range;
 /// Elements from which on a model is tried: with fewer, its tables cost more than it saves.
 const SHORTEST_MODELLED: usize = 1024;
 
-/// What a prediction saves of symbols and signs where nothing else is tried: this many to that many, 4 in 100.
-const MUCH: (u64, u64) = (100, 96);
+/// What a prediction saves of symbols and signs where nothing else is tried, in hundredths: models have nothing to set against weights.
+const MUCH: u64 = 4;
+const MUCH_WITH_WEIGHTS: u64 = 2;
 
 /// Appends the payload; `false` if it would not be smaller than the block.
 pub fn encode(
@@ -33,16 +34,16 @@ pub fn encode(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> bool {
-    encode_rows(data, element, level, found, None, scratch, out).unwrap_or(false)
+    encode_rows(data, element, level, found, Rows::Unknown, scratch, out).unwrap_or(false)
 }
 
-/// The same of a block of rows whose length is given; `None`, with `out` as it was, if columns are not worth weights.
+/// The same with what is known of rows; `None`, with `out` as it was, if weights were asked for and are not worth what they take.
 pub fn encode_rows(
     data: &[u8],
     element: Element,
     level: Level,
     found: &Found,
-    rows: Option<usize>,
+    rows: Rows,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Option<bool> {
@@ -80,16 +81,23 @@ pub fn encode_rows(
     });
     // No prediction saves half a bit.
     let numbers = numbers.filter(|_| lost < n as u64 / 2);
-    let known = numbers.as_ref().map(|numbers| rows.or_else(|| fit::rows(numbers)));
-    let predicted = numbers.zip(known).and_then(|(numbers, rows)| {
+    let known = numbers.as_ref().map(|numbers| match rows {
+        Rows::Unknown => fit::rows(numbers),
+        Rows::Weighted(rows) | Rows::Plain(rows) => Some(rows),
+    });
+    let predicted = numbers.zip(known).and_then(|(numbers, length)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-        fit::choose(numbers, rows, model, contexts, &mut scratch.predicted)
+        fit::choose(numbers, length, rows, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
-    let much = predicted.as_ref().is_some_and(|(_, predicted)| {
+    if matches!(rows, Rows::Weighted(_)) && predicted.is_none() {
+        return None;
+    }
+    let much = predicted.as_ref().is_some_and(|(predictor, predicted)| {
         let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
-        (predicted + n as u64) * MUCH.0 < (plain + n as u64) * MUCH.1
+        let much = if predictor.shape.weights.is_empty() { MUCH } else { MUCH_WITH_WEIGHTS };
+        (predicted + n as u64) * 100 < (plain + n as u64) * (100 - much)
     });
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
         // This time all symbols are counted.
@@ -117,7 +125,7 @@ pub fn encode_rows(
         _ => symbol_mode,
     };
     let has_weights = matches!(&symbol_mode, Mode::Predicted(p) if !p.shape.weights.is_empty());
-    if rows.is_some() && !has_weights {
+    if matches!(rows, Rows::Weighted(_)) && !has_weights {
         return None;
     }
     let signed_symbols = matches!(symbol_mode, Mode::Predicted(_));

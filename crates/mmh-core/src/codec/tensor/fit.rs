@@ -107,11 +107,23 @@ impl<'a> Numbers<'a> {
     }
 }
 
+/// What is known of the rows of a block, and what is to be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Nothing yet.
+    Unknown,
+    /// Their length; only a prediction with weights is of use.
+    Weighted(usize),
+    /// Their length; weights are not worth what they take.
+    Plain(usize),
+}
+
 /// The predictor of a block and about how many bits its symbols and signs take; leaves the model. `rows` is the length of rows, as told by
-/// [`rows`]. `None` if there is none worth a thought.
+/// [`rows`] or `known`. `None` if there is none worth a thought.
 pub fn choose(
     numbers: Numbers<'_>,
     rows: Option<usize>,
+    known: Rows,
     model: &mut Model,
     contexts: &mut Vec<Contexts>,
     work: &mut Work,
@@ -135,10 +147,10 @@ pub fn choose(
         curve: [1; BINS],
     };
     let mut shape = match rows {
-        Some(period) => with_columns(&numbers, &magnitude, plain, period),
+        Some(period) => with_columns(&numbers, &magnitude, plain, period, known),
         None => plain,
     };
-    if !model.lay_out(&shape) {
+    if matches!(known, Rows::Weighted(_)) && shape.weights.is_empty() || !model.lay_out(&shape) {
         return None;
     }
     // Some groups tell what all of them take.
@@ -302,9 +314,17 @@ impl Sums {
 }
 
 /// The shape with what its columns say.
-fn with_columns(numbers: &Numbers<'_>, magnitude: &[u16; 256], plain: Shape, period: usize) -> Shape {
+fn with_columns(
+    numbers: &Numbers<'_>,
+    magnitude: &[u16; 256],
+    plain: Shape,
+    period: usize,
+    known: Rows,
+) -> Shape {
     let rows = numbers.symbols.len() / period;
-    let weighted = (2..=MOST_WEIGHTED).contains(&period) && rows * FEWEST_ROWS >= period;
+    let weighted = (2..=MOST_WEIGHTED).contains(&period)
+        && rows * FEWEST_ROWS >= period
+        && !matches!(known, Rows::Plain(_));
     let mut sums = Sums::of(numbers, magnitude, period, weighted);
     let shape = Shape { period, start: START, ..plain };
     if weighted && sums.factor() {

@@ -45,6 +45,9 @@ const MIDDLE: u32 = CLASSES as u32 / 2;
 /// Groups that candidates are compared on.
 const SAMPLE: usize = 4;
 
+/// The same where it is to be seen whether any is of use.
+const FEW: usize = 2;
+
 /// What a table costs before its first weight, in bits, and what a weight costs.
 const TABLE_BITS: u64 = 40;
 const WEIGHT_BITS: u64 = 5;
@@ -64,7 +67,7 @@ const RARE: u64 = 16_000;
 impl Model {
     /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves
     /// their classes in `classes`. `rows` is the length of rows, if it was looked for. `None` if there is none worth a thought, or none that a
-    /// sample promises to come within a hundredth of `most` bits.
+    /// sample promises to come within two hundredths of `most` bits.
     pub fn choose(
         symbols: &[u8],
         counts: &[u32; 256],
@@ -91,19 +94,17 @@ impl Model {
             shapes.extend(WINDOWS.into_iter().map(|w| Shape { columns: columns.clone(), ..plain(w) }));
         }
         let classes = super::lend(classes, symbols.len());
-        let mut best: Option<(Shape, u64)> = None;
-        for shape in shapes {
-            let counts = count(&shape, symbols, SAMPLE, classes);
+        let mut promised = |shape: &Shape, groups: usize| {
+            let counts = count(shape, symbols, groups, classes);
             let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
-            let bits = segment(&counts).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns);
-            if best.as_ref().is_none_or(|b| bits < b.1) {
-                best = Some((shape, bits));
-            }
-        }
-        let (shape, promised) = best?;
-        if promised / 101 > most / 100 {
+            segment(&counts).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns)
+        };
+        // The others are hardly better than the last by more than that.
+        if most < u64::MAX && shapes.last().is_some_and(|shape| promised(shape, FEW) / 102 > most / 100) {
             return None;
         }
+        let promises = shapes.into_iter().map(|shape| (promised(&shape, SAMPLE), shape));
+        let (_, shape) = promises.min_by_key(|(bits, _)| *bits)?;
         let counts = count(&shape, symbols, usize::MAX, classes);
         let (ends, bits) = segment(&counts);
         let bits = bits + column_bits(&shape.columns);

@@ -2,6 +2,7 @@
 //! is better off in parts, each with a split and a code of its own, where it has not.
 
 use super::analyze::{Found, analyze};
+use super::fit::Rows;
 use super::params::bad;
 use super::planes::{Sample, Zeros};
 use super::{Element, Scratch, decode as whole, encode as plain, fit, lend};
@@ -57,10 +58,14 @@ pub fn encode(
     if level.get() < fit::FASTEST || !float || data.len() <= 1 << size {
         return None;
     }
-    if let Some((rows, found)) = rows_of_all(data, element, level, scratch)
-        && let Some(done) = plain::encode_rows(data, element, level, &found, Some(rows), scratch, out)
-    {
-        return Some(done);
+    let mut rows = Rows::Unknown;
+    if let Some((length, found)) = rows_of_all(data, element, level, scratch) {
+        let with_weights = Rows::Weighted(length);
+        if let Some(done) = plain::encode_rows(data, element, level, &found, with_weights, scratch, out) {
+            return Some(done);
+        }
+        // What is not worth weights as a whole is not in parts.
+        rows = Rows::Plain(length);
     }
     let start = out.len();
     out.push(OF_PARTS | size as u8);
@@ -69,8 +74,8 @@ pub fn encode(
     for (i, part) in data.chunks(1 << size).enumerate() {
         let from = out.len();
         let done = analyze(part, element, level, scratch)
-            .is_some_and(|found| plain::encode(part, element, level, &found, scratch, out));
-        if !done {
+            .and_then(|found| plain::encode_rows(part, element, level, &found, rows, scratch, out));
+        if done != Some(true) {
             out.truncate(start);
             return None;
         }
