@@ -181,7 +181,7 @@ fn store(numbers: &mut Both, x: __m512i) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn begin(model: &Model, i: usize, history: &[Both]) -> [__m512i; 2] {
     let mut sums = [all(model.column(2 * i).bias), all(model.column(2 * i + 1).bias)];
-    let known = &model.pairs(i)[..];
+    let known = model.pairs(i);
     let known = known.split_at(known.len().saturating_sub(2)).0;
     for (weights, numbers) in known.iter().zip(history) {
         add(weights, load(numbers), &mut sums);
