@@ -55,7 +55,8 @@ fn encode(model: &Model, first: usize, symbols: &[u8], signs: &[u8]) -> Vec<u8> 
         let (mut contexts, mut work) = (Vec::new(), Work::default());
         let mut errors = [0; BINS];
         classify_on(simd, model, first, (symbols, signs), &mut contexts, Some(&mut errors), &mut work);
-        let counted = (first..first + symbols.len()).filter(|at| at % model.period % COUNTED == 0).count();
+        let counted =
+            (first..first + symbols.len()).filter(|at| (at % model.period).is_multiple_of(COUNTED)).count();
         assert_eq!(errors.iter().sum::<u32>() as usize, counted);
         let flat = contexts.as_flattened();
         assert_eq!(flat.iter().filter(|c| **c != NONE).count(), symbols.len());

@@ -181,7 +181,7 @@ pub fn choose(
     }
     *contexts = sampled_contexts.pop().unwrap_or_default();
     let n = numbers.symbols.len() as u64;
-    let bits = (bits >> 8) * n / seen.max(1) >> 8;
+    let bits = ((bits >> 8) * n / seen.max(1)) >> 8;
     Some((predictor, bits + 8 * descriptor.len() as u64 + groups as u64 * STATES))
 }
 
