@@ -25,6 +25,13 @@ pub fn prefer_huge_pages(room: &mut [MaybeUninit<u8>]) {
     let _ = room;
 }
 
+/// The same bytes, all of them 0.
+pub fn cleared(room: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    room.fill(MaybeUninit::new(0));
+    // SAFETY: it is the same memory, lent for as long, and each byte has just been given a value.
+    unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), room.len()) }
+}
+
 /// A vector with room for `n` bytes, on huge pages where that pays; `None` if there is no memory for it.
 pub fn with_capacity(n: usize) -> Option<Vec<u8>> {
     let mut v = Vec::new();

@@ -137,27 +137,24 @@ fn copied_at_most<'py, E>(
     Ok(done)
 }
 
-/// A new `bytes` object of `len` bytes that `fill` fills; on huge pages where that pays, as its first touch would cost more than the work.
+/// A new `bytes` object of `len` bytes, all of which `fill` has given a value if it succeeds; on huge pages where that pays, as its first
+/// touch would cost more than the work.
 pub fn new_bytes<'py>(
     py: Python<'py>,
     len: usize,
-    fill: impl FnOnce(&mut [u8]) -> PyResult<()>,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> PyResult<()>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    if len < memory::LARGE {
-        return PyBytes::new_with(py, len, fill);
-    }
     let size = isize::try_from(len).map_err(|_| PyMemoryError::new_err(()))?;
     // SAFETY: with a null pointer the call makes an object of `size` bytes that nobody else knows of yet, and that may be written to
-    // until somebody does; it gives null with an exception set when there is no memory. The bytes are given a value before they are
-    // seen as `u8`: huge pages are asked for first, so that zeroing touches few of them.
+    // until somebody does; it gives null with an exception set when there is no memory. Nobody sees it unless all of it has a value. (The
+    // object of no bytes is not ours alone, and nothing is written to it.)
     unsafe {
         let object =
             Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?;
         let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
         let room = std::slice::from_raw_parts_mut(start, len);
         memory::prefer_huge_pages(room);
-        std::ptr::write_bytes(start, 0, len);
-        fill(std::slice::from_raw_parts_mut(start.cast(), len))?;
+        fill(room)?;
         Ok(object.cast_into_unchecked())
     }
 }

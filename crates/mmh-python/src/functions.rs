@@ -94,7 +94,7 @@ pub fn decompress<'py>(
         let workers = watch.workers(threads);
         let restore = || {
             archive.check_base(&workers)?;
-            archive.read_range(0, out, &workers, check)
+            archive.read_range_new(0, out, &workers, check)
         };
         py.detach(restore).map_err(|e| watch.error(py, e))
     })

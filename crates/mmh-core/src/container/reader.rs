@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::limits::Limits;
 use crate::parity;
+use mmh_kernels::memory;
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 use twox_hash::XxHash3_64;
 
@@ -66,11 +68,11 @@ pub struct Archive<R: ReadAt> {
 }
 
 /// A piece of work: part of a frame into part of the output.
-struct Piece<'o> {
+struct Piece<'o, T = u8> {
     frame: usize,
     /// Offset within the frame.
     skip: u64,
-    out: &'o mut [u8],
+    out: &'o mut [T],
 }
 
 /// What is said of a file whose end alone is as it should be.
@@ -254,6 +256,23 @@ impl<R: ReadAt> Archive<R> {
         workers.map(self.pieces(start, out, check)?, read).into_iter().collect()
     }
 
+    /// The same into memory without a value, of which all has one if this succeeds. Whoever restores a piece clears its memory just before, so that
+    /// fresh pages are touched by all threads, and each but once.
+    pub fn read_range_new(
+        &self,
+        start: u64,
+        out: &mut [MaybeUninit<u8>],
+        workers: &Workers,
+        check: bool,
+    ) -> Result<()> {
+        let read = |Piece { frame, skip, out }: Piece<'_, MaybeUninit<u8>>| {
+            workers.check()?;
+            let piece = Piece { frame, skip, out: memory::cleared(out) };
+            with_scratch(|s| self.read_piece(piece, check, s))
+        };
+        workers.map(self.pieces(start, out, check)?, read).into_iter().collect()
+    }
+
     /// The same by this thread alone, of several that do so.
     pub(crate) fn read_range_here(
         &self,
@@ -268,7 +287,7 @@ impl<R: ReadAt> Archive<R> {
     }
 
     /// What has to be read to fill `out` with source bytes from `start` on.
-    fn pieces<'o>(&self, start: u64, out: &'o mut [u8], check: bool) -> Result<Vec<Piece<'o>>> {
+    fn pieces<'o, T>(&self, start: u64, out: &'o mut [T], check: bool) -> Result<Vec<Piece<'o, T>>> {
         let end =
             start.checked_add(out.len() as u64).filter(|e| *e <= self.index.source_len).ok_or_else(|| {
                 Error::Invalid(format!(
