@@ -860,7 +860,7 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
-        ({}, edit(b0=0x81), r"reserved bit of b0: expected 0, found 1 at byte 0"),
+        ({}, edit(b0=0x81), r"size of parts: expected 2\^16 to 2\^23, found 2\^1 at byte 0"),
         ({}, edit(b0=0x0D), r"b0: expected not both sign moved and zigzag"),
         ({"t": 16, "base": 16000}, edit(sign_moved=True), r"b0: expected no sign moved where there is no rest"),
         ({}, edit(t=0), r"t: expected 1 to 16, found 0 at byte 1"),
@@ -873,7 +873,8 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
         ({}, edit(log_segment=4), r"lambda: expected 0, found 4"),
         ({}, edit(base=1), r"base: expected 0, since t is at most 8, found 1 at byte 5"),
         (TEN, edit(base=1024), r"base: expected below 2\^10, found 1024 at byte 5"),
-        ({}, replace_descriptor(0, b"\x06"), r"mode of a plane: expected 0 to 5, found 6 at byte 7"),
+        ({}, replace_descriptor(0, b"\x06"), r"elements of a row: expected 1 to 32768, found 0 at byte 12"),
+        ({}, replace_descriptor(0, b"\x07"), r"mode of a plane: expected 0 to 6, found 7 at byte 7"),
         ({}, replace_descriptor(1, b"\x03"), r"mode of a plane: expected 0, 1 or 2, found 3 at byte 8"),
         ({"t": 4}, replace_descriptor(2, b"\x02"), r"mode of a plane: expected 0 or 1, since it has 4 bits, found 2"),
         ({"t": 4}, replace_descriptor(2, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),
