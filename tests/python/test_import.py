@@ -32,14 +32,14 @@ def test_compressing_bytes_leaves_the_heavy_modules_alone() -> None:
 
 
 def test_import_takes_less_than_30_ms() -> None:
-    code = "import time; t = time.process_time(); import mmh_rs; print(time.process_time() - t)"
+    code = "import time; t = time.perf_counter(); import mmh_rs; print(time.perf_counter() - t)"
     assert min(float(fresh(code)) for _ in range(7)) < 0.030
 
 
 def test_help_takes_less_than_150_ms_and_no_rich() -> None:
     code = (
-        "import time, sys; t = time.process_time(); from mmh_rs.cli import main; code = main(['--help']);"
-        "print(time.process_time() - t, code, 'rich' in sys.modules, 'numpy' in sys.modules)"
+        "import time, sys; t = time.perf_counter(); from mmh_rs.cli import main; code = main(['--help']);"
+        "print(time.perf_counter() - t, code, 'rich' in sys.modules, 'numpy' in sys.modules)"
     )
     answers = [fresh(code).splitlines()[-1].split() for _ in range(7)]
     assert min(float(answer[0]) for answer in answers) < 0.150
