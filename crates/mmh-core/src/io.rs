@@ -60,59 +60,30 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-impl<T: ReadAt + ?Sized> ReadAt for &T {
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
+/// What a pointer to a source does: all that the source does.
+macro_rules! by_pointer {
+    ($(($($generic:tt)*) $pointer:ty),*) => {$(
+        impl $($generic)* ReadAt for $pointer {
+            fn len(&self) -> u64 {
+                (**self).len()
+            }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact_at(offset, buf)
-    }
+            fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+                (**self).read_exact_at(offset, buf)
+            }
 
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        (**self).slice(offset, len)
-    }
+            fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+                (**self).slice(offset, len)
+            }
 
-    fn check_unchanged(&self) -> io::Result<()> {
-        (**self).check_unchanged()
-    }
+            fn check_unchanged(&self) -> io::Result<()> {
+                (**self).check_unchanged()
+            }
+        }
+    )*};
 }
 
-impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact_at(offset, buf)
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        (**self).slice(offset, len)
-    }
-
-    fn check_unchanged(&self) -> io::Result<()> {
-        (**self).check_unchanged()
-    }
-}
-
-impl ReadAt for Arc<dyn ReadAt> {
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact_at(offset, buf)
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        (**self).slice(offset, len)
-    }
-
-    fn check_unchanged(&self) -> io::Result<()> {
-        (**self).check_unchanged()
-    }
-}
+by_pointer!((<T: ReadAt + ?Sized>) &T, (<T: ReadAt + ?Sized>) Box<T>, () Arc<dyn ReadAt>);
 
 /// A file that was read as a whole: of a small one, many small reads take longer than that.
 #[derive(Debug)]
