@@ -16,7 +16,7 @@ pub const MAX_BLOCK: usize = 1 << 24;
 /// Bytes that this writer puts into a block: large enough for its tables to weigh nothing, small enough to be read for a slice.
 pub const BLOCK: usize = 1 << 20;
 
-/// The same for floats at the level at which numbers are predicted: what predicts a column from those before it takes some ten thousand bytes.
+/// The same for floats at the levels at which numbers are predicted: what predicts a column from those before it takes some ten thousand bytes.
 pub const LARGE_BLOCK: usize = 1 << 22;
 
 /// The same at the fastest levels, whose blocks have one code each: source and payload stay in a second-level cache.
@@ -36,7 +36,7 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let size = match (level.get(), is_bytes) {
         (..=3, true) => FAST_BYTE_BLOCK,
         (..=3, false) => FAST_BLOCK,
-        (9.., _) if dtype.is_some_and(|d| matches!(d.kind(), Kind::Float { .. })) => LARGE_BLOCK,
+        (8, false) | (9.., _) if dtype.is_some_and(|d| matches!(d.kind(), Kind::Float { .. })) => LARGE_BLOCK,
         (_, true) => BYTE_BLOCK,
         (_, false) => BLOCK,
     };

@@ -11,7 +11,7 @@ use super::planes::{
 };
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{codeless, count_groups, pieces};
+use crate::codec::symbols::{codeless, count_groups, entropy, pieces};
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, EncodeTable};
@@ -23,7 +23,10 @@ const SHORTEST_MODELLED: usize = 1024;
 
 /// What a prediction saves of symbols and signs where nothing else is tried, in hundredths: models have nothing to set against weights.
 const MUCH: u64 = 4;
-const MUCH_WITH_WEIGHTS: u64 = 2;
+const MUCH_WITH_WEIGHTS: u64 = 4;
+
+/// What weights for a whole block save at least against a model of all of it, in thousandths of symbols and signs.
+const MORE_THAN_PARTS: u64 = 5;
 
 /// Appends the payload; `false` if it would not be smaller than the block.
 pub fn encode(
@@ -70,7 +73,8 @@ pub fn encode_rows(
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
     // Models of either kind are made at the levels that are for size, and predictions first: where they save much, nothing else would do.
-    let numbers = (level.get() >= fit::FASTEST && is_worth_a_model(&symbol_mode, symbols, level))
+    let fit = level.get() >= fit::FASTEST_FOR_ALL || matches!(rows, Rows::Weighted(_));
+    let numbers = (fit && is_worth_a_model(&symbol_mode, symbols, level))
         .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
         .flatten();
     // Without the sign, planes of bytes are others, and zeros may be of less use.
@@ -87,7 +91,7 @@ pub fn encode_rows(
     });
     let predicted = numbers.zip(known).and_then(|(numbers, length)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-        fit::choose(numbers, length, rows, model, contexts, &mut scratch.predicted)
+        fit::choose(numbers, length, rows, level, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
@@ -104,22 +108,23 @@ pub fn encode_rows(
         let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
         let plain = bits_of(&symbol_mode, n, &counts, 1);
         let most = predicted.as_ref().map_or(u64::MAX, |p| p.1);
-        model_if_it_pays(
-            symbol_mode,
-            plain,
-            symbols,
-            &counts,
-            &spec,
-            element,
-            known,
-            most,
-            &mut scratch.classes,
-        )
+        let classes = &mut scratch.classes;
+        if matches!(rows, Rows::Weighted(_)) {
+            // It is asked for the sake of comparison alone.
+            let bits = bits_of_model(symbols, &counts, &spec, element, known, most, classes);
+            (symbol_mode, bits.unwrap_or(plain).min(plain))
+        } else {
+            model_if_it_pays(symbol_mode, plain, symbols, &counts, &spec, element, known, most, classes)
+        }
     } else {
         (symbol_mode, u64::MAX / 2000)
     };
+    // A block as a whole has one model, where its parts have one each.
+    let margin = if matches!(rows, Rows::Weighted(_)) { MORE_THAN_PARTS } else { 1 };
     let symbol_mode = match predicted {
-        Some((predictor, predicted)) if (predicted + n as u64) * 1001 < (bits + n as u64) * 1000 => {
+        Some((predictor, predicted))
+            if (predicted + n as u64) * (1000 + margin) < (bits + n as u64) * 1000 =>
+        {
             Mode::Predicted(Box::new(predictor))
         }
         _ => symbol_mode,
@@ -335,6 +340,28 @@ fn model_if_it_pays(
         }
         _ => (mode, bits),
     }
+}
+
+/// About how many bits all symbols would take with a model, by what those in the middle take. `None` as in [`Model::choose`].
+fn bits_of_model(
+    symbols: &[u8],
+    counts: &[[u32; 256]],
+    spec: &FieldSpec,
+    element: Element,
+    rows: Option<Option<usize>>,
+    most: u64,
+    classes: &mut Vec<u8>,
+) -> Option<u64> {
+    let groups = counts.len();
+    let middle = groups * 3 / 8..(groups * 5 / 8).max(1);
+    let all = entropy::bits(sum(counts).into_iter()).max(1);
+    let counts = sum(&counts[middle.clone()]);
+    let those = entropy::bits(counts.into_iter());
+    let of_all = |bits: u64| (bits as u128 * all as u128 / those.max(1) as u128) as u64;
+    let most = (most as u128 * those as u128 / all as u128) as u64;
+    let symbols = &symbols[middle.start * GROUP..symbols.len().min(middle.end * GROUP)];
+    let (_, bits) = Model::choose(symbols, &counts, spec, element.kind, rows, most, classes)?;
+    Some(of_all(bits))
 }
 
 /// Collects the rests of the present segments among elements `from … to`; gives their number.

@@ -4,6 +4,7 @@
 
 use super::predicted::Predictor;
 use super::{Element, columns};
+use crate::codec::Level;
 use crate::codec::symbols::GROUP;
 use crate::codec::symbols::entropy::{self, log2};
 use crate::dtype::Kind;
@@ -14,8 +15,22 @@ use mmh_kernels::predicted::{
     Work, magnitudes,
 };
 
-/// The fastest level at which numbers are predicted: to find out what predicts them takes as long as all the rest.
-pub const FASTEST: u8 = 9;
+/// The fastest level at which numbers of two bytes and more are predicted, with weights.
+const FASTEST: u8 = 8;
+
+/// The fastest level at which bytes are predicted as well, which would be slower than `max` may be, and numbers without weights: what that saves is
+/// little, and to find out takes as long as models do.
+pub const FASTEST_FOR_ALL: u8 = 9;
+
+/// Whether numbers are predicted.
+pub fn is_tried(element: Element, level: Level) -> bool {
+    let fastest = if element.width == 0 { FASTEST_FOR_ALL } else { FASTEST };
+    matches!(element.kind, Kind::Float { .. }) && level.get() >= fastest
+}
+
+/// Rows that a block has at least, in rows' columns, for weights to be thought of below that level: a weight takes a few bits, and saves less in
+/// each row.
+const ROWS_THAT_PAY: usize = 4;
 
 /// Octaves of a block below its median that symbols have magnitudes for.
 const BELOW_MEDIAN: u32 = 10;
@@ -90,8 +105,12 @@ impl<'a> Numbers<'a> {
         if !spec.sign_moved || !(exponent..=exponent + MAX_MANTISSA).contains(&spec.t) {
             return None;
         }
-        let elements = body.chunks_exact(spec.size());
-        signs.iter_mut().zip(elements).for_each(|(s, e)| *s = e.last().map_or(0, |top| top >> 7));
+        match spec.size() {
+            1 => tops::<1>(body, signs),
+            2 => tops::<2>(body, signs),
+            4 => tops::<4>(body, signs),
+            size => signs.iter_mut().zip(body.chunks_exact(size)).for_each(|(s, e)| *s = e[size - 1] >> 7),
+        }
         let mantissa = spec.t - exponent;
         Some(Numbers { symbols, signs, mantissa, base: spec.base, rounded: spec.rest_bits() == 1 })
     }
@@ -105,6 +124,11 @@ impl<'a> Numbers<'a> {
         histogram::bytes(self.symbols, &mut counts);
         counts
     }
+}
+
+/// The top bit of each element of `N` bytes.
+fn tops<const N: usize>(body: &[u8], signs: &mut [u8]) {
+    signs.iter_mut().zip(body.as_chunks::<N>().0).for_each(|(s, e)| *s = e[N - 1] >> 7);
 }
 
 /// What is known of the rows of a block, and what is to be found out.
@@ -124,6 +148,7 @@ pub fn choose(
     numbers: Numbers<'_>,
     rows: Option<usize>,
     known: Rows,
+    level: Level,
     model: &mut Model,
     contexts: &mut Vec<Contexts>,
     work: &mut Work,
@@ -147,10 +172,11 @@ pub fn choose(
         curve: [1; BINS],
     };
     let mut shape = match rows {
-        Some(period) => with_columns(&numbers, &magnitude, plain, period, known),
+        Some(period) => with_columns(&numbers, &magnitude, plain, period, known, level)?,
         None => plain,
     };
-    if matches!(known, Rows::Weighted(_)) && shape.weights.is_empty() || !model.lay_out(&shape) {
+    let with_weights = matches!(known, Rows::Weighted(_)) || level.get() < FASTEST_FOR_ALL;
+    if with_weights && shape.weights.is_empty() || !model.lay_out(&shape) {
         return None;
     }
     // Some groups tell what all of them take.
@@ -313,18 +339,22 @@ impl Sums {
     }
 }
 
-/// The shape with what its columns say.
+/// The shape with what its columns say; `None` if only weights are of use and are not worth what they take.
 fn with_columns(
     numbers: &Numbers<'_>,
     magnitude: &[u16; 256],
     plain: Shape,
     period: usize,
     known: Rows,
-) -> Shape {
+    level: Level,
+) -> Option<Shape> {
     let rows = numbers.symbols.len() / period;
-    let weighted = (2..=MOST_WEIGHTED).contains(&period)
-        && rows * FEWEST_ROWS >= period
-        && !matches!(known, Rows::Plain(_));
+    let only_weights = matches!(known, Rows::Weighted(_)) || level.get() < FASTEST_FOR_ALL;
+    let enough = if only_weights { rows >= ROWS_THAT_PAY * period } else { rows * FEWEST_ROWS >= period };
+    let weighted = (2..=MOST_WEIGHTED).contains(&period) && enough && !matches!(known, Rows::Plain(_));
+    if only_weights && !weighted {
+        return None;
+    }
     let mut sums = Sums::of(numbers, magnitude, period, weighted);
     let shape = Shape { period, start: START, ..plain };
     if weighted && sums.factor() {
@@ -346,13 +376,16 @@ fn with_columns(
         let cost = entropy::bits(counts.iter().copied()) as f64;
         if gain > cost {
             let biases = biases(&sums, &units, &weights, precision);
-            return Shape { scales, biases, precision, weights, ..shape };
+            return Some(Shape { scales, biases, precision, weights, ..shape });
         }
+    }
+    if only_weights {
+        return None;
     }
     let deviations: Vec<f64> = sums.squares.iter().map(|s| s.sqrt()).collect();
     let (scales, units) = scales(&sums, &deviations);
     let biases = biases(&sums, &units, &[], 0);
-    Shape { scales, biases, ..shape }
+    Some(Shape { scales, biases, ..shape })
 }
 
 /// The scale of each column, and in how many of its units a number of [`Sums`] is that then has a deviation of [`WIDTH`], nearly.

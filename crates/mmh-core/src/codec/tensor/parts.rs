@@ -8,7 +8,6 @@ use super::planes::{Sample, Zeros};
 use super::{Element, Scratch, decode as whole, encode as plain, fit, lend};
 use crate::codec::Level;
 use crate::codec::cursor::Cursor;
-use crate::dtype::Kind;
 use crate::error::Result;
 use mmh_kernels::fields;
 
@@ -53,9 +52,8 @@ pub fn encode(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Option<bool> {
-    let float = matches!(element.kind, Kind::Float { .. });
     let size = size_for(element);
-    if level.get() < fit::FASTEST || !float || data.len() <= 1 << size {
+    if !fit::is_tried(element, level) || data.len() <= 1 << size {
         return None;
     }
     let mut rows = Rows::Unknown;
