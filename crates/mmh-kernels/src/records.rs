@@ -47,8 +47,7 @@ multiversion! {
     on merge_on
 }
 
-/// Calls a loop with the shape of the part as constants, where it is a common one, so that it becomes vector code: shifts of single bytes by
-/// constants do, others do not.
+/// Calls a loop with the shape of the part as constants, where it is a common one, so that it becomes vector code.
 macro_rules! with_shape {
     ($part:ident, $to:ident, $count:ident, $bytes:ident, $bits:ident, $shared:ident, $any:ident, $args:tt) => {
         match ($part.span, $part.repeats, $part.bits, $part.shift, $to) {
@@ -65,13 +64,13 @@ macro_rules! with_shape {
                 _ => $any $args,
             },
             (1, 8, 1, 0, _) => $bits $args,
-            (8, 2, 4, 0, 0) => $shared::<8, 2, 4, 0> $args,
-            (16, 2, 4, 0, 0) => $shared::<16, 2, 4, 0> $args,
-            (32, 2, 4, 0, 0) => $shared::<32, 2, 4, 0> $args,
-            (64, 2, 4, 0, 0) => $shared::<64, 2, 4, 0> $args,
-            (32, 8, 1, 0, 4) => $shared::<32, 8, 1, 4> $args,
-            (32, 4, 2, 0, 4) => $shared::<32, 4, 2, 4> $args,
-            (4, 4, 2, 0, 4) => $shared::<4, 4, 2, 4> $args,
+            (8, 2, 4, 0, 0) => $shared::<8, 8, 2, 4, 0> $args,
+            (16, 2, 4, 0, 0) => $shared::<8, 16, 2, 4, 0> $args,
+            (32, 2, 4, 0, 0) => $shared::<8, 32, 2, 4, 0> $args,
+            (64, 2, 4, 0, 0) => $shared::<8, 64, 2, 4, 0> $args,
+            (32, 8, 1, 0, 4) => $shared::<8, 32, 8, 1, 4> $args,
+            (32, 4, 2, 0, 4) => $shared::<8, 32, 4, 2, 4> $args,
+            (4, 4, 2, 0, 4) => $shared::<4, 4, 4, 2, 4> $args,
             _ => $any $args,
         }
     };
@@ -196,9 +195,37 @@ fn merge_bits(values: &[u8], count: usize, part: Part, to: u8, size: usize, reco
     }
 }
 
-/// Values that share bytes, `REPEATS` of `BITS` bits in each of `SPAN` neighbours; they stand `TO` bits up in the values.
+/// Up to eight bytes as a word.
 #[inline(always)]
-fn split_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, const TO: usize>(
+fn load<const N: usize>(bytes: &[u8; N]) -> u64 {
+    let mut all = [0; 8];
+    all.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(all)
+}
+
+/// Ors a word into as many bytes.
+#[inline(always)]
+fn or<const N: usize>(bytes: &mut [u8; N], word: u64) {
+    let all = (load(bytes) | word).to_le_bytes();
+    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+}
+
+/// The lowest bits of each byte of a word, as many as a value has.
+#[inline(always)]
+fn mask_of(bits: usize) -> u64 {
+    ONES * (0xff >> (8 - bits.clamp(1, 8)))
+}
+
+/// Values that share bytes, `REPEATS` of `BITS` bits in each of `SPAN` neighbours, a multiple of `N`; they stand `TO` bits up in the values. `N` bytes at
+/// a time are a word: of loops over single bytes the compiler made transposed ones.
+#[inline(always)]
+fn split_shared<
+    const N: usize,
+    const SPAN: usize,
+    const REPEATS: usize,
+    const BITS: usize,
+    const TO: usize,
+>(
     records: &[u8],
     size: usize,
     part: Part,
@@ -206,19 +233,26 @@ fn split_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, cons
     count: usize,
     values: &mut [u8],
 ) {
-    let mask = 0xffu8 >> (8 - BITS);
     for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
-        let units = values.chunks_exact_mut(SPAN * REPEATS).zip(from.as_chunks::<SPAN>().0);
-        for (values, from) in units {
-            for (r, values) in values.as_chunks_mut::<SPAN>().0.iter_mut().enumerate().take(REPEATS) {
-                values.iter_mut().zip(from).for_each(|(v, b)| *v |= ((b >> (BITS * r)) & mask) << TO);
+        let units = values.as_chunks_mut::<SPAN>().0.as_chunks_mut::<REPEATS>().0;
+        for (values, from) in units.iter_mut().zip(from.as_chunks::<SPAN>().0) {
+            for (r, values) in values.iter_mut().enumerate() {
+                for (values, from) in values.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
+                    or(values, (load(from) >> (BITS * r) & mask_of(BITS)) << TO);
+                }
             }
         }
     }
 }
 
 #[inline(always)]
-fn merge_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, const TO: usize>(
+fn merge_shared<
+    const N: usize,
+    const SPAN: usize,
+    const REPEATS: usize,
+    const BITS: usize,
+    const TO: usize,
+>(
     values: &[u8],
     count: usize,
     part: Part,
@@ -226,44 +260,81 @@ fn merge_shared<const SPAN: usize, const REPEATS: usize, const BITS: usize, cons
     size: usize,
     records: &mut [u8],
 ) {
-    let mask = 0xffu8 >> (8 - BITS);
     for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
-        let units = values.chunks_exact(SPAN * REPEATS).zip(into.as_chunks_mut::<SPAN>().0);
-        for (values, into) in units {
-            let mut all = *into;
-            for (r, values) in values.as_chunks::<SPAN>().0.iter().enumerate().take(REPEATS) {
-                all.iter_mut().zip(values).for_each(|(b, v)| *b |= ((v >> TO) & mask) << (BITS * r));
+        let units = values.as_chunks::<SPAN>().0.as_chunks::<REPEATS>().0;
+        for (values, into) in units.iter().zip(into.as_chunks_mut::<SPAN>().0) {
+            for (j, into) in into.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+                let word =
+                    |r: usize| (load(&values[r].as_chunks::<N>().0[j]) >> TO & mask_of(BITS)) << (BITS * r);
+                or(into, (0..REPEATS).fold(0, |all, r| all | word(r)));
             }
-            *into = all;
         }
     }
 }
 
+/// Calls a function with the bytes of a word as a constant: as many as go into the span.
+macro_rules! by_words {
+    ($part:ident, $name:ident, $args:tt) => {
+        if $part.span.is_multiple_of(8) {
+            $name::<8> $args
+        } else if $part.span.is_multiple_of(4) {
+            $name::<4> $args
+        } else {
+            $name::<1> $args
+        }
+    };
+}
+
 #[inline(always)]
 fn split_any(records: &[u8], size: usize, part: Part, to: u8, count: usize, values: &mut [u8]) {
-    let span = part.span as usize;
-    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
+    by_words!(part, split_words, (records, size, part, to, count, values));
+}
+
+#[inline(always)]
+fn merge_any(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
+    by_words!(part, merge_words, (values, count, part, to, size, records));
+}
+
+/// Any shape, `N` bytes at a time.
+#[inline(always)]
+fn split_words<const N: usize>(
+    records: &[u8],
+    size: usize,
+    part: Part,
+    to: u8,
+    count: usize,
+    values: &mut [u8],
+) {
+    let (span, mask) = (part.span as usize, mask_of(part.bits as usize));
     for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
         let units = from.chunks_exact(span).zip(values.chunks_exact_mut(span * part.repeats as usize));
         for (from, values) in units {
             for (r, values) in values.chunks_exact_mut(span).enumerate() {
                 let shift = (part.shift + part.bits * r as u8) & 7;
-                values.iter_mut().zip(from).for_each(|(v, b)| *v |= ((b >> shift) & mask) << to);
+                let words = values.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0);
+                words.for_each(|(v, b)| or(v, (load(b) >> shift & mask) << to));
             }
         }
     }
 }
 
 #[inline(always)]
-fn merge_any(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
-    let span = part.span as usize;
-    let mask = (0xffu32 >> (8 - part.bits as u32)) as u8;
+fn merge_words<const N: usize>(
+    values: &[u8],
+    count: usize,
+    part: Part,
+    to: u8,
+    size: usize,
+    records: &mut [u8],
+) {
+    let (span, mask) = (part.span as usize, mask_of(part.bits as usize));
     for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
         let units = into.chunks_exact_mut(span).zip(values.chunks_exact(span * part.repeats as usize));
         for (into, values) in units {
             for (r, values) in values.chunks_exact(span).enumerate() {
                 let shift = (part.shift + part.bits * r as u8) & 7;
-                into.iter_mut().zip(values).for_each(|(b, v)| *b |= ((v >> to) & mask) << shift);
+                let words = into.as_chunks_mut::<N>().0.iter_mut().zip(values.as_chunks::<N>().0);
+                words.for_each(|(b, v)| or(b, (load(v) >> to & mask) << shift));
             }
         }
     }

@@ -185,15 +185,29 @@ fn stream<const N: usize, const NUMBER: usize>(
 ) {
     let known = book.len() * 8 / bits;
     let word = |n: usize| if n < known { read(book, n * bits, bits) } else { 0 };
-    let all: [u64; 256] = std::array::from_fn(|n| if NUMBER == 1 { word(n) } else { 0 });
     let numbers = numbers.as_chunks::<NUMBER>().0;
     let groups = early(numbers.len(), bits, at, out) / N;
     let (now, later) = numbers.split_at(groups * N);
+    // The words apart, where a number can be looked up without a question; of wide numbers if there are enough of them that it pays.
+    let few: [u64; 256];
+    let many: Vec<u64>;
+    let all: &[u64] = if NUMBER == 1 {
+        few = std::array::from_fn(word);
+        &few
+    } else if known < numbers.len() / 4 {
+        many = (0..known).map(word).collect();
+        &many
+    } else {
+        &[]
+    };
     let mut to = Stream::new(out, at);
     for group in now.as_chunks::<N>().0 {
         let mut value = 0;
         for (j, n) in group.iter().enumerate() {
-            value |= if NUMBER == 1 { all[n[0] as usize] } else { word(number(n)) } << (j * bits);
+            let n = number(n);
+            let word =
+                if NUMBER == 1 || !all.is_empty() { all.get(n).copied().unwrap_or(0) } else { word(n) };
+            value |= word << (j * bits);
         }
         to.put(value, N * bits);
     }
