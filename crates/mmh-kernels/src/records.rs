@@ -63,7 +63,8 @@ macro_rules! with_shape {
                 256 => $bytes::<256> $args,
                 _ => $any $args,
             },
-            (1, 8, 1, 0, _) => $bits $args,
+            (1, 8, 1, 0, _) if $count == 32 => $bits::<32> $args,
+            (1, 8, 1, 0, _) => $bits::<8> $args,
             (8, 2, 4, 0, 0) => $shared::<8, 8, 2, 4, 0> $args,
             (16, 2, 4, 0, 0) => $shared::<8, 16, 2, 4, 0> $args,
             (32, 2, 4, 0, 0) => $shared::<8, 32, 2, 4, 0> $args,
@@ -176,21 +177,41 @@ fn collect(bytes: u64) -> u8 {
     ((bytes & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
-/// Single bits, those of a byte for neighbours.
+/// Single bits, those of a byte for neighbours; there are `COUNT` of them in each record, or a multiple of it.
 #[inline(always)]
-fn split_bits(records: &[u8], size: usize, part: Part, to: u8, count: usize, values: &mut [u8]) {
-    for (values, from) in values.chunks_exact_mut(count).zip(places(records, size, part, count)) {
-        for (byte, eight) in from.iter().zip(values.as_chunks_mut::<8>().0) {
-            *eight = (u64::from_le_bytes(*eight) | spread(*byte) << to).to_le_bytes();
+fn split_bits<const COUNT: usize>(
+    records: &[u8],
+    size: usize,
+    part: Part,
+    to: u8,
+    count: usize,
+    values: &mut [u8],
+) {
+    let mut values = values.as_chunks_mut::<COUNT>().0.iter_mut();
+    for from in places(records, size, part, count) {
+        for (from, values) in from.chunks_exact(COUNT / 8).zip(&mut values) {
+            for (byte, eight) in from.iter().zip(values.as_chunks_mut::<8>().0) {
+                *eight = (u64::from_le_bytes(*eight) | spread(*byte) << to).to_le_bytes();
+            }
         }
     }
 }
 
 #[inline(always)]
-fn merge_bits(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
-    for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
-        for (byte, eight) in into.iter_mut().zip(values.as_chunks::<8>().0) {
-            *byte |= collect(u64::from_le_bytes(*eight) >> to);
+fn merge_bits<const COUNT: usize>(
+    values: &[u8],
+    count: usize,
+    part: Part,
+    to: u8,
+    size: usize,
+    records: &mut [u8],
+) {
+    let mut values = values.as_chunks::<COUNT>().0.iter();
+    for into in places_mut(records, size, part, count) {
+        for (into, values) in into.chunks_exact_mut(COUNT / 8).zip(&mut values) {
+            for (byte, eight) in into.iter_mut().zip(values.as_chunks::<8>().0) {
+                *byte |= collect(u64::from_le_bytes(*eight) >> to);
+            }
         }
     }
 }
@@ -328,6 +349,16 @@ fn merge_words<const N: usize>(
     records: &mut [u8],
 ) {
     let (span, mask) = (part.span as usize, mask_of(part.bits as usize));
+    if span == N && count == N {
+        // A word of each record.
+        let shift = part.shift & 7;
+        for (values, into) in values.as_chunks::<N>().0.iter().zip(places_mut(records, size, part, count)) {
+            if let Some(into) = into.first_chunk_mut::<N>() {
+                or(into, (load(values) >> to & mask) << shift);
+            }
+        }
+        return;
+    }
     for (values, into) in values.chunks_exact(count).zip(places_mut(records, size, part, count)) {
         let units = into.chunks_exact_mut(span).zip(values.chunks_exact(span * part.repeats as usize));
         for (into, values) in units {
@@ -368,6 +399,10 @@ mod tests {
             (176, 256, Part { offset: 16, span: 32, bits: 1, shift: 0, repeats: 8 }),
             (110, 16, Part { offset: 96, span: 8, bits: 4, shift: 0, repeats: 2 }),
             (110, 16, Part { offset: 104, span: 4, bits: 2, shift: 0, repeats: 4 }),
+            (12, 16, Part { offset: 7, span: 1, bits: 1, shift: 0, repeats: 8 }),
+            (18, 96, Part { offset: 3, span: 1, bits: 1, shift: 0, repeats: 8 }),
+            (18, 8, Part { offset: 3, span: 4, bits: 2, shift: 1, repeats: 1 }),
+            (20, 8, Part { offset: 5, span: 8, bits: 4, shift: 4, repeats: 1 }),
             (9, 4, Part { offset: 5, span: 2, bits: 8, shift: 0, repeats: 1 }),
             (9, 6, Part { offset: 1, span: 3, bits: 3, shift: 1, repeats: 2 }),
             (9, 8, Part { offset: 1, span: 1, bits: 3, shift: 1, repeats: 2 }),

@@ -289,7 +289,7 @@ fn narrow_generic(numbers: &mut [u8], wide: bool, shift: u32, highest: usize) ->
 
 multiversion! {
     /// Writes the words of `rest`, one behind the other, to the places in `out` of the numbers (as those of [`expand`]) that are `escape`: `bits` bits each,
-    /// the words of all numbers from bit `at` on. What is there is zero.
+    /// the words of all numbers from bit `at` on. What is there is zero; words of 32 and 64 bits at whole bytes may stand on anything.
     pub fn scatter(numbers: &[u8], wide: bool, escape: usize, rest: &[u8], bits: usize, out: &mut [u8], at: usize) = scatter_generic;
     on scatter_on
 }

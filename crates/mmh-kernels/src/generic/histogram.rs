@@ -1,7 +1,10 @@
-//! Counting. Four tables side by side, so that equal neighbours do not wait for each other's store.
+//! Counting. Several tables side by side, so that equal neighbours do not wait for each other's store.
 
 /// Bytes that are counted before four tables are cleared and added up.
 const FEW: usize = 512;
+
+/// Bytes from which on eight tables pay.
+const MANY: usize = 1 << 14;
 
 #[inline(always)]
 pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
@@ -9,20 +12,25 @@ pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
         data.iter().for_each(|b| counts[*b as usize] += 1);
         return;
     }
-    let mut t = [[0u32; 256]; 4];
+    if data.len() < MANY { bytes_in::<4>(data, counts) } else { bytes_in::<8>(data, counts) }
+}
+
+/// Counts in `TABLES` tables, 8 or a part of them.
+#[inline(always)]
+fn bytes_in<const TABLES: usize>(data: &[u8], counts: &mut [u32; 256]) {
+    let mut t = [[0u32; 256]; TABLES];
     let (words, tail) = data.as_chunks::<8>();
     for w in words {
         let v = u64::from_le_bytes(*w);
-        for (i, t) in t.iter_mut().enumerate() {
-            t[(v >> (16 * i)) as u8 as usize] += 1;
-            t[(v >> (16 * i + 8)) as u8 as usize] += 1;
+        for i in 0..8 {
+            t[i % TABLES][(v >> (8 * i)) as u8 as usize] += 1;
         }
     }
     for &b in tail {
         t[0][b as usize] += 1;
     }
     for (i, c) in counts.iter_mut().enumerate() {
-        *c += t[0][i] + t[1][i] + t[2][i] + t[3][i];
+        *c += t.iter().map(|t| t[i]).sum::<u32>();
     }
 }
 

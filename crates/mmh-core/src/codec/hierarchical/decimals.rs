@@ -10,6 +10,7 @@ use crate::codec::{self, Block};
 use crate::dtype::Kind;
 use crate::error::Result;
 use mmh_kernels::decimals::{ESCAPE, MOST_PLACES, merge, split};
+use mmh_kernels::words::{narrow, scatter};
 
 /// Elements of the samples: those that tell whether there is anything to find, and those that tell what it costs; in pieces of so many.
 const FEW: usize = 16;
@@ -202,15 +203,14 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     let mut restore = || {
         node::decode(from, &mut places, Kinds::leaf(), scratch)?;
         node::decode(from, &mut numbers, Kinds::leaf(), scratch)?;
-        let escapes = places.iter().filter(|p| **p == ESCAPE).count();
+        let escapes = narrow(&mut places, false, 0, ESCAPE as usize).unwrap_or(0);
         rest = scratch.hierarchical.lend_node(escapes * size)?;
         node::decode(from, &mut rest, Kinds::leaf(), scratch)?;
         if !merge(double, base, &places, &numbers, shift, body) {
             return Err(bad("a number or its places are out of range"));
         }
         if escapes > 0 {
-            let escaped = places.iter().zip(body.chunks_exact_mut(size)).filter(|e| *e.0 == ESCAPE);
-            escaped.zip(rest.chunks_exact(size)).for_each(|(e, bytes)| e.1.copy_from_slice(bytes));
+            scatter(&places, false, ESCAPE as usize, &rest, 8 * size, body, 0);
         }
         Ok(())
     };

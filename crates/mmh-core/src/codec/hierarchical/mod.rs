@@ -57,9 +57,13 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Memory of `n` bytes, whatever is in it.
+    /// Memory of `n` bytes, whatever is in it: that which is nearest in size, as what it grows by is cleared.
     fn lend(&mut self, n: usize) -> Vec<u8> {
-        let mut memory = self.spare.pop().unwrap_or_default();
+        let nearest = (0..self.spare.len()).min_by_key(|i| {
+            let had = self.spare[*i].len();
+            (had < n, had.abs_diff(n))
+        });
+        let mut memory = nearest.map(|i| self.spare.swap_remove(i)).unwrap_or_default();
         memory.resize(n, 0);
         memory
     }

@@ -18,6 +18,9 @@ const MAX_SIZE: usize = 4096;
 const MAX_FIELDS: u64 = 64;
 const MAX_PARTS: u8 = 8;
 
+/// Bytes of records that are put together at a time.
+const NEAR: usize = 16 << 10;
+
 /// A field of a record: so many values, and where their bits are, the lowest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
@@ -198,19 +201,32 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     if all == 0 {
         return Err(bad("there is no whole record"));
     }
-    records.fill(0);
-    for field in &record.fields {
-        let mut values = scratch.hierarchical.lend_node(all * field.count as usize)?;
-        let done = node::decode(from, &mut values, Kinds::words(super::MAX_BITS), scratch);
-        if done.is_ok() {
-            let mut to = 0;
-            for part in &field.parts {
-                records::merge(&values, field.count as usize, *part, to, size, records);
-                to += part.bits;
+    // All values first, then the records piece by piece: a piece is still in the nearest cache when the last field comes to it.
+    let mut values = Vec::with_capacity(record.fields.len());
+    let mut restore = || {
+        for field in &record.fields {
+            values.push(scratch.hierarchical.lend_node(all * field.count as usize)?);
+            let Some(last) = values.last_mut() else { continue };
+            node::decode(from, last, Kinds::words(super::MAX_BITS), scratch)?;
+        }
+        Ok(())
+    };
+    let done = restore();
+    if done.is_ok() {
+        let piece = (NEAR / size).max(1);
+        for (p, records) in records.chunks_mut(piece * size).enumerate() {
+            records.fill(0);
+            for (field, values) in record.fields.iter().zip(&values) {
+                let count = field.count as usize;
+                let values = &values[p * piece * count..][..records.len() / size * count];
+                let mut to = 0;
+                for part in &field.parts {
+                    records::merge(values, count, *part, to, size, records);
+                    to += part.bits;
+                }
             }
         }
-        scratch.hierarchical.give_back(values);
-        done?;
     }
-    Ok(())
+    values.into_iter().for_each(|v| scratch.hierarchical.give_back(v));
+    done
 }

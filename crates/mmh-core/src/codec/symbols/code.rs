@@ -190,21 +190,18 @@ impl<C: Code> Codes<C> {
         }
     }
 
-    /// Decodes the symbols of a batch of groups of a plane of `n` elements; `symbols` has room for a whole group each. Those without a code
-    /// have to be put in place after that. `soon` is memory that will be needed then.
+    /// Decodes the symbols of a batch of groups, each to where it belongs. Those without a code have to be put in place after that. `soon` is
+    /// memory that will be needed then.
     pub fn decode(
         &self,
         tables: &[C::Decoder],
         batch: &[usize],
         streams: &[&[u8]],
-        n: usize,
-        symbols: &mut [u8],
+        symbols: Vec<&mut [u8]>,
         soon: &mut Soon,
     ) -> Result<()> {
-        let parts = batch.iter().zip(symbols.chunks_mut(GROUP)).map(|(&g, out)| {
-            let out = &mut out[..(n - g * GROUP).min(GROUP)];
-            Part { table: &tables[self.chosen(g)], stream: streams[g], out }
-        });
+        let part = |(&g, out)| Part { table: &tables[self.chosen(g)], stream: streams[g], out };
+        let parts = batch.iter().zip(symbols).map(part);
         C::decode(parts.collect(), soon).ok_or_else(|| bad("a stream does not decode"))
     }
 }

@@ -100,6 +100,11 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     };
     let batches = decoder.batches(groups.len());
 
+    if spec == BYTES && !matches!(decoder, BatchDecoder::None) {
+        let body = &mut out[head..body_end];
+        return bytes(&decoder, &batches, &streams, &groups, &codeless, body);
+    }
+
     let width = spec.rest_width();
     let mut bodies: Vec<&mut [u8]> = out[head..body_end].chunks_mut(GROUP * size).collect();
     let mut batch_symbols = std::mem::take(&mut scratch.batch_symbols);
@@ -113,7 +118,9 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             let elements = batch.iter().map(|g| &*bodies[*g]);
             let mut soon = Soon::new(planes.chain(elements), GROUP / ROW);
             let out = lend(&mut batch_symbols, batch.len() * GROUP);
-            decoder.decode(batch, &streams, n, out, &mut soon)?;
+            let each = batch.iter().zip(out.chunks_mut(GROUP));
+            let symbols = each.map(|(g, out)| &mut out[..bodies[*g].len() / size]).collect();
+            decoder.decode(batch, &streams, symbols, &mut soon)?;
             codeless::patch(&codeless, batch, out);
         }
         let body = &mut *bodies[g];
@@ -261,16 +268,39 @@ impl BatchDecoder<'_> {
         &self,
         batch: &[usize],
         streams: &[&[u8]],
-        n: usize,
-        symbols: &mut [u8],
+        symbols: Vec<&mut [u8]>,
         soon: &mut Soon,
     ) -> Result<()> {
         match self {
             BatchDecoder::None => Ok(()),
-            BatchDecoder::Lanes(codes, tables) => codes.decode(tables, batch, streams, n, symbols, soon),
-            BatchDecoder::Exact(codes, tables) => codes.decode(tables, batch, streams, n, symbols, soon),
+            BatchDecoder::Lanes(codes, tables) => codes.decode(tables, batch, streams, symbols, soon),
+            BatchDecoder::Exact(codes, tables) => codes.decode(tables, batch, streams, symbols, soon),
         }
     }
+}
+
+/// Bytes that are symbols.
+const BYTES: FieldSpec = FieldSpec { width: 0, sign_moved: false, zigzag: false, t: 8, drop: 0, base: 0 };
+
+/// Decodes elements that are no more than their symbols: right to where they belong.
+fn bytes(
+    decoder: &BatchDecoder<'_>,
+    batches: &[Vec<usize>],
+    streams: &[&[u8]],
+    groups: &[&[u8]],
+    codeless: &[(u32, u8)],
+    body: &mut [u8],
+) -> Result<()> {
+    if let Some(g) = groups.iter().position(|g| !g.is_empty()) {
+        return Err(bad(format_args!("{} bytes left over in group {g}", groups[g].len())));
+    }
+    let mut bodies: Vec<Option<&mut [u8]>> = body.chunks_mut(GROUP).map(Some).collect();
+    for batch in batches {
+        let symbols = batch.iter().filter_map(|g| bodies[*g].take()).collect();
+        decoder.decode(batch, streams, symbols, &mut Soon::default())?;
+    }
+    codeless.iter().for_each(|&(at, symbol)| body[at as usize] = symbol);
+    Ok(())
 }
 
 /// The planes of each group, if they are packed ones of 4, 2 and 1 bits of elements of 16 bits, and nothing else.
