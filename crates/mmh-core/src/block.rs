@@ -233,9 +233,13 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             return text(data, period, level, scratch, out);
         }
     }
-    let choice = plan::choose_given(given, level, scratch);
+    let is_tiny = data.len() <= TINY;
+    let choice = match is_tiny {
+        true => plan::prepare_given(given, level, scratch),
+        false => plan::choose_given(given, level, scratch),
+    };
     let block = choice.block(data, declared, level, base);
-    if data.len() > TINY || choice.codec.id() == pattern251::ID {
+    if !is_tiny || choice.codec.id() == pattern251::ID {
         let start = out.len();
         let codec = attempt(choice.codec, &block, scratch, out)?;
         return match choice.alone() {

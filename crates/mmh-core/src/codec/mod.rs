@@ -115,6 +115,9 @@ pub static CODECS: [&dyn Codec; 7] = [
     &delta::Delta,
 ];
 
+/// Those whose bids tell what the others are to know of a block, too: whether it repeats, how its elements are split.
+pub static PREPARING: [&dyn Codec; 3] = [&store::Store, &pattern251::Pattern251, &tensor::Tensor];
+
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
 

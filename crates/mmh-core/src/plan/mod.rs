@@ -222,18 +222,22 @@ fn again(piece: &[u8]) -> (u32, u32) {
 
 /// The same with so many places, a power of two, to remember words at.
 fn again_among<const SLOTS: usize>(piece: &[u8]) -> (u32, u32) {
-    let mut last = [0u64; SLOTS];
-    let (mut words, mut again) = (0u32, 0u32);
-    for w in piece.windows(8).step_by(4) {
+    const STEP: usize = 4;
+    const { assert!(PIECE / STEP <= u16::MAX as usize) };
+    // The number of the word that was there last and 1, as small tables are cleared sooner; 0 is none.
+    let mut last = [0u16; SLOTS];
+    let (mut words, mut again) = (0u16, 0u32);
+    let at = |number: u16| piece[number as usize * STEP..].first_chunk::<8>();
+    for w in piece.windows(8).step_by(STEP) {
         let mut b = [0; 8];
         b.copy_from_slice(w);
         let word = u64::from_le_bytes(b);
         let slot = (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize;
-        again += (last[slot] == word && words > 0) as u32;
-        last[slot] = word;
+        let before = std::mem::replace(&mut last[slot], words + 1);
+        again += (before > 0 && at(before - 1) == Some(&b)) as u32;
         words += 1;
     }
-    (words, again)
+    (words as u32, again)
 }
 
 /// What the plan chose for a block, and why.
@@ -282,6 +286,11 @@ const WORTH: f64 = 0.995;
 /// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
 pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {
     choose_given(&Given { data: block, declared, base: None, whole: false }, level, scratch)
+}
+
+/// What is to be known of a block that every codec is tried on, whatever it would bid: whether it repeats, its element, and the split.
+pub fn prepare_given(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Choice {
+    choose_among(&codec::PREPARING, given, level, scratch)
 }
 
 /// The same with all that is known of it.

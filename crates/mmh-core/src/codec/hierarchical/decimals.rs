@@ -61,15 +61,16 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         pieces.flat_map(|p| &body[p.start * size..p.end * size]).copied().collect()
     };
     let few = gather(n.div_ceil(FEW), 1);
-    let mut places = [0; MANY + PIECE];
+    let mut places = Vec::new();
     let mut numbers = Vec::new();
     let mut try_at = |base: u8, body: &[u8], numbers: &mut Vec<u8>| {
         let m = body.len() / size;
         numbers.resize(body.len(), 0);
-        split(is_double(element), base, body, &mut places[..m], numbers);
-        let escapes = places[..m].iter().filter(|p| **p == ESCAPE).count();
+        places.resize(m, 0);
+        split(is_double(element), base, body, &mut places, numbers);
+        let escapes = places.iter().filter(|p| **p == ESCAPE).count();
         let mut counts = [0u32; 256];
-        places[..m].iter().for_each(|p| counts[*p as usize] += 1);
+        places.iter().for_each(|p| counts[*p as usize] += 1);
         (escapes, entropy::bits(counts.iter().copied()))
     };
     // All places of all bases: what none of these finds is found at none.

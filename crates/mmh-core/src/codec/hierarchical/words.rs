@@ -246,17 +246,24 @@ fn of_pairs(n: u64) -> u64 {
 /// Pairs of equal keys among [`FEW`], and how often the most frequent one comes.
 fn pairs(keys: impl Iterator<Item = u64>) -> (u64, u64) {
     const SLOTS: usize = 4 * FEW;
-    let (mut slots, mut counts) = ([0u64; SLOTS], [0u16; SLOTS]);
+    // A slot has the place of its key and 1, as small tables are cleared sooner; 0 is free.
+    let mut slots = [0u16; SLOTS];
+    let (mut different, mut counts, mut used) = ([0u64; FEW], [0u16; FEW], 0);
     let (mut all, mut most) = (0, 0);
     for key in keys.take(FEW) {
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SLOTS;
-        while counts[at] > 0 && slots[at] != key {
+        while slots[at] > 0 && different[slots[at] as usize - 1] != key {
             at = (at + 1) % SLOTS;
         }
-        slots[at] = key;
-        all += counts[at] as u64;
-        counts[at] += 1;
-        most = most.max(counts[at] as u64);
+        if slots[at] == 0 {
+            different[used] = key;
+            used += 1;
+            slots[at] = used as u16;
+        }
+        let count = &mut counts[slots[at] as usize - 1];
+        all += *count as u64;
+        *count += 1;
+        most = most.max(*count as u64);
     }
     (all, most)
 }
@@ -308,7 +315,8 @@ fn estimate(
     let counter = &mut scratch.hierarchical.counter;
     let n = grid.count(data.len());
     let stride = (n / MANY).max(1) * PIECE;
-    counter.clear(MANY);
+    // Short blocks need little of the table, and what is not needed is not cleared.
+    counter.clear(MANY.min(n));
     let mut seen = 0u64;
     for piece in symbols::pieces(n, stride, PIECE) {
         seen += piece.len() as u64;
