@@ -234,10 +234,14 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         }
     }
     let is_tiny = data.len() <= TINY;
-    let choice = match is_tiny {
+    let mut choice = match is_tiny {
         true => plan::prepare_given(given, level, scratch),
         false => plan::choose_given(given, level, scratch),
     };
+    if is_tiny && choice.codec.id() == pattern251::ID {
+        // What repeats may be smaller still: all are asked.
+        choice = plan::choose_given(given, level, scratch);
+    }
     let block = choice.block(data, declared, level, base);
     if !is_tiny || choice.codec.id() == pattern251::ID {
         let start = out.len();

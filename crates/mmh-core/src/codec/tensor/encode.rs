@@ -23,7 +23,6 @@ const SHORTEST_MODELLED: usize = 1024;
 
 /// What a prediction saves of symbols and signs where nothing else is tried, in hundredths: models have nothing to set against weights.
 const MUCH: u64 = 4;
-const MUCH_WITH_WEIGHTS: u64 = 4;
 
 /// What weights for a whole block save at least against a model of all of it, in thousandths of symbols and signs.
 const MORE_THAN_PARTS: u64 = 5;
@@ -91,17 +90,16 @@ pub fn encode_rows(
     });
     let predicted = numbers.zip(known).and_then(|(numbers, length)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-        fit::choose(numbers, length, rows, level, model, contexts, &mut scratch.predicted)
+        fit::choose(numbers, length, rows, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
     if matches!(rows, Rows::Weighted(_)) && predicted.is_none() {
         return None;
     }
-    let much = predicted.as_ref().is_some_and(|(predictor, predicted)| {
+    let much = predicted.as_ref().is_some_and(|(_, predicted)| {
         let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
-        let much = if predictor.shape.weights.is_empty() { MUCH } else { MUCH_WITH_WEIGHTS };
-        (predicted + n as u64) * 100 < (plain + n as u64) * (100 - much)
+        (predicted + n as u64) * 100 < (plain + n as u64) * (100 - MUCH)
     });
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
         // This time all symbols are counted.

@@ -28,7 +28,7 @@ pub fn is_tried(element: Element, level: Level) -> bool {
     matches!(element.kind, Kind::Float { .. }) && level.get() >= fastest
 }
 
-/// Rows that a block has at least, in rows' columns, for weights to be thought of below that level: a weight takes a few bits, and saves less in
+/// Rows that a block of several parts has at least, in rows' columns, for weights to be thought of: a weight takes a few bits, and saves less in
 /// each row.
 const ROWS_THAT_PAY: usize = 4;
 
@@ -148,7 +148,6 @@ pub fn choose(
     numbers: Numbers<'_>,
     rows: Option<usize>,
     known: Rows,
-    level: Level,
     model: &mut Model,
     contexts: &mut Vec<Contexts>,
     work: &mut Work,
@@ -172,11 +171,10 @@ pub fn choose(
         curve: [1; BINS],
     };
     let mut shape = match rows {
-        Some(period) => with_columns(&numbers, &magnitude, plain, period, known, level)?,
+        Some(period) => with_columns(&numbers, &magnitude, plain, period, known)?,
         None => plain,
     };
-    let with_weights = matches!(known, Rows::Weighted(_)) || level.get() < FASTEST_FOR_ALL;
-    if with_weights && shape.weights.is_empty() || !model.lay_out(&shape) {
+    if !model.lay_out(&shape) {
         return None;
     }
     // Some groups tell what all of them take.
@@ -346,10 +344,9 @@ fn with_columns(
     plain: Shape,
     period: usize,
     known: Rows,
-    level: Level,
 ) -> Option<Shape> {
     let rows = numbers.symbols.len() / period;
-    let only_weights = matches!(known, Rows::Weighted(_)) || level.get() < FASTEST_FOR_ALL;
+    let only_weights = matches!(known, Rows::Weighted(_));
     let enough = if only_weights { rows >= ROWS_THAT_PAY * period } else { rows * FEWEST_ROWS >= period };
     let weighted = (2..=MOST_WEIGHTED).contains(&period) && enough && !matches!(known, Rows::Plain(_));
     if only_weights && !weighted {
