@@ -233,6 +233,11 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             return text(data, period, level, scratch, out);
         }
     }
+    // An archive of small files, say. Where time is short what more could be found is not looked for.
+    if declared.is_none() && base.is_none() && level.get() <= 3 && plan::is_mixed(data, scratch) {
+        let period = pattern251::find(data);
+        return text(data, period, level, scratch, out);
+    }
     let is_tiny = data.len() <= TINY;
     let mut choice = match is_tiny {
         true => plan::prepare_given(given, level, scratch),
@@ -255,8 +260,12 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             }
             // All of the block was looked at.
             _ if matches!(choice.structure, Some(Structure::Strings(_) | Structure::Period(_))) => Ok(codec),
-            // Bytes of which nothing is known may be of several kinds, and the piece that was looked at of one.
-            _ if declared.is_none() && codec != zstd::ID && choice.estimate_of(zstd::ID).is_some() => {
+            // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
+            _ if declared.is_none()
+                && codec != zstd::ID
+                && (choice.estimate_of(zstd::ID).is_some()
+                    || choice.has_disappointed(out.len() - start, data.len())) =>
+            {
                 alone(codec, start, &zstd::Zstd, &block, scratch, out)
             }
             // Where words come again, longer stretches may, from further away than the piece reaches.

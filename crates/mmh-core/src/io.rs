@@ -144,6 +144,11 @@ impl FileAt {
         FileAt { file, len: meta.len(), modified: meta.modified().ok() }
     }
 
+    /// The same with the length and the time of change that it had earlier; whether it still has them is seen by `check_unchanged`.
+    pub fn as_it_was(file: File, len: u64, modified: Option<SystemTime>) -> FileAt {
+        FileAt { file, len, modified }
+    }
+
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file

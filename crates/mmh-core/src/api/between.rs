@@ -11,6 +11,7 @@ use crate::codec::{Level, PREFIX, Scratch, pattern251, zstd};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use mmh_kernels::checksum;
+use std::sync::OnceLock;
 
 /// Bytes of the longest stretch.
 const LONGEST: u64 = 1 << 16;
@@ -48,7 +49,7 @@ impl Stretch {
 /// What is known of all stretches of a source.
 pub struct Between {
     /// What they go on from, where there are enough of them.
-    first: Option<(Prepared, Vec<u8>)>,
+    first: Option<First>,
     level: Level,
     verify: bool,
 }
@@ -80,7 +81,8 @@ impl Between {
             zstd::encode_closely(data, self.level, scratch, out)?;
             keep_smaller(start, end, out);
         }
-        if let Some((prepared, _)) = self.first.as_ref().filter(|_| stretch == Stretch::GoesOn) {
+        let first = self.first.as_ref().filter(|_| stretch == Stretch::GoesOn);
+        if let Some(prepared) = first.and_then(|f| f.prepared(self.level)) {
             let end = out.len();
             prepared.encode(data, scratch, out)?;
             if keep_smaller(start, end, out) {
@@ -89,7 +91,7 @@ impl Between {
         }
         if self.verify && [zstd::ID, PREFIX].contains(&best.codec) {
             let mut back = vec![0; data.len()];
-            let first = self.first.as_ref().map(|(_, bytes)| bytes as &dyn ReadAt);
+            let first = self.first.as_ref().map(|f| &f.bytes as &dyn ReadAt);
             block::decode(best.codec, &out[start..], best.checksum, first, &mut back, true, scratch)
                 .map_err(|e| Error::SelfCheck(e.to_string()))?;
         }
@@ -109,7 +111,7 @@ fn keep_smaller(start: usize, end: usize, out: &mut Vec<u8>) -> bool {
 }
 
 /// The first block, if it is opaque, and there are stretches enough.
-fn first(source: &dyn ReadAt, work: &Work<'_>) -> Result<Option<(Prepared, Vec<u8>)>> {
+fn first(source: &dyn ReadAt, work: &Work<'_>) -> Result<Option<First>> {
     let Some(first) = work.segments.first() else { return Ok(None) };
     let is_opaque = first.dtype.is_none() && !work.counterparts.contains_key(&0);
     let all: u64 = work.segments.iter().filter(|s| Stretch::of(s) == Stretch::GoesOn).map(|s| s.len).sum();
@@ -120,8 +122,19 @@ fn first(source: &dyn ReadAt, work: &Work<'_>) -> Result<Option<(Prepared, Vec<u
     let mut bytes = vec![0; first.len.min(first.block_size(level) as u64) as usize];
     source.read_exact_at(0, &mut bytes)?;
     // Nothing goes on from a run.
-    if pattern251::find(&bytes).is_some() {
-        return Ok(None);
+    let is_run = pattern251::find(&bytes).is_some();
+    Ok((!is_run).then(|| First { bytes, prepared: OnceLock::new() }))
+}
+
+/// The first block.
+struct First {
+    bytes: Vec<u8>,
+    prepared: OnceLock<Option<Prepared>>,
+}
+
+impl First {
+    /// Made by the thread that needs it first, while others go on. `None` if it cannot be used.
+    fn prepared(&self, level: Level) -> Option<&Prepared> {
+        self.prepared.get_or_init(|| Prepared::new(&self.bytes, level)).as_ref()
     }
-    Ok(Prepared::new(&bytes, level).map(|prepared| (prepared, bytes)))
 }

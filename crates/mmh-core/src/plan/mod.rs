@@ -7,8 +7,10 @@ use crate::block::Given;
 use crate::codec::hierarchical::{self, Found as Structure};
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
-use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch};
+use crate::codec::symbols::entropy;
+use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, zstd};
 use crate::dtype::Dtype;
+use mmh_kernels::histogram;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
@@ -142,7 +144,7 @@ impl<'a> Sample<'a> {
             let n = if self.level.get() <= 3 { self.piece().len().min(PIECE / 4) } else { PIECE };
             let repeats = match self.declared {
                 // Bytes of which nothing is known may be of several kinds.
-                None if !self.is_short() => repeats(&scattered(self.block, n)),
+                None if !self.is_short() => repeats(&scattered(self.block, n)) || repeats_far(self.block),
                 _ => {
                     let piece = &self.piece()[..n.min(self.piece().len())];
                     // Where a part of it has no word twice, all of it has few.
@@ -197,9 +199,34 @@ pub fn is_text_block(block: &[u8]) -> bool {
     is_text(piece(block)) && (is_short(block) || is_text(&scattered(block, PIECE)))
 }
 
+/// Bits per byte by which the entropies of pieces of one kind differ at most.
+const OF_ONE_KIND: u64 = 1;
+
+/// What Zstandard makes of a block of several kinds at most, where nothing else is asked.
+const EASY: f64 = 0.9;
+
+/// Whether a block has bytes of several kinds, as an archive of small files has, and Zstandard makes it smaller. What is made for numbers of
+/// one kind finds little in it.
+pub fn is_mixed(block: &[u8], scratch: &mut Scratch) -> bool {
+    if is_short(block) {
+        return false;
+    }
+    let pieces = scattered(block, PIECE);
+    let bits = pieces.chunks_exact(PIECE / PIECES).map(|piece| {
+        let mut counts = [0; 256];
+        histogram::bytes(piece, &mut counts);
+        entropy::bits(counts.into_iter())
+    });
+    let (least, most) = bits.fold((u64::MAX, 0), |(least, most), bits| (bits.min(least), bits.max(most)));
+    most - least > OF_ONE_KIND * (PIECE / PIECES) as u64
+        && zstd::quick_ratio(&pieces, &mut scratch.zstd).is_some_and(|r| r <= EASY)
+}
+
+/// Pieces that are taken from all over a block.
+const PIECES: usize = 8;
+
 /// `n` bytes in pieces from all over the block.
 fn scattered(block: &[u8], n: usize) -> Vec<u8> {
-    const PIECES: usize = 8;
     let piece = n / PIECES;
     let stride = (block.len() - piece) / (PIECES - 1);
     (0..PIECES).flat_map(|i| &block[i * stride..][..piece]).copied().collect()
@@ -210,6 +237,31 @@ fn repeats(piece: &[u8]) -> bool {
     let (words, again) = again(piece);
     words < 64 || again * 32 > words
 }
+
+/// Whether one word in 32 comes again anywhere in a block: a file in an archive that is there twice, say. Of the words at multiples of
+/// [`FAR_STEP`], some thousands are looked at, chosen by what they are, so that the same words are chosen wherever they stand.
+fn repeats_far(block: &[u8]) -> bool {
+    let mut seen = [0u64; FAR_SLOTS];
+    let (mut words, mut again) = (0u32, 0u32);
+    for chunk in block.chunks_exact(FAR_STEP) {
+        let Some(word) = chunk.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)) else { continue };
+        let mixed = word.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // Zeros, and what is repeated at once, are no reason to look further back.
+        if mixed >> (64 - FAR_CHOSEN) == 1 && word != word.rotate_left(8) {
+            let slot = (mixed >> 8) as usize % FAR_SLOTS;
+            again += (std::mem::replace(&mut seen[slot], word) == word) as u32;
+            words += 1;
+        }
+    }
+    words >= 64 && again * 32 > words
+}
+
+/// Bytes between words that may be looked at; archives align files to more.
+const FAR_STEP: usize = 16;
+/// One in 2 to this power is looked at.
+const FAR_CHOSEN: u32 = 5;
+/// Words that are remembered.
+const FAR_SLOTS: usize = 4096;
 
 /// Words of eight bytes, and how many of them have been seen lately.
 fn again(piece: &[u8]) -> (u32, u32) {
@@ -272,6 +324,12 @@ impl Choice {
         self.bids.iter().find(|(c, _)| c.id() == codec)?.1.estimate
     }
 
+    /// Whether `stored` of `raw` bytes is clearly more than what the winner had bid.
+    pub fn has_disappointed(&self, stored: usize, raw: usize) -> bool {
+        let bid = self.estimate_of(self.codec.id()).unwrap_or(1.0);
+        stored as f64 > (bid * raw as f64) * DISAPPOINTING
+    }
+
     /// The best bid that does without a base.
     pub fn alone(&self) -> Option<(&'static dyn Codec, f64)> {
         let others = self.bids.iter().filter(|(c, _)| c.id() != codec::delta::ID);
@@ -282,6 +340,9 @@ impl Choice {
 
 /// Estimated savings below this are not worth decoding for.
 const WORTH: f64 = 0.995;
+
+/// Of a block that was clearly not what it was taken for, over the bid. Blocks of one kind are within some thousandths.
+const DISAPPOINTING: f64 = 1.03;
 
 /// Picks a codec for a block. `declared` is the dtype of the tensor that the block is of; the elements of opaque bytes are sniffed.
 pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut Scratch) -> Choice {

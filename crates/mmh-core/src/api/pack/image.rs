@@ -4,7 +4,7 @@ use super::{Packed, Workers};
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,9 @@ const SMALL: u64 = 1 << 20;
 
 /// Groups of files that are looked at again at once.
 const AT_ONCE: usize = 64;
+
+/// Bytes from which on a file may be read more than once: by readers, by what looks for equal tensors, and for its blocks.
+const OFTEN: u64 = 1 << 16;
 
 /// Bytes of a block of an archive; contents are filled up to whole ones.
 const BLOCK: u64 = 512;
@@ -71,7 +74,7 @@ impl<'a> Image<'a> {
         found.files.sort_by_cached_key(|(path, meta)| {
             let large = meta.len() > SMALL;
             let end: Option<OsString> = path.extension().filter(|_| !large).map(Into::into);
-            (large, end, path.clone())
+            (large, end, place(path))
         });
         let mut image = Image {
             workers,
@@ -129,16 +132,21 @@ impl<'a> Image<'a> {
         if let Some(file) = held {
             return Ok(file);
         }
-        let (path, len, _) = &self.files[i];
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let file = Arc::new(FileAt::new(File::open(path).map_err(named)?).map_err(named)?);
-        if file.len() != *len {
-            return Err(changed(path));
-        }
+        let (path, len, modified) = &self.files[i];
+        let file = File::open(path).map_err(|e| named(path, e))?;
+        let file = Arc::new(FileAt::as_it_was(file, *len, *modified));
         if let Ok(mut open) = self.open.lock() {
             *open = Some((i, file.clone()));
         }
         Ok(file)
+    }
+
+    /// Reads from a file, and sees that it still is what was found.
+    fn read_file(&self, i: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let file = self.file(i)?;
+        let path = &self.files[i].0;
+        file.read_exact_at(offset, buf).map_err(|e| named(path, e))?;
+        file.check_unchanged().map_err(|_| changed(path))
     }
 }
 
@@ -160,7 +168,7 @@ impl ReadAt for Image<'_> {
             let within = at - self.parts[i].start;
             match self.parts[i].from {
                 From::Loose(start) => now.copy_from_slice(&self.loose[start + within as usize..][..n]),
-                From::File(file) => self.file(file)?.read_exact_at(within, now)?,
+                From::File(file) => self.read_file(file, within, now)?,
             }
             (at, left, i) = (end, later, i + 1);
         }
@@ -168,15 +176,22 @@ impl ReadAt for Image<'_> {
     }
 
     fn check_unchanged(&self) -> io::Result<()> {
-        let check = |(path, len, modified): &(PathBuf, u64, Option<SystemTime>)| {
+        // Small ones were read once, and looked at when that was done.
+        let often = self.files.iter().filter(|(_, len, _)| *len >= OFTEN);
+        let often: Vec<&(PathBuf, u64, Option<SystemTime>)> = often.collect();
+        let check = |(path, len, modified): &&(PathBuf, u64, Option<SystemTime>)| {
             let same = fs::symlink_metadata(path)
                 .is_ok_and(|meta| meta.len() == *len && meta.modified().ok() == *modified);
             if same { Ok(()) } else { Err(changed(path)) }
         };
-        let groups = self.files.chunks(self.files.len().div_ceil(AT_ONCE).max(1));
+        let groups = often.chunks(often.len().div_ceil(AT_ONCE).max(1));
         let checked = self.workers.map(groups.collect(), |group| group.iter().try_for_each(check));
         checked.into_iter().collect()
     }
+}
+
+fn named(path: &Path, e: io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{}: {e}", path.display()))
 }
 
 fn changed(path: &Path) -> io::Error {
@@ -225,7 +240,7 @@ fn mode(meta: &Metadata, kind: EntryType) -> u32 {
     }
 }
 
-/// The directories of one depth are read at once.
+/// The directories of one depth are read at once, and then groups of what is in them are looked at.
 fn walk(root: &Path, workers: &Workers) -> Result<Found> {
     let of_root = |e| Error::io(root, e);
     let meta = fs::metadata(root).map_err(of_root)?;
@@ -236,9 +251,11 @@ fn walk(root: &Path, workers: &Workers) -> Result<Found> {
     let mut waiting = vec![PathBuf::new()];
     while !waiting.is_empty() {
         workers.check()?;
-        let here = workers.map(waiting, |directory| entries(root, &directory));
+        let entries = workers.map(waiting, |directory| entries(root, directory));
+        let entries: Vec<_> = entries.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let groups = entries.chunks(GROUP).collect();
         waiting = Vec::new();
-        for one in here {
+        for one in workers.map(groups, look_at) {
             let one = one?;
             waiting.extend(one.directories.iter().map(|(path, _)| path.clone()));
             found.directories.extend(one.directories);
@@ -254,16 +271,35 @@ fn walk(root: &Path, workers: &Workers) -> Result<Found> {
     Ok(found)
 }
 
-/// What is in one directory, in any order.
-fn entries(root: &Path, directory: &Path) -> Result<Found> {
-    let path = root.join(directory);
+/// Entries that one thread looks at.
+const GROUP: usize = 64;
+
+/// What sorts as a path does, component by component, and is compared at once.
+fn place(path: &Path) -> Vec<u8> {
+    let mut all = Vec::with_capacity(path.as_os_str().len() + 1);
+    for component in path.components() {
+        all.extend(component.as_os_str().as_encoded_bytes());
+        // No name has this byte, and none is less.
+        all.push(0);
+    }
+    all
+}
+
+/// What there is in one directory, in any order, with names relative to the root.
+fn entries(root: &Path, directory: PathBuf) -> Result<Vec<(PathBuf, DirEntry)>> {
+    let path = root.join(&directory);
     let at = |e| Error::io(&path, e);
+    let entries = fs::read_dir(&path).map_err(at)?;
+    entries.map(|entry| entry.map(|e| (directory.join(e.file_name()), e)).map_err(at)).collect()
+}
+
+/// What some entries are.
+fn look_at(entries: &[(PathBuf, DirEntry)]) -> Result<Found> {
     let mut found = Found::default();
-    for entry in fs::read_dir(&path).map_err(at)? {
-        let entry = entry.map_err(at)?;
+    for (name, entry) in entries {
         let at = |e| Error::io(&entry.path(), e);
-        let name = directory.join(entry.file_name());
         let meta = entry.metadata().map_err(at)?;
+        let name = name.clone();
         if meta.is_dir() {
             found.directories.push((name, meta));
         } else if meta.is_symlink() {

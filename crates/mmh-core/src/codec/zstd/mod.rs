@@ -4,6 +4,7 @@ use super::{Block, Codec, Level};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::plan::{Bid, Sample};
+use std::io::Cursor;
 use zstd_safe::{
     CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer, ResetDirective, compress_bound,
     zstd_sys::ZSTD_EndDirective as End,
@@ -84,15 +85,21 @@ fn compress_slowly(
 }
 
 fn compress(data: &[u8], level: i32, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize> {
+    let context = scratch.compress.get_or_insert_with(CCtx::create);
+    append(data.len(), out, |room| context.compress(room, data, level))
+}
+
+/// Appends the frame of `len` bytes that `write` makes, in room that is not filled with zeros before.
+fn append(
+    len: usize,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Cursor<&mut Vec<u8>>) -> std::result::Result<usize, ErrorCode>,
+) -> Result<usize> {
     let start = out.len();
-    out.resize(start + compress_bound(data.len()), 0);
-    let n = scratch
-        .compress
-        .get_or_insert_with(CCtx::create)
-        .compress(&mut out[start..], data, level)
-        .map_err(failed)?;
-    out.truncate(start + n);
-    Ok(n)
+    out.reserve(compress_bound(len));
+    let mut room = Cursor::new(out);
+    room.set_position(start as u64);
+    write(&mut room).map_err(failed)
 }
 
 /// Appends `data` as one frame, as small as it gets in little time.

@@ -1,6 +1,6 @@
 //! Zstandard frames that go on from what the first frame of the file restores (`spec/codecs/prefix.md`).
 
-use super::{compress_bound, corrupt, failed, one_frame};
+use super::{append, corrupt, one_frame};
 use crate::codec::{Block, Codec, Level, PREFIX, Scratch};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -34,12 +34,8 @@ impl Prepared {
 
     /// Appends the payload of a block.
     pub fn encode(&self, data: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
-        let start = out.len();
-        out.resize(start + compress_bound(data.len()), 0);
         let context = scratch.zstd.compress.get_or_insert_with(CCtx::create);
-        let n = context.compress_using_cdict(&mut out[start..], data, &self.0).map_err(failed)?;
-        out.truncate(start + n);
-        Ok(())
+        append(data.len(), out, |room| context.compress_using_cdict(room, data, &self.0)).map(drop)
     }
 }
 
