@@ -31,12 +31,14 @@ pub const BYTE_BLOCK: usize = 1 << 19;
 
 /// Bytes of a block of a segment with this dtype at most, a whole number of its units; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
-    let (elements, bytes) = dtype.map_or((1, 2), Dtype::unit);
-    let is_bytes = elements >= bytes && !dtype.is_some_and(|d| d.kind() == Kind::Blocks);
+    // Texts go on from what is before them in their block.
+    let Some(dtype) = dtype else { return BLOCK };
+    let (elements, bytes) = dtype.unit();
+    let is_bytes = elements >= bytes && dtype.kind() != Kind::Blocks;
     let size = match (level.get(), is_bytes) {
         (..=3, true) => FAST_BYTE_BLOCK,
         (..=3, false) => FAST_BLOCK,
-        (8, false) | (9.., _) if dtype.is_some_and(|d| matches!(d.kind(), Kind::Float { .. })) => LARGE_BLOCK,
+        (8, false) | (9.., _) if matches!(dtype.kind(), Kind::Float { .. }) => LARGE_BLOCK,
         (_, true) => BYTE_BLOCK,
         (_, false) => BLOCK,
     };
@@ -234,7 +236,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         }
     }
     // An archive of small files, say. Where time is short what more could be found is not looked for.
-    if declared.is_none() && base.is_none() && level.get() <= 3 && plan::is_mixed(data, scratch) {
+    if declared.is_none() && base.is_none() && level.get() <= 6 && plan::is_mixed(data, scratch) {
         let period = pattern251::find(data);
         return text(data, period, level, scratch, out);
     }
@@ -411,12 +413,49 @@ mod tests {
         let pick = |b: &[u8]| words[u16::from_le_bytes([b[0], b[1]]) as usize % words.len()];
         let source: String = noise(400_000, 1).chunks(2).map(pick).collect();
         for level in [Level::FAST, Level::BALANCED, Level::MAX] {
-            for len in [10_000, 100_000, 900_000] {
+            for len in [10_000, 100_000, 800_000] {
                 let data = &source.as_bytes()[..len];
                 let planned = plan::choose(data, None, level, &mut Scratch::default()).codec.id();
                 assert_eq!((coded(data, level).0, planned), (zstd::ID, zstd::ID), "{len}");
             }
         }
         assert_eq!(coded(&b"0123456789 ".repeat(10_000), Level::BALANCED), (pattern251::ID, 11));
+    }
+
+    #[test]
+    fn what_is_far_apart_twice_is_found() {
+        let once = noise(300_000, 3);
+        let data = [&once[..], &noise(99_984, 4), &once].concat();
+        for level in [Level::FAST, Level::BALANCED, Level::MAX] {
+            let (codec, stored) = coded(&data, level);
+            assert_eq!(codec, zstd::ID);
+            assert!(stored < 410_000, "{stored}");
+            assert_eq!(coded(&data[..400_000], level).0, codec::store::ID);
+        }
+    }
+
+    #[test]
+    fn small_files_of_several_kinds_are_not_planned_for() {
+        let mut archive = Vec::new();
+        for i in 0..40u64 {
+            let mut header = [0; 512];
+            header[..4].copy_from_slice(&[b'f', b'0' + (i / 10) as u8, b'0' + (i % 10) as u8, 0]);
+            header[257..263].copy_from_slice(b"ustar\0");
+            archive.extend(header);
+            match i % 3 {
+                0 => archive.extend(noise(8192, i)),
+                1 => archive.extend(include_bytes!("block.rs")[..8192].iter().map(|b| b ^ (i as u8 & 7))),
+                _ => archive.extend((0..2048u32).flat_map(|n| (n * 3 + i as u32).to_le_bytes())),
+            }
+        }
+        let mut scratch = Scratch::default();
+        assert!(plan::is_mixed(&archive, &mut scratch));
+        assert_eq!(coded(&archive, Level::FAST).0, zstd::ID);
+        // Without the headers nobody knows that it is an archive; noise is of one kind, and so are numbers.
+        let bare: Vec<u8> = archive.chunks(8704).flat_map(|file| &file[512..]).copied().collect();
+        assert!(!plan::is_mixed(&bare, &mut scratch));
+        let mut numbers = archive.clone();
+        numbers.chunks_mut(8704).for_each(|file| (512..8704).for_each(|at| file[at] = (at / 8) as u8));
+        assert!(!plan::is_mixed(&numbers, &mut scratch));
     }
 }

@@ -5,11 +5,12 @@
 
 use crate::block::Given;
 use crate::codec::hierarchical::{self, Found as Structure};
+use crate::codec::symbols::entropy;
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
-use crate::codec::symbols::entropy;
 use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, zstd};
 use crate::dtype::Dtype;
+use memchr::memmem;
 use mmh_kernels::histogram;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -205,10 +206,14 @@ const OF_ONE_KIND: u64 = 1;
 /// What Zstandard makes of a block of several kinds at most, where nothing else is asked.
 const EASY: f64 = 0.9;
 
-/// Whether a block has bytes of several kinds, as an archive of small files has, and Zstandard makes it smaller. What is made for numbers of
-/// one kind finds little in it.
+/// What tar's headers have, and how many make a block one of small files.
+const HEADER: &[u8] = b"ustar";
+const MANY: usize = 8;
+
+/// Whether a block has small files of several kinds in an archive, and Zstandard makes it smaller. What is made for numbers of one kind finds
+/// little in it.
 pub fn is_mixed(block: &[u8], scratch: &mut Scratch) -> bool {
-    if is_short(block) {
+    if is_short(block) || memmem::find_iter(block, HEADER).take(MANY).count() < MANY {
         return false;
     }
     let pieces = scattered(block, PIECE);

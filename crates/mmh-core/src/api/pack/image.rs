@@ -252,7 +252,8 @@ fn walk(root: &Path, workers: &Workers) -> Result<Found> {
     while !waiting.is_empty() {
         workers.check()?;
         let entries = workers.map(waiting, |directory| entries(root, directory));
-        let entries: Vec<_> = entries.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let entries: Vec<_> =
+            entries.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let groups = entries.chunks(GROUP).collect();
         waiting = Vec::new();
         for one in workers.map(groups, look_at) {
