@@ -1,7 +1,8 @@
 //! Symbols to words.
 
 use super::model::{CLASSES, ClassHistogram, Place, Walk};
-use super::{LANES, lanes};
+use super::{LANES, MANY, lanes};
+use crate::cpu::Simd;
 use crate::rans::{Frequencies, LOWEST, PROBABILITY_BITS};
 
 multiversion! {
@@ -9,6 +10,48 @@ multiversion! {
     /// block.
     pub fn classify(walk: &Walk, first: usize, symbols: &[u8], out: &mut [u8]) = classes;
     on classify_on
+}
+
+/// Writes the classes of every `stride`-th group of `size` elements of a block to its place in `out`, which is as long as `symbols`.
+///
+/// # Panics
+/// If `size` or `stride` is 0.
+pub fn classify_groups(walk: &Walk, symbols: &[u8], size: usize, stride: usize, out: &mut [u8]) {
+    classify_groups_on(crate::cpu::simd(), walk, symbols, size, stride, out);
+}
+
+/// The same on the given instruction set.
+pub fn classify_groups_on(
+    simd: Simd,
+    walk: &Walk,
+    symbols: &[u8],
+    size: usize,
+    stride: usize,
+    out: &mut [u8],
+) {
+    let n = symbols.len().min(out.len());
+    let mut starts = (0..n).step_by(size * stride);
+    while let Some(start) = starts.next() {
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Avx512 && simd.is_available() {
+            use crate::x86_64::modelled_avx512::{AT_ONCE, GROUPS, classify};
+            let four: [usize; GROUPS] = std::array::from_fn(|i| start + i * size * stride);
+            let fits = four[GROUPS - 1] + size <= n;
+            if fits && size >= MANY && size.is_multiple_of(LANES * AT_ONCE) {
+                // SAFETY: `is_available` has just seen every feature that the functions are compiled with.
+                unsafe {
+                    match walk.has_columns() {
+                        true => classify::<true>(walk, four, size, symbols, out),
+                        false => classify::<false>(walk, four, size, symbols, out),
+                    }
+                }
+                starts.nth(GROUPS - 2);
+                continue;
+            }
+        }
+        let end = n.min(start + size);
+        classify_on(simd, walk, start, &symbols[start..end], &mut out[start..end]);
+    }
 }
 
 #[inline(always)]
@@ -79,16 +122,18 @@ pub fn histogram(classes: &[u8], symbols: &[u8], counts: &mut ClassHistogram) {
 struct Entry {
     /// 2^64 / frequency, rounded up: exact for states of 32 bits and frequencies of 12.
     reciprocal: u64,
-    /// 0 for symbols to be escaped.
-    frequency: u32,
+    /// States from here on give a word first; 0 for symbols to be escaped.
+    limit: u32,
     /// The first slot; what is to be added.
-    slot: u32,
+    slot: u16,
+    /// 2^12 less the frequency.
+    others: u16,
 }
 
 /// A model, laid out for the encoder's loop.
 pub struct EncodeModel {
-    /// By table and symbol.
-    entries: Vec<[Entry; 256]>,
+    /// By table and symbol, 256 for each table.
+    entries: Vec<Entry>,
     escapes: Vec<Entry>,
     table_of: [u8; CLASSES],
 }
@@ -100,17 +145,18 @@ impl EncodeModel {
         for table in tables {
             let mut slot = 0;
             let mut place = |f: u16| {
-                let frequency = f as u32;
-                slot += frequency;
-                let first = slot - frequency;
-                match frequency {
-                    0 => Entry { reciprocal: 0, frequency, slot: first },
+                slot += f;
+                // A table has two entries at least, so that this fits.
+                let (limit, others) = ((f as u32) << (32 - PROBABILITY_BITS), (1 << PROBABILITY_BITS) - f);
+                let first = slot - f;
+                match f {
+                    0 => Entry { reciprocal: 0, limit: 0, slot: first, others },
                     // 2^64 does not fit: the quotient comes out too small by one, which the slot makes up for.
-                    1 => Entry { reciprocal: u64::MAX, frequency, slot: first + (1 << PROBABILITY_BITS) - 1 },
-                    f => Entry { reciprocal: u64::MAX / f as u64 + 1, frequency, slot: first },
+                    1 => Entry { reciprocal: u64::MAX, limit, slot: first + others, others },
+                    f => Entry { reciprocal: u64::MAX / f as u64 + 1, limit, slot: first, others },
                 }
             };
-            model.entries.push(std::array::from_fn(|s| place(table.of(s as u8))));
+            model.entries.extend((0..=255).map(|s| place(table.of(s))));
             model.escapes.push(place(table.escape()));
         }
         model
@@ -125,13 +171,13 @@ multiversion! {
 }
 
 /// Words in the order of the encoder, which is not that of the decoder: they fill a buffer from its end.
-struct Words {
-    buffer: Vec<u16>,
+struct Words<'b> {
+    buffer: &'b mut [u16],
     /// The first word.
     at: usize,
 }
 
-impl Words {
+impl Words<'_> {
     /// Takes the low half of the state as a word if that is due, without a branch: whether it is, is as good as random.
     #[inline(always)]
     fn shrink(&mut self, state: u32, due: bool) -> u32 {
@@ -144,23 +190,22 @@ impl Words {
     }
 }
 
-/// Puts a symbol on top of a state; `None` if it cannot be coded.
+/// Puts a symbol on top of a state; `None` if it cannot be coded. `place` is its table and itself, 8 bits.
 #[inline(always)]
-fn put(model: &EncodeModel, words: &mut Words, state: u32, class: u8, symbol: u8) -> Option<u32> {
-    let table = model.table_of[class as usize % CLASSES] as usize;
-    let mut entry = model.entries.get(table)?[symbol as usize];
+fn put(model: &EncodeModel, words: &mut Words<'_>, state: u32, place: u16) -> Option<u32> {
+    let mut entry = *model.entries.get(place as usize)?;
     let mut state = state;
-    if entry.frequency == 0 {
-        entry = *model.escapes.get(table)?;
-        if entry.frequency == 0 {
+    if entry.limit == 0 {
+        entry = *model.escapes.get(place as usize / 256)?;
+        if entry.limit == 0 {
             return None;
         }
-        state = words.shrink(state, state >= 1 << 24) << 8 | symbol as u32;
+        state = words.shrink(state, state >= 1 << 24) << 8 | (place & 0xff) as u32;
     }
-    let state = words.shrink(state, state >> (32 - PROBABILITY_BITS) >= entry.frequency);
+    let state = words.shrink(state, state >= entry.limit);
     let quotient = ((state as u128 * entry.reciprocal as u128) >> 64) as u32;
     // q · 2^12 + (x − q · f) + slot
-    Some(state + entry.slot + quotient * ((1 << PROBABILITY_BITS) - entry.frequency))
+    Some(state + entry.slot as u32 + quotient * entry.others as u32)
 }
 
 #[inline(always)]
@@ -171,38 +216,12 @@ fn encode(model: &EncodeModel, classes: &[u8], symbols: &[u8], out: &mut Vec<u8>
     }
     let k = lanes(n);
     let per = n.div_ceil(k);
-    // The last lane may be shorter than the others.
-    let whole = n - (k - 1) * per;
-    let mut states = [LOWEST; LANES];
     // Two words for each symbol are more than it can take.
-    let mut words = Words { buffer: vec![0; 2 * n], at: 2 * n };
-    let mut some = || {
-        let mut step = per;
-        while step > if k == LANES { whole } else { 0 } {
-            step -= 1;
-            let lanes = if step < whole { k } else { k - 1 };
-            for (lane, state) in states[..lanes].iter_mut().enumerate().rev() {
-                let at = lane * per + step;
-                *state = put(model, &mut words, *state, classes[at], symbols[at])?;
-            }
-        }
-        if k == LANES {
-            let part =
-                |i: usize| symbols[i * per..i * per + whole].iter().zip(&classes[i * per..i * per + whole]);
-            let [mut s0, mut s1, mut s2, mut s3] = states;
-            for (((a, b), c), d) in part(0).zip(part(1)).zip(part(2)).zip(part(3)).rev() {
-                s3 = put(model, &mut words, s3, *d.1, *d.0)?;
-                s2 = put(model, &mut words, s2, *c.1, *c.0)?;
-                s1 = put(model, &mut words, s1, *b.1, *b.0)?;
-                s0 = put(model, &mut words, s0, *a.1, *a.0)?;
-            }
-            states = [s0, s1, s2, s3];
-        }
-        Some(())
-    };
-    if some().is_none() {
+    let mut buffer = vec![0; 2 * n];
+    let mut words = Words { buffer: &mut buffer, at: 2 * n };
+    let Some(states) = encode_lanes(model, &mut words, (k, per), &classes[..n], &symbols[..n]) else {
         return false;
-    }
+    };
     let words = words.buffer.get(words.at..).unwrap_or_default();
     out.extend((words.len() as u16).to_le_bytes());
     states[..k].iter().for_each(|s| out.extend(s.to_le_bytes()));
@@ -210,4 +229,67 @@ fn encode(model: &EncodeModel, classes: &[u8], symbols: &[u8], out: &mut Vec<u8>
     out.resize(start + 2 * words.len(), 0);
     out[start..].as_chunks_mut::<2>().0.iter_mut().zip(words).for_each(|(o, w)| *o = w.to_le_bytes());
     true
+}
+
+/// The last states of so many lanes of so many symbols, the last of which may be shorter; `None` if a symbol cannot be coded.
+#[inline(always)]
+fn encode_lanes(
+    model: &EncodeModel,
+    words: &mut Words<'_>,
+    (k, per): (usize, usize),
+    classes: &[u8],
+    symbols: &[u8],
+) -> Option<[u32; LANES]> {
+    let whole = symbols.len() - (k - 1) * per;
+    let place = |at: usize| (model.table_of[classes[at] as usize % CLASSES] as u16) << 8 | symbols[at] as u16;
+    let mut states = [LOWEST; LANES];
+    let mut step = per;
+    while step > if k == LANES { whole } else { 0 } {
+        step -= 1;
+        let lanes = if step < whole { k } else { k - 1 };
+        for (lane, state) in states[..lanes].iter_mut().enumerate().rev() {
+            *state = put(model, words, *state, place(lane * per + step))?;
+        }
+    }
+    if k == LANES {
+        // In the order of their use, as otherwise there are more places in memory to keep in mind than registers.
+        let mut places = [[0u16; LANES]; PIECE];
+        let [mut s0, mut s1, mut s2, mut s3] = states;
+        let mut left = whole;
+        while left > 0 {
+            let now = left.min(PIECE);
+            left -= now;
+            gather(&model.table_of, per, left, classes, symbols, &mut places[..now]);
+            for of in places[..now].iter().rev() {
+                s3 = put(model, words, s3, of[3])?;
+                s2 = put(model, words, s2, of[2])?;
+                s1 = put(model, words, s1, of[1])?;
+                s0 = put(model, words, s0, of[0])?;
+            }
+        }
+        states = [s0, s1, s2, s3];
+    }
+    Some(states)
+}
+
+/// Steps whose symbols are laid side by side at a time.
+const PIECE: usize = 512;
+
+/// Table and symbol of each lane for the steps from `first` on.
+#[inline(always)]
+fn gather(
+    table_of: &[u8; CLASSES],
+    per: usize,
+    first: usize,
+    classes: &[u8],
+    symbols: &[u8],
+    places: &mut [[u16; LANES]],
+) {
+    let n = places.len();
+    for lane in 0..LANES {
+        let range = lane * per + first..lane * per + first + n;
+        for ((place, class), symbol) in places.iter_mut().zip(&classes[range.clone()]).zip(&symbols[range]) {
+            place[lane] = (table_of[*class as usize % CLASSES] as u16) << 8 | *symbol as u16;
+        }
+    }
 }

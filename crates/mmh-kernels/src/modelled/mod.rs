@@ -14,7 +14,10 @@ mod encode;
 mod model;
 
 pub use decode::{DecodeModel, decode_group, decode_group_on};
-pub use encode::{EncodeModel, classify, classify_on, encode_group, encode_group_on, histogram};
+pub use encode::{
+    EncodeModel, classify, classify_groups, classify_groups_on, classify_on, encode_group, encode_group_on,
+    histogram,
+};
 pub use model::{
     CLASSES, ClassHistogram, MAX_COLUMNS, MAX_TABLES, Magnitude, NEUTRAL, SCALES, Shape, Walk, fine_class,
 };

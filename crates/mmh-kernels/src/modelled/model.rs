@@ -100,7 +100,7 @@ pub struct Walk {
 
 /// Where a lane stands.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The running mean of magnitudes, times 2^window.
     pub mean: u32,
     /// The next element's column.
@@ -120,18 +120,36 @@ impl Walk {
         }
     }
 
+    /// The words of all columns; none where columns are alike.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    /// The running mean is over about 2 to this many elements.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// What is subtracted from the class of an element of a neutral column.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn first_class(&self) -> u32 {
+        self.first_class
+    }
+
     /// Whether columns differ.
     pub(super) fn has_columns(&self) -> bool {
         !self.columns.is_empty()
     }
 
     /// The magnitude of each symbol.
-    pub(super) fn magnitude(&self) -> Option<&[u16; 256]> {
+    pub(crate) fn magnitude(&self) -> Option<&[u16; 256]> {
         self.magnitude.as_slice().try_into().ok()
     }
 
     /// Where a lane begins whose first element is number `first` of the block.
-    pub(super) fn begin(&self, first: usize) -> Place {
+    pub(crate) fn begin(&self, first: usize) -> Place {
         Place { mean: self.start, column: first.checked_rem(self.columns.len()).unwrap_or(0) as u32 }
     }
 

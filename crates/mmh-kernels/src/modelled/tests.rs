@@ -60,7 +60,13 @@ fn encode(shape: &Shape, first: usize, symbols: &[u8]) -> Vec<u8> {
         assert_eq!(again, classes, "{simd:?}");
     }
     let mut out = Vec::new();
-    assert!(encode_group(&EncodeModel::new(&table_of, &tables), &classes, symbols, &mut out));
+    let model = EncodeModel::new(&table_of, &tables);
+    assert!(encode_group_on(Simd::Scalar, &model, &classes, symbols, &mut out));
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        let mut again = Vec::new();
+        assert!(encode_group_on(simd, &model, &classes, symbols, &mut again));
+        assert_eq!(again, out, "{simd:?}");
+    }
     out
 }
 
@@ -87,6 +93,36 @@ fn every_group_size_comes_back_on_every_instruction_set() {
                 let mut out = vec![0; n];
                 assert_eq!(decode_group_on(simd, &model, first, &data, &mut out), Some(size), "{simd:?} {n}");
                 assert_eq!(out, symbols, "{simd:?} {n} {columns}");
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_side_by_side_have_the_classes_of_each() {
+    for (columns, window) in [(0, 4), (0, 8), (2, 1), (37, 6), (5000, 4)] {
+        for magnitude in [shape(0, 4).magnitude, Magnitude::Integer { origin: 100 }] {
+            let shape = Shape { magnitude, ..shape(columns, window) };
+            let walk = Walk::new(&shape);
+            // As many as the whole, one less, and groups whose lanes are not of whole lines.
+            for (n, size, stride) in [
+                (16 * 2048, 2048, 1),
+                (16 * 2048 - 1, 2048, 3),
+                (9 * 1032, 1032, 1),
+                (9000, 512, 2),
+                (5, 8, 1),
+            ] {
+                let symbols = wandering(n, n as u64, columns);
+                let mut expected = vec![99; n];
+                for start in (0..n).step_by(size * stride) {
+                    let end = n.min(start + size);
+                    classify_on(Simd::Scalar, &walk, start, &symbols[start..end], &mut expected[start..end]);
+                }
+                for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                    let mut found = vec![99; n];
+                    classify_groups_on(simd, &walk, &symbols, size, stride, &mut found);
+                    assert_eq!(found, expected, "{simd:?} {n} {size} {stride} {columns}");
+                }
             }
         }
     }

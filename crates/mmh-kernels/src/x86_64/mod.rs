@@ -7,6 +7,7 @@ pub mod lanes_avx512;
 pub mod lanes_encode_avx512;
 pub mod merge_avx2;
 pub mod merge_avx512;
+pub mod modelled_avx512;
 pub mod planes_avx512;
 pub mod predicted_avx2;
 pub mod predicted_avx512;

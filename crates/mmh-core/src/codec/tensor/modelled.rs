@@ -88,10 +88,11 @@ impl Model {
             let first_class = fine_class((start as u32) << window).saturating_sub(MIDDLE).min(255) as u8;
             Shape { magnitude, window, start, first_class, columns: Vec::new() }
         };
-        let mut shapes: Vec<Shape> = WINDOWS.into_iter().map(plain).collect();
+        let [other, window] = WINDOWS;
+        let mut shapes = vec![plain(window)];
         let rows = rows.unwrap_or_else(|| columns::period(symbols, &table));
         if let Some(columns) = rows.and_then(|rows| columns::differ(symbols, &table, rows)) {
-            shapes.extend(WINDOWS.into_iter().map(|w| Shape { columns: columns.clone(), ..plain(w) }));
+            shapes.push(Shape { columns, ..plain(window) });
         }
         let classes = super::lend(classes, symbols.len());
         let mut promised = |shape: &Shape, groups: usize| {
@@ -104,7 +105,10 @@ impl Model {
             return None;
         }
         let promises = shapes.into_iter().map(|shape| (promised(&shape, SAMPLE), shape));
-        let (_, shape) = promises.min_by_key(|(bits, _)| *bits)?;
+        let (bits, shape) = promises.min_by_key(|(bits, _)| *bits)?;
+        // Which window is best is hardly a matter of columns.
+        let narrow = Shape { columns: shape.columns.clone(), ..plain(other) };
+        let shape = if promised(&narrow, SAMPLE) < bits { narrow } else { shape };
         let counts = count(&shape, symbols, usize::MAX, classes);
         let (ends, bits) = segment(&counts);
         let bits = bits + column_bits(&shape.columns);
@@ -259,9 +263,8 @@ fn count(shape: &Shape, symbols: &[u8], groups: usize, classes: &mut [u8]) -> Bo
     let walk = Walk::new(shape);
     let mut counts = Box::new([[0; 256]; CLASSES]);
     let stride = symbols.len().div_ceil(GROUP).div_ceil(groups).max(1);
-    let parts = symbols.chunks(GROUP).zip(classes.chunks_mut(GROUP)).enumerate();
-    for (g, (part, classes)) in parts.step_by(stride) {
-        modelled::classify(&walk, g * GROUP, part, classes);
+    modelled::classify_groups(&walk, symbols, GROUP, stride, classes);
+    for (part, classes) in symbols.chunks(GROUP).zip(classes.chunks(GROUP)).step_by(stride) {
         modelled::histogram(classes, part, &mut counts);
     }
     counts.iter_mut().flatten().for_each(|c| *c *= stride as u32);
