@@ -213,7 +213,9 @@ const MANY: usize = 8;
 /// Whether a block has small files of several kinds in an archive, and Zstandard makes it smaller. What is made for numbers of one kind finds
 /// little in it.
 pub fn is_mixed(block: &[u8], scratch: &mut Scratch) -> bool {
-    if is_short(block) || memmem::find_iter(block, HEADER).take(MANY).count() < MANY {
+    let has = |part: &[u8], n: usize| memmem::find_iter(part, HEADER).take(n).count() == n;
+    // Where small files are, one begins soon.
+    if is_short(block) || !has(&block[..block.len() / MANY], 1) || !has(block, MANY) {
         return false;
     }
     let pieces = scattered(block, PIECE);
@@ -262,7 +264,7 @@ fn repeats_far(block: &[u8]) -> bool {
 }
 
 /// Bytes between words that may be looked at; archives align files to more.
-const FAR_STEP: usize = 16;
+const FAR_STEP: usize = 64;
 /// One in 2 to this power is looked at.
 const FAR_CHOSEN: u32 = 5;
 /// Words that are remembered.
