@@ -1,5 +1,7 @@
 //! Streams to symbols.
 
+#[cfg(target_arch = "x86_64")]
+use super::narrow::Narrow;
 use super::{Frequencies, TOTAL};
 use crate::cpu::Simd;
 use crate::generic;
@@ -11,6 +13,9 @@ pub(crate) type Table = [u32; TOTAL as usize];
 /// What the decoder looks up.
 pub struct Decoder {
     pub(crate) table: Box<Table>,
+    /// What serves instead where a code has few values.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) narrow: Option<Box<Narrow>>,
 }
 
 impl Decoder {
@@ -24,7 +29,11 @@ impl Decoder {
             let entry = symbol as u32 | f << 8;
             slots.by_ref().zip((0..f).map(|place| entry | place << 20)).for_each(|(slot, e)| *slot = e);
         }
-        Decoder { table }
+        Decoder {
+            table,
+            #[cfg(target_arch = "x86_64")]
+            narrow: Narrow::new(frequencies),
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 mod decode;
 mod encode;
 mod frequencies;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod narrow;
 
 pub(crate) use decode::Table;
 pub use decode::{Decoder, Group, decode, decode_and_ask, decode_on};

@@ -1,6 +1,6 @@
 //! The 16 states of a stream in one register of 512 bits. The bytes are those of `generic::rans`.
 
-use super::bytes_avx512;
+use super::{bytes_avx512, rans_narrow_avx512};
 use crate::generic::rans::{Reader, Writer, find_missing};
 use crate::memory::Soon;
 use crate::rans::{Encoder, Group, LANES, LOWEST, MISSING, PROBABILITY_BITS, TOTAL, Table, coded};
@@ -38,23 +38,25 @@ fn look_up(table: &Table, states: __m512i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 
-/// Decodes groups, those of one size four or two side by side, and asks for a part of `soon` with each row of them.
+/// Decodes groups, those of one size side by side: eight or four with codes of few values, of others four or two. Asks for a part of `soon` with each row of them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 pub fn decode(mut groups: &mut [Group<'_>], soon: &mut Soon) -> Option<()> {
     while !groups.is_empty() {
         let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
-        let n = [1, 1, 2, 2, 4][same.min(4)];
+        let suited = rans_narrow_avx512::suited(groups);
+        let n = if suited > 0 { suited } else { [1, 1, 2, 2, 4][same.min(4)] };
         let (now, later) = groups.split_at_mut(n);
         groups = later;
         if now[0].out.is_empty() {
             now.iter().all(|g| g.stream.is_empty()).then_some(())?;
             continue;
         }
-        let mut readers = [const { Reader { states: [0; LANES], left: 0 } }; 4];
+        let mut readers = [const { Reader { states: [0; LANES], left: 0 } }; 2 * rans_narrow_avx512::PAIRS];
         for (reader, g) in readers.iter_mut().zip(now.iter()) {
             *reader = Reader::begin(g.stream)?;
         }
         let done = match n {
+            _ if suited > 0 => rans_narrow_avx512::decode(now, &mut readers[..n], soon),
             4 => four(now, &mut readers, soon),
             2 => two(now, &mut readers, soon),
             _ => one(now, &mut readers, soon),
@@ -70,7 +72,7 @@ macro_rules! side_by_side {
     ($name:ident, $($i:literal $x:ident $p:ident $t:ident $o:ident),*) => {
         /// Decodes as far as no stream can run out of words or of elements; gives the number of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-        fn $name(groups: &mut [Group<'_>], readers: &mut [Reader; 4], soon: &mut Soon) -> usize {
+        fn $name(groups: &mut [Group<'_>], readers: &mut [Reader], soon: &mut Soon) -> usize {
             let steps = groups.iter().map(|g| coded(g.out.len())).min().unwrap_or(0) / LANES;
             let mut done = 0;
             let low = _mm512_set1_epi32(TOTAL as i32 - 1);
