@@ -12,8 +12,8 @@ use std::ops::Range;
 /// The most codes that the groups of a plane choose from.
 pub const MOST_CODES: usize = 16;
 
-/// Groups that are decoded side by side.
-pub const SIDE_BY_SIDE: usize = 4;
+/// The most groups that are decoded side by side.
+pub const MOST_SIDE_BY_SIDE: usize = 8;
 
 /// Elements of a piece of a sample.
 const PIECE: usize = 1024;
@@ -37,6 +37,8 @@ pub trait Code: Clone + PartialEq {
 
     /// Whether two groups with the same code decode faster than two without.
     const PAIRS: bool;
+    /// Groups that are decoded side by side: as many as there are registers for.
+    const SIDE_BY_SIDE: usize;
 
     /// The one that suits counts; `None` where too few values occur.
     fn for_counts(counts: &[u32; 256]) -> Option<Self>;
@@ -161,7 +163,7 @@ impl<C: Code> Codes<C> {
     /// Groups that are decoded side by side.
     pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
         let order: Vec<usize> = self.pairs(groups).into_iter().flatten().collect();
-        order.chunks(SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
+        order.chunks(C::SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
     }
 
     /// What decoders look up, by code.

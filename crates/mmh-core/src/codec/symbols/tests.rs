@@ -42,7 +42,7 @@ fn check<C: Code + std::fmt::Debug>(symbols: &[u8], offered: usize) -> usize {
     let tables = read.decoders();
     let mut back = vec![0; symbols.len()];
     for batch in read.batches(groups) {
-        let mut out = vec![0; SIDE_BY_SIDE * GROUP];
+        let mut out = vec![0; MOST_SIDE_BY_SIDE * GROUP];
         let each = batch.iter().zip(out.chunks_mut(GROUP));
         let each = each.map(|(g, out)| &mut out[..(symbols.len() - g * GROUP).min(GROUP)]).collect();
         read.decode(&tables, &batch, &parts, each, &mut mmh_kernels::memory::Soon::default()).unwrap();

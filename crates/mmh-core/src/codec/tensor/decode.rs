@@ -4,7 +4,7 @@ use super::lanes;
 use super::params::{Cut, Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
 use crate::codec::cursor::Cursor;
-use crate::codec::symbols::{Code, Codes, SIDE_BY_SIDE, Table, codeless};
+use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Table, codeless};
 use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
@@ -86,7 +86,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
             return Ok(());
         }
         if let Some(planes) = nibbles_of(&params, &high, &groups, n)? {
-            let symbols = lend(&mut scratch.batch_symbols, SIDE_BY_SIDE * GROUP);
+            let symbols = lend(&mut scratch.batch_symbols, MOST_SIDE_BY_SIDE * GROUP);
             let body = &mut out[head..body_end];
             lanes::decode_nibbles(codes, &spec, &streams, &planes, &codeless, body, symbols)?;
             patch(&spec, &exceptions, body);
