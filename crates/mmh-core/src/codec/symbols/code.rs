@@ -35,8 +35,6 @@ pub trait Code: Clone + PartialEq {
     /// What the decoder looks up.
     type Decoder;
 
-    /// Whether two groups with the same code decode faster than two without.
-    const PAIRS: bool;
     /// Groups that are decoded side by side: as many as there are registers for.
     const SIDE_BY_SIDE: usize;
 
@@ -103,9 +101,7 @@ impl<C: Code> Codes<C> {
             let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
             let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
             of = costs.iter().map(nearest).collect();
-            if C::PAIRS {
-                make_even(&mut of, all.len(), |g, c| costs[g][c]);
-            }
+            make_even(&mut of, all.len(), |g, c| costs[g][c]);
             best = Codes { chosen: of.clone(), all };
         }
         let dearer = best.bits(groups, one_of) >= one.bits(groups, one_of);
@@ -152,17 +148,20 @@ impl<C: Code> Codes<C> {
         &self.all[self.chosen(group)]
     }
 
-    /// Groups of a plane two by two, as far as two have the same code; those that are left over come last.
-    fn pairs(&self, groups: usize) -> Vec<Vec<usize>> {
-        let those = |c| (0..groups).filter(|g| self.chosen(*g) == c).collect::<Vec<usize>>();
+    /// Groups of a plane of `n` elements two by two, as far as two of one size have the same code; those that are left over come last.
+    fn pairs(&self, n: usize) -> Vec<Vec<usize>> {
+        let whole = n / GROUP;
+        let those = |c| (0..whole).filter(|g| self.chosen(*g) == c).collect::<Vec<usize>>();
         let by_code: Vec<Vec<usize>> = (0..self.all.len()).map(those).collect();
         let pairs = by_code.iter().flat_map(|those| those.as_chunks::<2>().0).map(|pair| pair.to_vec());
-        pairs.chain(by_code.iter().flat_map(|those| those.as_chunks::<2>().1).map(|g| vec![*g])).collect()
+        let single = by_code.iter().flat_map(|those| those.as_chunks::<2>().1).copied();
+        let short = (!n.is_multiple_of(GROUP)).then_some(whole);
+        pairs.chain(single.chain(short).map(|g| vec![g])).collect()
     }
 
-    /// Groups that are decoded side by side.
-    pub fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
-        let order: Vec<usize> = self.pairs(groups).into_iter().flatten().collect();
+    /// Groups of a plane of `n` elements that are decoded side by side.
+    pub fn batches(&self, n: usize) -> Vec<Vec<usize>> {
+        let order: Vec<usize> = self.pairs(n).into_iter().flatten().collect();
         order.chunks(C::SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
     }
 
@@ -291,7 +290,7 @@ impl Streams {
         codeless.clear();
         self.symbols.iter_mut().for_each(|s| s.resize(GROUP, 0));
         let Streams { bytes, of, symbols: [one, other], work } = self;
-        for pair in codes.pairs(groups) {
+        for pair in codes.pairs(n) {
             let first = pair[0] * GROUP;
             let second = pair.get(1).map_or(first, |g| g * GROUP);
             let mut group = |from: usize, to: &mut Vec<u8>| {

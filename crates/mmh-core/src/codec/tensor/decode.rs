@@ -98,7 +98,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
         Mode::Exact(codes) => BatchDecoder::Exact(codes, codes.decoders()),
         _ => BatchDecoder::None,
     };
-    let batches = decoder.batches(groups.len());
+    let batches = decoder.batches(n);
 
     if spec == BYTES && !matches!(decoder, BatchDecoder::None) {
         let body = &mut out[head..body_end];
@@ -255,12 +255,12 @@ enum BatchDecoder<'a> {
 }
 
 impl BatchDecoder<'_> {
-    /// Groups that are decoded at once; all, where each decodes by itself.
-    fn batches(&self, groups: usize) -> Vec<Vec<usize>> {
+    /// Groups of `n` elements that are decoded at once; all, where each decodes by itself.
+    fn batches(&self, n: usize) -> Vec<Vec<usize>> {
         match self {
-            BatchDecoder::None => vec![(0..groups).collect()],
-            BatchDecoder::Lanes(codes, _) => codes.batches(groups),
-            BatchDecoder::Exact(codes, _) => codes.batches(groups),
+            BatchDecoder::None => vec![(0..n.div_ceil(GROUP)).collect()],
+            BatchDecoder::Lanes(codes, _) => codes.batches(n),
+            BatchDecoder::Exact(codes, _) => codes.batches(n),
         }
     }
 

@@ -162,8 +162,8 @@ pub fn decode_nibbles(
     symbols: &mut [u8],
 ) -> Result<()> {
     let tables = codes.decoders();
+    let batches = codes.batches(body.len() / 2);
     let mut bodies: Vec<&mut [u8]> = body.chunks_mut(2 * GROUP).collect();
-    let batches = codes.batches(streams.len());
     // Planes are read in bursts between stretches of decoding, too short for the hardware to see coming: while one batch is decoded those of
     // the next are asked for, bit by bit, as all at once would be waited for.
     let ask = |g: usize, elements: std::ops::Range<usize>| {
@@ -221,6 +221,7 @@ pub fn decode_bf16(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let tables = codes.decoders();
+    let n = body.len() / 2;
     let mut groups: Vec<Option<Group<'_>>> = Vec::with_capacity(streams.len());
     for (g, ((stream, rest), out)) in streams.iter().zip(rests).zip(body.chunks_mut(2 * GROUP)).enumerate() {
         if out.len() != 2 * rest.len() {
@@ -228,7 +229,7 @@ pub fn decode_bf16(
         }
         groups.push(Some(Group { table: &tables[codes.chosen(g)], stream, rest, out }));
     }
-    let order = codes.batches(groups.len()).into_iter().flatten();
+    let order = codes.batches(n).into_iter().flatten();
     let mut ordered: Vec<Group<'_>> = order.filter_map(|g| groups[g].take()).collect();
     lanes::decode_bf16(&mut ordered, &mut scratch.symbols).ok_or_else(undecodable)
 }
