@@ -159,7 +159,7 @@ fn kernels(c: &mut Criterion) {
     let Some(code) = CodeLengths::for_counts(&counts, 11) else { return };
     let to = EncodeTable::new(&code);
     let mut from = DecodeTable::new();
-    from.build(&code);
+    from.build(&code, N);
     let mut stream = Vec::new();
     each(&mut group, "huffman/encode", |s| {
         stream.clear();

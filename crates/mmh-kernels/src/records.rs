@@ -1,5 +1,7 @@
 //! Records: values of a few bits that stand at fixed places of records of one size (`spec/codecs/hierarchical.md`, section 3).
 
+use crate::cpu::Simd;
+
 /// Where bits of a field's values stand in a record. Of value `i`, with `u = i / (span · repeats)` and `r = i mod (span · repeats)`, they stand in
 /// byte `offset + u · span + r mod span`, `shift + bits · (r / span)` bits up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +43,40 @@ multiversion! {
     on split_on
 }
 
+/// The converse: ors the bits of values into `records`.
+pub fn merge(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) {
+    merge_on(crate::cpu::simd(), values, count, part, to, size, records);
+}
+
+/// The same on the given instruction set.
+pub fn merge_on(
+    simd: Simd,
+    values: &[u8],
+    count: usize,
+    part: Part,
+    to: u8,
+    size: usize,
+    records: &mut [u8],
+) {
+    if !part.fits(size, count) {
+        return;
+    }
+    let to = to & 7;
+    #[cfg(target_arch = "x86_64")]
+    if matches!(simd, Simd::Avx2 | Simd::Avx512)
+        && simd.is_available()
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with: AVX-512 comes with AVX2.
+        && unsafe { crate::x86_64::records_avx2::merge(values, count, part, to, size, records) }
+    {
+        return;
+    }
+    merge_plain_on(simd, values, count, part, to, size, records);
+}
+
 multiversion! {
-    /// The converse: ors the bits of values into `records`.
-    pub fn merge(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) = merge_generic;
-    on merge_on
+    /// As the compiler has it.
+    fn merge_plain(values: &[u8], count: usize, part: Part, to: u8, size: usize, records: &mut [u8]) = merge_generic;
+    on merge_plain_on
 }
 
 /// Calls a loop with the shape of the part as constants, where it is a common one, so that it becomes vector code.
@@ -374,7 +406,6 @@ fn merge_words<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::Simd;
 
     /// By the definition, bit by bit.
     fn value(record: &[u8], part: &Part, i: usize) -> u8 {

@@ -17,6 +17,9 @@ pub struct DecodeTable {
 /// Symbols that an entry has room for.
 pub(crate) const PER_ENTRY: u64 = 6;
 
+/// Fewer symbols are decoded one by one in less time than it takes to find out which of them come in one look-up.
+const FEW: usize = 1 << 14;
+
 impl Default for DecodeTable {
     fn default() -> Self {
         Self::new()
@@ -29,8 +32,8 @@ impl DecodeTable {
         DecodeTable { multi: Vec::new(), single: Vec::new(), index_bits: 0, work: Vec::new() }
     }
 
-    /// Fills the table for a code.
-    pub fn build(&mut self, code: &CodeLengths) {
+    /// Fills the table for a code, of which about so many symbols are to be decoded.
+    pub fn build(&mut self, code: &CodeLengths, symbols: usize) {
         let index_bits = code.longest().max(11);
         self.index_bits = index_bits;
         let size = 1usize << index_bits;
@@ -43,6 +46,12 @@ impl DecodeTable {
                     *slot = entry;
                 }
             }
+        }
+        if symbols < FEW {
+            let entry = |single: &u16| (*single as u64) << 56 | 1 << 8 | (single >> 8) as u64;
+            self.multi.clear();
+            self.multi.extend(self.single.iter().map(entry));
+            return;
         }
         // work[2^b + x]: the entry for the b bits x. Each is its first symbol before the entry of what remains, so that
         // building costs one step an entry. A seventh symbol falls off the end; its length is found in `first_five`.

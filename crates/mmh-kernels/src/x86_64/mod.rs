@@ -15,4 +15,5 @@ pub mod rans_avx2;
 pub mod rans_avx512;
 pub mod rans_encode_avx2;
 pub mod rans_narrow_avx512;
+pub mod records_avx2;
 pub mod xxh3_avx512;

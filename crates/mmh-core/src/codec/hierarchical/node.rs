@@ -74,6 +74,23 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
     }
 }
 
+/// The same; a leaf may be put off until `later` is finished.
+pub fn decode_or_put_off<'a>(
+    from: &mut &'a [u8],
+    out: &'a mut [u8],
+    kinds: Kinds,
+    scratch: &mut codec::Scratch,
+    later: &mut tensor::Later<'a>,
+) -> Result<()> {
+    if out.is_empty() || !from.starts_with(&[LEAF, tensor::ID]) {
+        return decode(from, out, kinds, scratch);
+    }
+    take(from, 2)?;
+    let stored = number(from, out.len() as u64, "size of a leaf")?;
+    let payload = take(from, stored)?;
+    tensor::decode_or_put_off(payload, out, &mut scratch.tensor, later)
+}
+
 fn decode_leaf(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) -> Result<()> {
     let id = byte(from)?;
     let stored = number(from, out.len() as u64, "size of a leaf")?;

@@ -3,7 +3,7 @@
 use super::node::{self, Kinds};
 use super::{bad, byte, number, short, take};
 use crate::codec::symbols::entropy;
-use crate::codec::tensor::Element;
+use crate::codec::tensor::{Element, Later};
 use crate::codec::{self, Level};
 use crate::container::varint;
 use crate::dtype::Kind;
@@ -203,15 +203,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     }
     // All values first, then the records piece by piece: a piece is still in the nearest cache when the last field comes to it.
     let mut values = Vec::with_capacity(record.fields.len());
-    let mut restore = || {
-        for field in &record.fields {
-            values.push(scratch.hierarchical.lend_node(all * field.count as usize)?);
-            let Some(last) = values.last_mut() else { continue };
-            node::decode(from, last, Kinds::words(super::MAX_BITS), scratch)?;
-        }
-        Ok(())
-    };
-    let done = restore();
+    let done = fields(&record, all, from, &mut values, scratch);
     if done.is_ok() {
         let piece = (NEAR / size).max(1);
         for (p, records) in records.chunks_mut(piece * size).enumerate() {
@@ -229,4 +221,26 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) ->
     }
     values.into_iter().for_each(|v| scratch.hierarchical.give_back(v));
     done
+}
+
+/// Restores the values of all fields of `all` records.
+fn fields(
+    record: &Record,
+    all: usize,
+    from: &mut &[u8],
+    values: &mut Vec<Vec<u8>>,
+    scratch: &mut codec::Scratch,
+) -> Result<()> {
+    for field in &record.fields {
+        values.push(scratch.hierarchical.lend_node(all * field.count as usize)?);
+    }
+    // The fields of few values are decoded together.
+    let (mut rest, mut later) = (*from, Later::default());
+    for values in values.iter_mut() {
+        node::decode_or_put_off(&mut rest, values, Kinds::words(super::MAX_BITS), scratch, &mut later)?;
+    }
+    let left = rest.len();
+    later.finish()?;
+    let read = from.len() - left;
+    take(from, read).map(|_| ())
 }

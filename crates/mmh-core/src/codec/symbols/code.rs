@@ -35,6 +35,8 @@ pub trait Code: Clone + PartialEq {
     /// What the decoder looks up.
     type Decoder;
 
+    /// Whether two groups with the same code decode so much faster than two without that codes are chosen for it.
+    const PAIRS: bool;
     /// Groups that are decoded side by side: as many as there are registers for.
     const SIDE_BY_SIDE: usize;
 
@@ -101,7 +103,9 @@ impl<C: Code> Codes<C> {
             let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
             let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
             of = costs.iter().map(nearest).collect();
-            make_even(&mut of, all.len(), |g, c| costs[g][c]);
+            if C::PAIRS {
+                make_even(&mut of, all.len(), |g, c| costs[g][c]);
+            }
             best = Codes { chosen: of.clone(), all };
         }
         let dearer = best.bits(groups, one_of) >= one.bits(groups, one_of);

@@ -11,6 +11,7 @@ impl Code for Frequencies {
     type Encoder = Encoder;
     type Decoder = Decoder;
 
+    const PAIRS: bool = true;
     const SIDE_BY_SIDE: usize = 4;
 
     fn for_counts(counts: &[u32; 256]) -> Option<Frequencies> {

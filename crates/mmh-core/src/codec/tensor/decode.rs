@@ -4,7 +4,7 @@ use super::lanes;
 use super::params::{Cut, Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
 use crate::codec::cursor::Cursor;
-use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Table, codeless};
+use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Part, Table, codeless};
 use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
@@ -24,6 +24,16 @@ struct Described {
 
 /// Restores all of `out`.
 pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    decode_or_put_off(payload, out, scratch, None)
+}
+
+/// The same, or puts it off where others could be decoded at the same time.
+pub fn decode_or_put_off<'a>(
+    payload: &'a [u8],
+    out: &'a mut [u8],
+    scratch: &mut Scratch,
+    later: Option<&mut Later<'a>>,
+) -> Result<()> {
     let mut from = Cursor(payload);
     let mut params = Params::read(&mut from)?;
     let spec = params.spec;
@@ -41,7 +51,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     let mut tables = 0;
     let symbols = Mode::read_symbols(&mut from, &params, n.div_ceil(GROUP))?;
     let table = match &symbols {
-        Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+        Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code, n)),
         _ => None,
     };
     if let Mode::Modelled(model) = &symbols {
@@ -54,7 +64,7 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
     let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
         let mode = Mode::read(from, cut.0)?;
         let table = match &mode {
-            Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code)),
+            Mode::Coded(code) => Some(build(&mut scratch.tables, &mut tables, code, n)),
             _ => None,
         };
         Ok(Described { cut, mode, table })
@@ -102,7 +112,17 @@ pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<(
 
     if spec == BYTES && !matches!(decoder, BatchDecoder::None) {
         let body = &mut out[head..body_end];
-        return bytes(&decoder, &batches, &streams, &groups, &codeless, body);
+        if let Some(g) = groups.iter().position(|g| !g.is_empty()) {
+            return Err(bad(format_args!("{} bytes left over in group {g}", groups[g].len())));
+        }
+        let few = groups.len() < <Table as Code>::SIDE_BY_SIDE;
+        return match (later, decoder) {
+            (Some(later), BatchDecoder::Exact(codes, tables)) if few && codes.only().is_some() => {
+                later.blocks.push(PutOff { tables, streams, codeless, body });
+                Ok(())
+            }
+            (_, decoder) => bytes(&decoder, &batches, &streams, &codeless, body),
+        };
     }
 
     let width = spec.rest_width();
@@ -287,13 +307,9 @@ fn bytes(
     decoder: &BatchDecoder<'_>,
     batches: &[Vec<usize>],
     streams: &[&[u8]],
-    groups: &[&[u8]],
     codeless: &[(u32, u8)],
     body: &mut [u8],
 ) -> Result<()> {
-    if let Some(g) = groups.iter().position(|g| !g.is_empty()) {
-        return Err(bad(format_args!("{} bytes left over in group {g}", groups[g].len())));
-    }
     let mut bodies: Vec<Option<&mut [u8]>> = body.chunks_mut(GROUP).map(Some).collect();
     for batch in batches {
         let symbols = batch.iter().filter_map(|g| bodies[*g].take()).collect();
@@ -301,6 +317,40 @@ fn bytes(
     }
     codeless.iter().for_each(|&(at, symbol)| body[at as usize] = symbol);
     Ok(())
+}
+
+/// Bytes that are symbols of exact codes, in fewer groups than are decoded side by side: those of several blocks together are more.
+#[derive(Default)]
+pub struct Later<'a> {
+    blocks: Vec<PutOff<'a>>,
+}
+
+/// One of the blocks.
+struct PutOff<'a> {
+    /// Of its only code.
+    tables: Vec<<Table as Code>::Decoder>,
+    streams: Vec<&'a [u8]>,
+    codeless: Vec<(u32, u8)>,
+    body: &'a mut [u8],
+}
+
+impl Later<'_> {
+    /// Decodes all of them.
+    pub fn finish(mut self) -> Result<()> {
+        let mut parts = Vec::new();
+        for PutOff { tables, streams, body, .. } in &mut self.blocks {
+            let each = streams.iter().zip(body.chunks_mut(GROUP));
+            let tables = tables.iter().cycle();
+            parts.extend(each.zip(tables).map(|((stream, out), table)| Part { table, stream, out }));
+        }
+        // Groups of one size are decoded side by side.
+        parts.sort_by_key(|part: &Part<'_, Table>| std::cmp::Reverse(part.out.len()));
+        Table::decode(parts, &mut Soon::default()).ok_or_else(|| bad("a stream does not decode"))?;
+        for PutOff { codeless, body, .. } in &mut self.blocks {
+            codeless.iter().for_each(|&(at, symbol)| body[at as usize] = symbol);
+        }
+        Ok(())
+    }
 }
 
 /// The planes of each group, if they are packed ones of 4, 2 and 1 bits of elements of 16 bits, and nothing else.
@@ -332,12 +382,12 @@ fn is_nibbles(spec: &FieldSpec) -> bool {
     spec.width == 1 && spec.rest_bits() == 7 && spec.drop == 0
 }
 
-/// Builds another table; gives its position.
-fn build(all: &mut Vec<DecodeTable>, used: &mut usize, code: &CodeLengths) -> usize {
+/// Builds another table, for so many symbols; gives its position.
+fn build(all: &mut Vec<DecodeTable>, used: &mut usize, code: &CodeLengths, symbols: usize) -> usize {
     if all.len() == *used {
         all.push(DecodeTable::new());
     }
-    all[*used].build(code);
+    all[*used].build(code, symbols);
     *used += 1;
     *used - 1
 }

@@ -33,6 +33,8 @@ mod parts;
 mod planes;
 mod predicted;
 
+pub use decode::Later;
+
 /// `spec/codecs/tensor.md`
 pub struct Tensor;
 
@@ -98,6 +100,16 @@ pub struct Scratch {
     predicted: predicted_kernels::Work,
 }
 
+/// Restores a block, or puts it off until `later` is finished: several that are short decode faster together.
+pub fn decode_or_put_off<'a>(
+    payload: &'a [u8],
+    out: &'a mut [u8],
+    scratch: &mut Scratch,
+    later: &mut Later<'a>,
+) -> Result<()> {
+    parts::decode(payload, out, scratch, Some(later))
+}
+
 /// Gives `v` at least `n` entries and lends the first `n`; what is in them is of no account.
 fn lend<T: Clone + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
     if v.len() < n {
@@ -143,7 +155,7 @@ impl Codec for Tensor {
     }
 
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut super::Scratch) -> Result<()> {
-        parts::decode(payload, out, &mut scratch.tensor)
+        parts::decode(payload, out, &mut scratch.tensor, None)
     }
 }
 

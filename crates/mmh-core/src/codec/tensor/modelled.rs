@@ -382,7 +382,7 @@ fn read_columns(from: &mut Cursor<'_>) -> Result<Vec<u8>> {
     let (code, size) = CodeLengths::read(from.0).ok_or_else(|| bad("malformed code table of the columns"))?;
     from.take(size)?;
     let mut table = DecodeTable::new();
-    table.build(&code);
+    table.build(&code, count as usize);
     let mut columns = vec![0; count as usize];
     let taken = huffman::decode_group(&table, from.0, &mut columns)
         .filter(|_| columns.iter().all(|c| *c < SCALES))

@@ -2,6 +2,7 @@
 //! is better off in parts, each with a split and a code of its own, where it has not.
 
 use super::analyze::{Found, analyze};
+use super::decode::Later;
 use super::fit::Rows;
 use super::params::bad;
 use super::planes::{Sample, Zeros};
@@ -22,10 +23,15 @@ fn size_for(element: Element) -> u32 {
     if element.width == 0 { 19 } else { 20 }
 }
 
-/// Restores a block, in parts or not.
-pub fn decode(payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+/// Restores a block, in parts or not; `later` is where one that is not may be put off.
+pub fn decode<'a>(
+    payload: &'a [u8],
+    out: &'a mut [u8],
+    scratch: &mut Scratch,
+    later: Option<&mut Later<'a>>,
+) -> Result<()> {
     let Some(size) = payload.first().filter(|b| **b & OF_PARTS != 0).map(|b| (b & !OF_PARTS) as u32) else {
-        return whole::decode(payload, out, scratch);
+        return whole::decode_or_put_off(payload, out, scratch, later);
     };
     let mut from = Cursor(payload);
     from.byte()?;

@@ -131,7 +131,7 @@ fn read_weights(from: &mut Cursor<'_>, count: usize) -> Result<Vec<i8>> {
         return Err(bad(format_args!("{count} weights in {} bytes", from.0.len())));
     }
     let mut table = DecodeTable::new();
-    table.build(&code);
+    table.build(&code, count);
     let mut weights = vec![0; count];
     for part in weights.chunks_mut(GROUP) {
         let taken =
