@@ -121,7 +121,7 @@ macro_rules! join {
                     #[cfg(target_arch = "x86_64")]
                     let taken = match VECTORS {
                         // SAFETY: with vectors the caller has been compiled for them.
-                        true => unsafe { avx512::$name(extra, at, &bits, &mut low) },
+                        true => unsafe { avx512::$name(extra, at, most, &bits, &mut low) },
                         false => None,
                     };
                     #[cfg(not(target_arch = "x86_64"))]
@@ -227,6 +227,64 @@ mod avx512 {
         Some((_mm512_andnot_si512(beyond, words), at + taken))
     }
 
+    /// The same of 32 elements, at most [`MOST_OF_FOUR`] each: eight bytes have those of four.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn thirty_two(extra: &[u8], at: usize, bits: &[u8; 32]) -> Option<(__m512i, usize)> {
+        let all = near(extra, at)?;
+        let zero = _mm512_setzero_si512();
+        // SAFETY: there are 32 bytes.
+        let bits = _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(bits.as_ptr().cast()) });
+        let sum = _mm512_add_epi16(bits, _mm512_slli_epi64::<16>(bits));
+        let sum = _mm512_add_epi16(sum, _mm512_slli_epi64::<32>(sum));
+        let fours = _mm512_srli_epi64::<48>(sum);
+        let end = _mm512_add_epi64(fours, _mm512_alignr_epi64::<7>(fours, zero));
+        let end = _mm512_add_epi64(end, _mm512_alignr_epi64::<6>(end, zero));
+        let end = _mm512_add_epi64(end, _mm512_alignr_epi64::<4>(end, zero));
+        let taken = _mm_extract_epi64::<1>(_mm512_extracti32x4_epi32::<3>(end)) as usize;
+        let from = _mm512_add_epi64(_mm512_sub_epi64(end, fours), _mm512_set1_epi64(at as i64 & 7));
+        // Eight bytes from that of the first bit of each four on.
+        let each = _mm512_set4_epi32(0x0808_0808, 0x0808_0808, 0, 0);
+        let first = _mm512_shuffle_epi8(_mm512_srli_epi64::<3>(from), each);
+        let bytes = _mm512_add_epi8(first, _mm512_set1_epi64(0x0706_0504_0302_0100));
+        let eights = _mm512_permutexvar_epi8(bytes, all);
+        // Where in them the bits of each element begin: those of its lower and of its upper byte.
+        let before = _mm512_sub_epi16(sum, bits);
+        let before = _mm512_add_epi8(
+            _mm512_or_si512(before, _mm512_slli_epi16::<8>(before)),
+            _mm512_set1_epi16(0x0800),
+        );
+        let within = _mm512_shuffle_epi8(_mm512_and_si512(from, _mm512_set1_epi64(7)), each);
+        let words = _mm512_multishift_epi64_epi8(_mm512_add_epi8(before, within), eights);
+        let beyond = _mm512_sllv_epi16(_mm512_set1_epi16(-1), bits);
+        Some((_mm512_andnot_si512(beyond, words), at + taken))
+    }
+
+    /// With 7 bits before them, the bits of four elements are in eight bytes.
+    const MOST_OF_FOUR: u32 = (64 - 7) / 4;
+
+    /// Takes the bits of a step and gives where they end; `None` where too few bytes are left.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub fn halves(
+        extra: &[u8],
+        mut at: usize,
+        most: u32,
+        bits: &[u8; STEP],
+        low: &mut [u16; STEP],
+    ) -> Option<usize> {
+        if most > MOST_OF_FOUR {
+            return wide_halves(extra, at, most, bits, low);
+        }
+        for (low, bits) in low.as_chunks_mut::<32>().0.iter_mut().zip(bits.as_chunks::<32>().0) {
+            let (words, end) = thirty_two(extra, at, bits)?;
+            // SAFETY: as many words are written as there is room for.
+            unsafe { _mm512_storeu_si512(low.as_mut_ptr().cast(), words) };
+            at = end;
+        }
+        Some(at)
+    }
+
     macro_rules! take {
         ($name:ident, $word:ty, $n:literal, $some:ident, $store:expr) => {
             /// Takes the bits of a step and gives where they end; `None` where too few bytes are left, or elements are too wide.
@@ -235,6 +293,7 @@ mod avx512 {
             pub fn $name(
                 extra: &[u8],
                 mut at: usize,
+                _: u32,
                 bits: &[u8; STEP],
                 low: &mut [$word; STEP],
             ) -> Option<usize> {
@@ -252,7 +311,7 @@ mod avx512 {
         to.cast(),
         _mm512_cvtepi32_epi8(words)
     ));
-    take!(halves, u16, 16, sixteen, |to: *mut u16, words| _mm256_storeu_si256(
+    take!(wide_halves, u16, 16, sixteen, |to: *mut u16, words| _mm256_storeu_si256(
         to.cast(),
         _mm512_cvtepi32_epi16(words)
     ));
@@ -264,7 +323,7 @@ mod avx512 {
     /// Elements of 64 bits have too many.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn doubles(_: &[u8], _: usize, _: &[u8; STEP], _: &mut [u64; STEP]) -> Option<usize> {
+    pub fn doubles(_: &[u8], _: usize, _: u32, _: &[u8; STEP], _: &mut [u64; STEP]) -> Option<usize> {
         None
     }
 }

@@ -31,9 +31,7 @@ multiversion! {
 
 /// Where the symbols of each class begin among all.
 fn starts(simd: Simd, classes: &[u8]) -> classes::Places {
-    let mut counts = [0; 256];
-    crate::histogram::bytes_on(simd, classes, &mut counts);
-    classes::Places::of(&counts)
+    classes::Places::of(&classes::count(simd, classes))
 }
 
 /// Restores the elements `out` from their counterparts `base` and `classes`, from `symbols` in the order of the classes, none of which is above

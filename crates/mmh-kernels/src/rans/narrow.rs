@@ -38,41 +38,41 @@ pub struct Narrow {
 impl Narrow {
     /// The tables of a code; `None` if it has too many values, or too many of them are rare.
     pub fn new(frequencies: &Frequencies) -> Option<Box<Narrow>> {
-        let symbols = || (0..=255u8).filter(|s| frequencies.of(*s) > 0);
-        let known = symbols().count();
-        if known > MOST {
+        let (mut symbol, mut start, mut known, mut next) = ([0; MOST], [0; MOST], 0, 0);
+        // How many values begin within a bucket, behind its first slot.
+        let mut inside = [0u8; BUCKETS];
+        for s in (0..=255u8).filter(|s| frequencies.of(*s) > 0) {
+            *symbol.get_mut(known)? = s;
+            start[known] = next;
+            inside[(next >> BUCKET_BITS) as usize] += (next & ((1 << BUCKET_BITS) - 1) != 0) as u8;
+            known += 1;
+            next += frequencies.of(s);
+        }
+        let most = inside.into_iter().max().unwrap_or(0);
+        let steps = (most as usize + 1).next_power_of_two().trailing_zeros() as usize;
+        if steps > MOST_STEPS {
             return None;
         }
         let mut tables = Box::new(Narrow {
             coarse: [0; BUCKETS],
             ahead: [[NOWHERE; MOST]; MOST_STEPS],
-            start: [0; MOST],
+            start,
             frequency: [0; MOST],
-            symbol: [0; MOST],
-            steps: 0,
+            symbol,
+            steps,
             half: known <= MOST / 2,
         });
-        let mut next = 0;
-        for (rank, symbol) in symbols().enumerate() {
-            tables.start[rank] = next;
-            tables.frequency[rank] = frequencies.of(symbol) << 4;
-            tables.symbol[rank] = symbol;
-            next += frequencies.of(symbol);
+        let first_bucket = |start: u16| start.div_ceil(1 << BUCKET_BITS) as usize;
+        for (rank, symbol) in symbol[..known].iter().enumerate() {
+            let f = frequencies.of(*symbol);
+            tables.frequency[rank] = f << 4;
+            tables.coarse[first_bucket(start[rank])..first_bucket(start[rank] + f)].fill(rank as u8);
         }
-        // How many values begin within a bucket, behind its first slot.
-        let mut inside = [0usize; BUCKETS];
-        for (rank, start) in tables.start[..known].iter().enumerate() {
-            let (bucket, behind) = ((start >> BUCKET_BITS) as usize, start & ((1 << BUCKET_BITS) - 1) != 0);
-            inside[bucket] += behind as usize;
-            tables.coarse[bucket + behind as usize..].fill(rank as u8);
-        }
-        let most = inside.into_iter().max().unwrap_or(0);
-        tables.steps = (most + 1).next_power_of_two().trailing_zeros() as usize;
         for (k, ahead) in tables.ahead.iter_mut().enumerate() {
-            let later = tables.start[..known].get(1 << k..).unwrap_or_default();
+            let later = start[..known].get(1 << k..).unwrap_or_default();
             ahead.iter_mut().zip(later).for_each(|(to, start)| *to = *start);
         }
-        (tables.steps <= MOST_STEPS).then_some(tables)
+        Some(tables)
     }
 }
 

@@ -193,6 +193,8 @@ pub fn find(
     let typed = !matches!(element.kind, Kind::Unsigned) && per_bit < 930;
     let others: &[usize] = match (level.get(), typed) {
         (..=3, true) => &[],
+        // Three bytes, of a color or a packed number, are no element that has a name.
+        (..=3, false) if own == 8 => &[16, 24, 32, 64],
         (..=3, false) => &[16, 32, 64],
         // A row that comes again is found as pieces of itself.
         (_, true) => &[64, 512],

@@ -12,7 +12,10 @@ use std::ops::Range;
 /// The most codes that the groups of a plane choose from.
 pub const MOST_CODES: usize = 16;
 
-/// The most groups that are decoded side by side.
+/// Groups that are decoded side by side.
+pub const SIDE_BY_SIDE: usize = 4;
+
+/// The same of exact codes, where symbols need not wait for others: those of few values have registers for as many.
 pub const MOST_SIDE_BY_SIDE: usize = 8;
 
 /// Elements of a piece of a sample.
@@ -37,8 +40,6 @@ pub trait Code: Clone + PartialEq {
 
     /// Whether two groups with the same code decode so much faster than two without that codes are chosen for it.
     const PAIRS: bool;
-    /// Groups that are decoded side by side: as many as there are registers for.
-    const SIDE_BY_SIDE: usize;
 
     /// The one that suits counts; `None` where too few values occur.
     fn for_counts(counts: &[u32; 256]) -> Option<Self>;
@@ -163,10 +164,10 @@ impl<C: Code> Codes<C> {
         pairs.chain(single.chain(short).map(|g| vec![g])).collect()
     }
 
-    /// Groups of a plane of `n` elements that are decoded side by side.
-    pub fn batches(&self, n: usize) -> Vec<Vec<usize>> {
+    /// Groups of a plane of `n` elements that are decoded side by side, so many at a time.
+    pub fn batches(&self, n: usize, side_by_side: usize) -> Vec<Vec<usize>> {
         let order: Vec<usize> = self.pairs(n).into_iter().flatten().collect();
-        order.chunks(C::SIDE_BY_SIDE).map(<[usize]>::to_vec).collect()
+        order.chunks(side_by_side).map(<[usize]>::to_vec).collect()
     }
 
     /// What decoders look up, by code.

@@ -12,7 +12,6 @@ impl Code for Frequencies {
     type Decoder = Decoder;
 
     const PAIRS: bool = true;
-    const SIDE_BY_SIDE: usize = 4;
 
     fn for_counts(counts: &[u32; 256]) -> Option<Frequencies> {
         Frequencies::for_counts(counts, CODELESS_BITS)

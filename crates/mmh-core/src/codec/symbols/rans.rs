@@ -36,7 +36,6 @@ impl Code for Table {
     type Decoder = Decoder;
 
     const PAIRS: bool = false;
-    const SIDE_BY_SIDE: usize = 8;
 
     /// A value so rare that a slot of its own would lengthen the codes of the others by more than it would cost without a code gets none.
     fn for_counts(counts: &[u32; 256]) -> Option<Table> {

@@ -41,7 +41,7 @@ fn check<C: Code + std::fmt::Debug>(symbols: &[u8], offered: usize) -> usize {
     let parts: Vec<&[u8]> = (0..groups).map(|g| streams.get(g)).collect();
     let tables = read.decoders();
     let mut back = vec![0; symbols.len()];
-    for batch in read.batches(symbols.len()) {
+    for batch in read.batches(symbols.len(), MOST_SIDE_BY_SIDE) {
         let mut out = vec![0; MOST_SIDE_BY_SIDE * GROUP];
         let each = batch.iter().zip(out.chunks_mut(GROUP));
         let each = each.map(|(g, out)| &mut out[..(symbols.len() - g * GROUP).min(GROUP)]).collect();

@@ -4,7 +4,7 @@ use super::lanes;
 use super::params::{Cut, Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
 use crate::codec::cursor::Cursor;
-use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Part, Table, codeless};
+use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Part, SIDE_BY_SIDE, Table, codeless};
 use crate::error::Result;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
@@ -96,7 +96,7 @@ pub fn decode_or_put_off<'a>(
             return Ok(());
         }
         if let Some(planes) = nibbles_of(&params, &high, &groups, n)? {
-            let symbols = lend(&mut scratch.batch_symbols, MOST_SIDE_BY_SIDE * GROUP);
+            let symbols = lend(&mut scratch.batch_symbols, SIDE_BY_SIDE * GROUP);
             let body = &mut out[head..body_end];
             lanes::decode_nibbles(codes, &spec, &streams, &planes, &codeless, body, symbols)?;
             patch(&spec, &exceptions, body);
@@ -108,14 +108,14 @@ pub fn decode_or_put_off<'a>(
         Mode::Exact(codes) => BatchDecoder::Exact(codes, codes.decoders()),
         _ => BatchDecoder::None,
     };
-    let batches = decoder.batches(n);
+    let batches = decoder.batches(n, spec == BYTES);
 
     if spec == BYTES && !matches!(decoder, BatchDecoder::None) {
         let body = &mut out[head..body_end];
         if let Some(g) = groups.iter().position(|g| !g.is_empty()) {
             return Err(bad(format_args!("{} bytes left over in group {g}", groups[g].len())));
         }
-        let few = groups.len() < <Table as Code>::SIDE_BY_SIDE;
+        let few = groups.len() < MOST_SIDE_BY_SIDE;
         return match (later, decoder) {
             (Some(later), BatchDecoder::Exact(codes, tables)) if few && codes.only().is_some() => {
                 later.blocks.push(PutOff { tables, streams, codeless, body });
@@ -275,12 +275,15 @@ enum BatchDecoder<'a> {
 }
 
 impl BatchDecoder<'_> {
-    /// Groups of `n` elements that are decoded at once; all, where each decodes by itself.
-    fn batches(&self, n: usize) -> Vec<Vec<usize>> {
+    /// Groups of `n` elements that are decoded at once; all, where each decodes by itself. Where symbols are `all` that there is to the elements, they are
+    /// as many as have registers; else fewer, whose symbols wait in a cache.
+    fn batches(&self, n: usize, all: bool) -> Vec<Vec<usize>> {
         match self {
             BatchDecoder::None => vec![(0..n.div_ceil(GROUP)).collect()],
-            BatchDecoder::Lanes(codes, _) => codes.batches(n),
-            BatchDecoder::Exact(codes, _) => codes.batches(n),
+            BatchDecoder::Lanes(codes, _) => codes.batches(n, SIDE_BY_SIDE),
+            BatchDecoder::Exact(codes, _) => {
+                codes.batches(n, if all { MOST_SIDE_BY_SIDE } else { SIDE_BY_SIDE })
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::encode::set_size;
 use super::params::{Mode, Params, bad};
 use super::{GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{Code, Codes, Table, entropy, sum};
+use crate::codec::symbols::{Code, Codes, SIDE_BY_SIDE, Table, entropy, sum};
 use crate::error::{Error, Result};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::MANY;
@@ -162,7 +162,7 @@ pub fn decode_nibbles(
     symbols: &mut [u8],
 ) -> Result<()> {
     let tables = codes.decoders();
-    let batches = codes.batches(body.len() / 2);
+    let batches = codes.batches(body.len() / 2, SIDE_BY_SIDE);
     let mut bodies: Vec<&mut [u8]> = body.chunks_mut(2 * GROUP).collect();
     // Planes are read in bursts between stretches of decoding, too short for the hardware to see coming: while one batch is decoded those of
     // the next are asked for, bit by bit, as all at once would be waited for.
@@ -229,7 +229,7 @@ pub fn decode_bf16(
         }
         groups.push(Some(Group { table: &tables[codes.chosen(g)], stream, rest, out }));
     }
-    let order = codes.batches(n).into_iter().flatten();
+    let order = codes.batches(n, SIDE_BY_SIDE).into_iter().flatten();
     let mut ordered: Vec<Group<'_>> = order.filter_map(|g| groups[g].take()).collect();
     lanes::decode_bf16(&mut ordered, &mut scratch.symbols).ok_or_else(undecodable)
 }
