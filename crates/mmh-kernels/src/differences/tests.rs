@@ -140,3 +140,33 @@ fn whatever_the_symbols_the_sets_agree() {
         }
     }
 }
+
+#[test]
+fn classes_of_bell_shaped_weights_are_told_apart_on_every_set() {
+    let spec = Spec { width: 1, float: true, mantissa: 3, drop: 0, shift: 7, bits: 8 };
+    for (n, rare) in [(200, 8), (5000, 8), (70_000, 5), (70_000, 60)] {
+        let noise: Vec<[u8; 4]> = noise(4 * n, n as u64).as_chunks().0.to_vec();
+        // Each class is half as frequent as the one before it, and some are anything.
+        let weight = |x: &[u8; 4]| {
+            let exponent =
+                if x[3] < rare { x[0] as u16 } else { 120 - (x[0] as u16 | 256).trailing_zeros() as u16 };
+            (exponent << 7 | (x[1] as u16 & 0x807f)).to_le_bytes()
+        };
+        let base: Vec<u8> = noise.iter().flat_map(weight).collect();
+        let data = near(&base, &spec);
+        let (expected, _) = by_definition(&spec, &data, &base);
+        for simd in sets() {
+            let mut found = vec![0; n];
+            classes_on(simd, &spec, &base, &mut found);
+            let mut counts = [0; 256];
+            found.iter().for_each(|class| counts[*class as usize] += 1);
+            assert!(classes::count(simd, &found) == counts, "{simd:?} {n}");
+            let (mut symbols, mut extra) = (vec![0; n], Vec::new());
+            split_on(simd, &spec, &found, &data, &base, &mut symbols, &mut extra);
+            assert!(symbols == expected, "{simd:?} {n}");
+            let mut back = vec![0; data.len()];
+            join_on(simd, &spec, &found, &symbols, &extra, &base, &mut back);
+            assert!(back == data, "{simd:?} {n}");
+        }
+    }
+}
