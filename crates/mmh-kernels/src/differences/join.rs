@@ -91,6 +91,10 @@ fn take_wide(extra: &[u8], mut at: usize, bits: &[u8; STEP], mut put: impl FnMut
     at
 }
 
+/// What vectors write and read again, at the beginning of a line of the cache: across two it would be waited for.
+#[repr(align(64))]
+struct Line<T>(T);
+
 macro_rules! join {
     ($name:ident, $word:ty) => {
         #[inline(always)]
@@ -114,14 +118,14 @@ macro_rules! join {
             let most = spec.most_extra();
             let steps = symbols.chunks(STEP).zip(base.as_chunks::<SIZE>().0.chunks(STEP));
             for ((symbols, base), out) in steps.zip(out.as_chunks_mut::<SIZE>().0.chunks_mut(STEP)) {
-                let mut bits = [0u8; STEP];
-                let mut low = [0 as $word; STEP];
+                let mut lines = (Line([0u8; STEP]), Line([0 as $word; STEP]));
+                let (Line(bits), Line(low)) = &mut lines;
                 bits.iter_mut().zip(symbols).for_each(|(bits, s)| *bits = (s >> k).max(1) - 1);
-                if bits.iter().fold(0, |any, b| any | b) > 0 {
+                if symbols.iter().fold(0, |most, s| (*s).max(most)) >> k > 1 {
                     #[cfg(target_arch = "x86_64")]
                     let taken = match VECTORS {
                         // SAFETY: with vectors the caller has been compiled for them.
-                        true => unsafe { avx512::$name(extra, at, most, &bits, &mut low) },
+                        true => unsafe { avx512::$name(extra, at, most, bits, low) },
                         false => None,
                     };
                     #[cfg(not(target_arch = "x86_64"))]
@@ -129,13 +133,13 @@ macro_rules! join {
                     let put = |i: usize, value: u64| low[i % STEP] = value as $word;
                     at = match (taken, most) {
                         (Some(end), _) => end,
-                        (None, 0..=14) => take::<4>(extra, at, &bits, put),
-                        (None, 15..=28) => take::<2>(extra, at, &bits, put),
-                        (None, 29..=57) => take::<1>(extra, at, &bits, put),
-                        _ => take_wide(extra, at, &bits, put),
+                        (None, 0..=14) => take::<4>(extra, at, bits, put),
+                        (None, 15..=28) => take::<2>(extra, at, bits, put),
+                        (None, 29..=57) => take::<1>(extra, at, bits, put),
+                        _ => take_wide(extra, at, bits, put),
                     };
                 }
-                let each = out.iter_mut().zip(base).zip(symbols).zip(bits.iter().zip(&low));
+                let each = out.iter_mut().zip(base).zip(symbols).zip(bits.iter().zip(low.iter()));
                 for (((y, x), s), (bits, low)) in each {
                     let s = *s as $word;
                     let highest = ((s >> k != 0) as $word) << k;
