@@ -1,5 +1,6 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
+use super::counts::{Counts, too_low};
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{self, entropy};
@@ -73,9 +74,6 @@ fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     }
 }
 
-/// Fields below all that a sample has that get a symbol, if there is room for them.
-const BELOW: usize = 24;
-
 /// The most bits of a byte's symbol that 256 states serve well, which decode at twice the speed of exact frequencies.
 const FAST_BYTE: u8 = 6;
 
@@ -103,9 +101,6 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
     }
 }
 
-/// Bits that an exception costs: its gap, its field.
-const EXCEPTION_BITS: u64 = 32;
-
 /// Estimates every candidate on a sample of the block and gives the cheapest; `None` if there is no whole element.
 pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratch) -> Option<Found> {
     let n = element.count(data.len());
@@ -125,9 +120,6 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         };
         let wide =
             FieldSpec { t: widest, zigzag, ..FieldSpec { width: element.width, ..FieldSpec::default() } };
-        let counts_len = 1usize << widest;
-        let counts = lend(&mut scratch.counts, counts_len);
-        counts.fill(0);
         // All are gathered first: counting has a price of its own, whatever is counted.
         let sampled = pieces(n).map(|piece| piece.len()).sum();
         let fields = lend(&mut scratch.fields, sampled);
@@ -137,20 +129,19 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             fields::top_fields(&wide, &body[piece.start * size..piece.end * size], of);
             at += piece.len();
         }
-        histogram::fields(fields, counts, &mut scratch.more_counts);
         let seen = sampled as u64;
-        let counts = scratch.counts[..counts_len].to_vec();
-        // The sign joins the symbol only where it is nearly always the same.
-        let (plus, minus) = counts.split_at(counts_len / 2);
-        let (plus, minus) = (plus.iter().sum::<u32>() as u64, minus.iter().sum::<u32>() as u64);
-        let one_sign = plus.min(minus) * 20 < seen;
         let float = matches!(element.kind, Kind::Float { .. });
+        // The sign is the highest bit of the widest field, and joins the symbol only where it is nearly always the same.
+        let minus = fields.iter().fold(0, |n, field| n + (field >> (widest - 1))) as u64;
+        let with_sign = !float || minus.min(seen - minus) * 20 < seen;
+        let unsigned = float.then(|| Counts::of(fields, widest - 1, &mut scratch.counts));
+        let signed = with_sign.then(|| Counts::of(fields, widest, &mut scratch.counts));
         let mut noise = false;
-        for candidate in
-            candidates.iter().filter(|c| c.zigzag == zigzag && (!float || c.sign_moved || one_sign))
-        {
-            let folded = fold(&counts, widest, candidate);
-            let (symbol_bits, base) = symbol_cost(&folded, candidate.t);
+        for candidate in candidates.iter().filter(|c| c.zigzag == zigzag) {
+            let counts = if candidate.sign_moved { &unsigned } else { &signed };
+            let Some(counts) = counts else { continue };
+            let narrowed = counts.narrowed(widest - candidate.t - candidate.sign_moved as u8);
+            let (symbol_bits, base) = narrowed.symbol_cost(candidate.t);
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
             // A rest that is noise to its last bit is so without its first bits, too.
@@ -179,51 +170,6 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         }
     }
     best
-}
-
-/// The histogram of a narrower field out of that of the widest one.
-fn fold(counts: &[u32], widest: u8, candidate: &FieldSpec) -> Vec<u32> {
-    let down = widest - candidate.t - candidate.sign_moved as u8;
-    let narrower = |counts: &[u32]| counts.chunks(1 << down).map(|c| c.iter().sum()).collect();
-    if !candidate.sign_moved {
-        return narrower(counts);
-    }
-    // The sign is the highest bit of the widest one.
-    let (plus, minus) = counts.split_at(counts.len() / 2);
-    let both: Vec<u32> = plus.iter().zip(minus).map(|(p, m)| p + m).collect();
-    narrower(&both)
-}
-
-/// Bits of all symbols of the histogram, exceptions counted, and the base of the best window.
-fn symbol_cost(counts: &[u32], t: u8) -> (u64, u16) {
-    if t <= 8 {
-        return (entropy::bits(counts.iter().copied()) + too_low(counts), 0);
-    }
-    // The windows of 255 fields that hold most; zero has a symbol of its own.
-    let mut inside: u64 = counts[1..].iter().take(255).map(|c| *c as u64).sum();
-    let (mut best, mut first, mut last) = (inside, 0usize, 0usize);
-    for b in 1..counts.len().saturating_sub(255) {
-        inside = inside + counts[b + 255] as u64 - counts[b] as u64;
-        if inside >= best {
-            first = if inside > best { b } else { first };
-            (best, last) = (inside, b);
-        }
-    }
-    // The block has larger numbers than its sample, and smaller ones.
-    let base = first.max(last.saturating_sub(BELOW));
-    let window = &counts[base + 1..(base + 256).min(counts.len())];
-    let total: u64 = counts.iter().map(|c| *c as u64).sum();
-    let outside = total - counts[0] as u64 - best;
-    let zero = counts[0].saturating_add(outside as u32);
-    let bits = entropy::bits(window.iter().copied().chain([zero])) + too_low(window);
-    (bits + outside * EXCEPTION_BITS, base as u16)
-}
-
-/// By how much a sample's entropy falls short of its source's: half a nat for each value but one (G. A. Miller, "Note on the bias of
-/// information estimates", 1955).
-fn too_low(counts: &[u32]) -> u64 {
-    let values = counts.iter().filter(|c| **c > 0).count() as u64;
-    values.saturating_sub(1) * 72 / 100
 }
 
 /// Thousandths of bits that the rest of an element costs, the low bits that are zero everywhere, and whether any are somewhere.
@@ -259,7 +205,7 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     let plane = |bytes: &[u8]| {
         let mut c = [0u32; 256];
         histogram::bytes(bytes, &mut c);
-        let bits = entropy::bits(c.iter().copied()) + too_low(&c);
+        let bits = entropy::bits(c.iter().copied()) + too_low(c.iter().filter(|c| **c > 0).count());
         // The encoder leaves planes alone that shrink by less than a fiftieth.
         if bits * 50 > seen * 8 * 49 { seen * 8 } else { bits }
     };

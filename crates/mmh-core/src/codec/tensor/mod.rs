@@ -2,6 +2,7 @@
 //!
 //! * `params`: the head of the payload, written and read
 //! * `analyze`: which split of the element pays
+//! * `counts`: how often each field occurs in a sample
 //! * `modelled`, `columns`: symbols whose probabilities depend on the scale of what is around them
 //! * `predicted`, `fit`: numbers that others in their row say something of
 //! * `encode`, `decode`: the payload
@@ -22,6 +23,7 @@ use mmh_kernels::predicted as predicted_kernels;
 
 pub mod analyze;
 mod columns;
+mod counts;
 mod decode;
 mod direct;
 mod encode;
@@ -86,8 +88,7 @@ pub struct Scratch {
     codeless: Vec<u32>,
     ors: Vec<u64>,
     fields: Vec<u16>,
-    counts: Vec<u32>,
-    more_counts: Vec<u32>,
+    counts: counts::Scratch,
     tables: Vec<DecodeTable>,
     streams: Streams,
     lanes: Work,
