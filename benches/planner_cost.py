@@ -1,4 +1,4 @@
-"""What planning takes of compressing: instructions in `plan::choose_among`, of all for the first bytes of a file.
+"""What planning takes of compressing: instructions in `plan`, of all for the first bytes of a file.
 
     python benches/planner_cost.py FILE[:DTYPE] … [--level 5] [--megabytes 8]
 
@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WHOLE, PLAN = "mmh_core::api::compress::compress_bytes", "mmh_core::plan::choose_among"
-SPLIT = "mmh_core::codec::tensor::analyze::analyze"
+WHOLE = "mmh_core::api::compress::compress_bytes"
+PLANS = ("mmh_core::plan::choose_among", "mmh_core::plan::prepare_given")
+SPLIT = "mmh_core::plan::Sample::find_split"
 
 
 def built() -> Path:
@@ -30,7 +31,7 @@ def built() -> Path:
     return ROOT / "target" / "release" / "examples" / "compress_once"
 
 
-def counted(binary: Path, file: str, dtype: str, level: int, megabytes: int, within: str = "") -> dict[str, int]:
+def counted(binary: Path, file: str, dtype: str, level: int, megabytes: int, within: tuple[str, ...] = ()) -> dict[str, int]:
     """Instructions by function, those of the functions that it calls included; of all, or of what a function does."""
     with tempfile.TemporaryDirectory() as directory:
         out = f"{directory}/callgrind.out"
@@ -39,7 +40,7 @@ def counted(binary: Path, file: str, dtype: str, level: int, megabytes: int, wit
             "--tool=callgrind",
             f"--callgrind-out-file={out}",
         ]
-        run += [f"--toggle-collect={within}*"] if within else []
+        run += [f"--toggle-collect={function}*" for function in within]
         run += [str(binary), file, str(level)]
         subprocess.run([*run, str(megabytes), *([dtype] if dtype else [])], check=True, capture_output=True)
         listing = ["callgrind_annotate", "--inclusive=yes", "--threshold=100", out]
@@ -63,8 +64,8 @@ def main() -> None:
         file, _, dtype = named.partition(":")
         whole = counted(binary, file, dtype, options.level, options.megabytes)[WHOLE]
         # Encoders look for splits as well, of what they make of the elements: the plan's are counted by themselves.
-        found = counted(binary, file, dtype, options.level, options.megabytes, within=PLAN)
-        plan, split = found.get(PLAN, 0), found.get(SPLIT, 0)
+        found = counted(binary, file, dtype, options.level, options.megabytes, within=PLANS)
+        plan, split = sum(found.get(name, 0) for name in PLANS), found.get(SPLIT, 0)
         bids = {name: count for name, count in found.items() if "::bid" in name or "sniff" in name or "analyze" in name}
         print(
             f"{Path(file).name} {dtype}: {100 * plan / whole:.2f} % of {whole / 1e6:,.0f} million instructions, "

@@ -51,6 +51,9 @@ const PAGE: u64 = 4096;
 /// Blocks up to this size are encoded with every codec: a sample would be no smaller.
 const TINY: usize = 16_384;
 
+/// Bytes of the shortest block that may be numbers though nobody said so: a file of its own, for one between tensors is a header.
+const SHORTEST_NUMBERS: usize = 1024;
+
 /// A stretch of the source: a tensor, bytes between tensors whose elements are known, or opaque bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -221,7 +224,8 @@ fn forced(
 ) -> Result<u8> {
     // The plan is asked for the element type, which opaque bytes do not declare.
     let &Given { data, declared, base, .. } = given;
-    let choice = plan::choose_given(given, level, scratch);
+    let mut choice = plan::choose_given(given, level, scratch);
+    choice.element = choice.element.or_else(|| plan::element_of(given, level, scratch));
     attempt(codec, &choice.block(data, declared, level, base), scratch, out)
 }
 
@@ -240,49 +244,64 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         let period = pattern251::find(data);
         return text(data, period, level, scratch, out);
     }
-    let is_tiny = data.len() <= TINY;
-    let mut choice = match is_tiny {
-        true => plan::prepare_given(given, level, scratch),
-        false => plan::choose_given(given, level, scratch),
-    };
-    if is_tiny && choice.codec.id() == pattern251::ID {
-        // What repeats may be smaller still: all are asked.
-        choice = plan::choose_given(given, level, scratch);
+    if data.len() <= TINY {
+        return smallest(given, level, scratch, out);
     }
+    let choice = plan::choose_given(given, level, scratch);
     let block = choice.block(data, declared, level, base);
-    if !is_tiny || choice.codec.id() == pattern251::ID {
-        let start = out.len();
-        let codec = attempt(choice.codec, &block, scratch, out)?;
-        return match choice.alone() {
-            Some((other, estimate))
-                if choice.codec.id() == delta::ID
-                    && (out.len() - start) as f64 > estimate * data.len() as f64 =>
-            {
-                alone(codec, start, other, &block, scratch, out)
-            }
-            // All of the block was looked at.
-            _ if matches!(choice.structure, Some(Structure::Strings(_) | Structure::Period(_))) => Ok(codec),
-            // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
-            _ if declared.is_none()
-                && codec != zstd::ID
-                && (choice.estimate_of(zstd::ID).is_some()
-                    || choice.has_disappointed(out.len() - start, data.len())) =>
-            {
-                alone(codec, start, &zstd::Zstd, &block, scratch, out)
-            }
-            // Where words come again, longer stretches may, from further away than the piece reaches.
-            _ if codec == hierarchical::ID && choice.structure.is_some() => {
-                alone(codec, start, &zstd::Zstd, &block, scratch, out)
-            }
-            _ => Ok(codec),
-        };
+    let start = out.len();
+    let codec = attempt(choice.codec, &block, scratch, out)?;
+    match choice.alone() {
+        Some((other, estimate))
+            if choice.codec.id() == delta::ID
+                && (out.len() - start) as f64 > estimate * data.len() as f64 =>
+        {
+            alone(codec, start, other, &block, scratch, out)
+        }
+        // All of the block was looked at.
+        _ if matches!(choice.structure, Some(Structure::Strings(_) | Structure::Period(_))) => Ok(codec),
+        // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
+        _ if declared.is_none()
+            && codec != zstd::ID
+            && (choice.estimate_of(zstd::ID).is_some()
+                || choice.has_disappointed(out.len() - start, data.len())) =>
+        {
+            alone(codec, start, &zstd::Zstd, &block, scratch, out)
+        }
+        // Where words come again, longer stretches may, from further away than the piece reaches.
+        _ if codec == hierarchical::ID && choice.structure.is_some() => {
+            alone(codec, start, &zstd::Zstd, &block, scratch, out)
+        }
+        _ => Ok(codec),
+    }
+}
+
+/// Encodes a tiny block with every codec, and keeps the smallest.
+fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+    let &Given { data, declared, base, .. } = given;
+    if pattern251::find(data).is_some() {
+        let choice = plan::choose_given(given, level, scratch);
+        return attempt(choice.codec, &choice.block(data, declared, level, base), scratch, out);
     }
     let mut best = (codec::store::ID, data.to_vec());
-    for codec in codec::CODECS {
-        let mut candidate = Vec::new();
-        if codec.encode(&block, scratch, &mut candidate)? && candidate.len() < best.1.len() {
-            best = (codec.id(), candidate);
+    let mut all_of = |codecs: &[&dyn Codec], block: &Block<'_>, scratch: &mut Scratch| {
+        for codec in codecs {
+            let mut candidate = Vec::new();
+            if codec.encode(block, scratch, &mut candidate)? && candidate.len() < best.1.len() {
+                best = (codec.id(), candidate);
+            }
         }
+        Ok::<_, Error>(best.1.len())
+    };
+    let bare = Block { data, declared, element: None, level, split: None, structure: None, base };
+    let size = all_of(&codec::GENERAL, &bare, scratch)?;
+    // Where most of what nobody declared comes again it is no numbers: to look for their elements takes as long as all else does.
+    let known = declared.is_some() || base.is_some();
+    if known || data.len() >= SHORTEST_NUMBERS && size * 5 > data.len() * 2 {
+        let choice = plan::prepare_given(given, level, scratch);
+        all_of(&codec::SPECIAL, &choice.block(data, declared, level, base), scratch)?;
+    } else {
+        all_of(&codec::SPECIAL, &bare, scratch)?;
     }
     out.extend_from_slice(&best.1);
     Ok(best.0)

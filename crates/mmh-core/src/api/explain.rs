@@ -142,6 +142,7 @@ fn explain(
     let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
     let given = Given { data: block, declared: s.dtype, base, whole: block.len() as u64 == s.len };
     let choice = plan::choose_given(&given, level, scratch);
+    let element = choice.element.or_else(|| plan::element_of(&given, level, scratch));
     let mut counts = [0u32; 256];
     histogram::bytes(block, &mut counts);
     let n = block.len() as f64;
@@ -160,7 +161,7 @@ fn explain(
         chosen: codec::name_of(encoded.codec),
         byte_entropy,
         zero_bytes: counts[0] as f64 / n,
-        element: choice.element.map(|e| (8 << e.width, e.head)),
+        element: element.map(|e| (8 << e.width, e.head)),
         bits: split.map(|f| (f.symbol_millibits as f64 / 1000.0, f.element_millibits as f64 / 1000.0)),
         symbol_bits: split.map(|f| f.spec.t),
         zero_bits: split.map(|f| f.zero_bits),

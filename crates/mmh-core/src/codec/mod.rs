@@ -115,8 +115,11 @@ pub static CODECS: [&dyn Codec; 7] = [
     &delta::Delta,
 ];
 
-/// Those whose bids tell what the others are to know of a block, too: whether it repeats, how its elements are split.
-pub static PREPARING: [&dyn Codec; 3] = [&store::Store, &pattern251::Pattern251, &tensor::Tensor];
+/// Those that look for the same bytes again, whatever bytes mean.
+pub static GENERAL: [&dyn Codec; 2] = [&lz4::Lz4, &zstd::Zstd];
+
+/// Those that are told what is known of a block.
+pub static SPECIAL: [&dyn Codec; 3] = [&hierarchical::Hierarchical, &tensor::Tensor, &delta::Delta];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;

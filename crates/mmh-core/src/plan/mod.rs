@@ -54,7 +54,7 @@ const PIECE: usize = 1 << 15;
 pub struct Sample<'a> {
     block: &'a [u8],
     declared: Option<Dtype>,
-    element: Option<Element>,
+    element: OnceCell<Option<Element>>,
     base: Option<Counterpart<'a>>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
@@ -69,7 +69,6 @@ impl<'a> Sample<'a> {
     fn new(
         block: &'a [u8],
         declared: Option<Dtype>,
-        element: Option<Element>,
         base: Option<Counterpart<'a>>,
         level: Level,
         scratch: &'a mut Scratch,
@@ -77,7 +76,7 @@ impl<'a> Sample<'a> {
         Sample {
             block,
             declared,
-            element,
+            element: OnceCell::new(),
             base: base.filter(|b| b.bytes.len() == block.len()),
             level,
             scratch: RefCell::new(scratch),
@@ -103,6 +102,17 @@ impl<'a> Sample<'a> {
         is_short(self.block)
     }
 
+    /// All that was found out, with the choice.
+    fn found(self, codec: &'static dyn Codec, bids: Vec<(&'static dyn Codec, Bid)>) -> Choice {
+        Choice {
+            codec,
+            element: self.element.into_inner().flatten(),
+            split: self.split.into_inner().flatten(),
+            structure: self.structure.into_inner().flatten(),
+            bids,
+        }
+    }
+
     /// Whether it looks like text, and nobody said that it is something else.
     pub fn is_text(&self) -> bool {
         self.declared.is_none() && *self.text.get_or_init(|| is_text_block(self.block))
@@ -113,9 +123,13 @@ impl<'a> Sample<'a> {
         self.declared
     }
 
-    /// The declared or sniffed element.
+    /// The declared or sniffed element; sniffed for the first that asks.
     pub fn element(&self) -> Option<Element> {
-        self.element
+        let find = || match self.declared {
+            Some(dtype) => Some(Element::of(dtype)),
+            None => sniff::sniff(self.block, self.level, &mut self.scratch.borrow_mut().tensor),
+        };
+        *self.element.get_or_init(find)
     }
 
     /// The same stretch of a base, of the same length.
@@ -160,11 +174,14 @@ impl<'a> Sample<'a> {
 
     /// The split of the elements that the `tensor` codec would choose; found once for all that ask, and for the encoder.
     pub fn split(&self) -> Option<&Found> {
-        let find = || {
-            let scratch = &mut self.scratch.borrow_mut().tensor;
-            analyze(self.block, self.element?, self.level, scratch)
-        };
-        self.split.get_or_init(find).as_ref()
+        self.split.get_or_init(|| self.find_split()).as_ref()
+    }
+
+    // Not inlined: `benches/planner_cost.py` tells it apart, as the encoder would have to find it if the plan did not.
+    #[inline(never)]
+    fn find_split(&self) -> Option<Found> {
+        let element = self.element()?;
+        analyze(self.block, element, self.level, &mut self.scratch.borrow_mut().tensor)
     }
 
     /// The period of a block of which one period was made smaller: for its encoder.
@@ -176,8 +193,8 @@ impl<'a> Sample<'a> {
     /// for its encoder.
     pub fn structure(&self) -> Option<&Structure> {
         let find = || {
-            let &Sample { block: data, declared, element, level, .. } = self;
-            let split = self.split();
+            let &Sample { block: data, declared, level, .. } = self;
+            let (element, split) = (self.element(), self.split());
             let block = Block { data, declared, element, level, split, structure: None, base: None };
             Structure::best(&block, self.best.get(), &mut self.scratch.borrow_mut())
         };
@@ -303,7 +320,7 @@ fn again_among<const SLOTS: usize>(piece: &[u8]) -> (u32, u32) {
 pub struct Choice {
     /// The codec.
     pub codec: &'static dyn Codec,
-    /// The element type that it was chosen with.
+    /// The element type that it was chosen with, where one was asked for.
     pub element: Option<Element>,
     /// What is known about the split of the elements.
     pub split: Option<Found>,
@@ -356,14 +373,23 @@ pub fn choose(block: &[u8], declared: Option<Dtype>, level: Level, scratch: &mut
     choose_given(&Given { data: block, declared, base: None, whole: false }, level, scratch)
 }
 
-/// What is to be known of a block that every codec is tried on, whatever it would bid: whether it repeats, its element, and the split.
-pub fn prepare_given(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Choice {
-    choose_among(&codec::PREPARING, given, level, scratch)
-}
-
 /// The same with all that is known of it.
 pub fn choose_given(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Choice {
     choose_among(&codec::CODECS, given, level, scratch)
+}
+
+/// What is to be known of a block that every codec is tried on, whatever it would bid: its element, and the split.
+#[inline(never)]
+pub fn prepare_given(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Choice {
+    let &Given { data: block, declared, base, .. } = given;
+    let sample = Sample::new(block, declared, base, level, scratch);
+    sample.split();
+    sample.found(codec::CODECS[0], Vec::new())
+}
+
+/// The element of a block, declared or sniffed.
+pub fn element_of(given: &Given<'_>, level: Level, scratch: &mut Scratch) -> Option<Element> {
+    Sample::new(given.data, given.declared, None, level, scratch).element()
 }
 
 /// The same among some of the codecs, of which the first stores what none makes smaller.
@@ -375,11 +401,7 @@ pub fn choose_among(
     scratch: &mut Scratch,
 ) -> Choice {
     let &Given { data: block, declared, base, whole } = given;
-    let element = match declared {
-        Some(dtype) => Some(Element::of(dtype)),
-        None => sniff::sniff(block, level, &mut scratch.tensor),
-    };
-    let sample = Sample::new(block, declared, element, base, level, scratch);
+    let sample = Sample::new(block, declared, base, level, scratch);
     let mut bids: Vec<(&'static dyn Codec, Bid)> = Vec::with_capacity(codecs.len());
     for &codec in codecs {
         let bid = codec.bid(&sample);
@@ -406,9 +428,7 @@ pub fn choose_among(
         }
     }
     let codec = winner.map_or(codecs[0], |w| w.0);
-    let split = sample.split.into_inner().flatten();
-    let structure = sample.structure.into_inner().flatten();
-    Choice { codec, element, split, structure, bids }
+    sample.found(codec, bids)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What a histogram costs. In integers: a floating-point logarithm may differ from machine to machine in its last bit, and the same
 //! source must give the same file everywhere.
 
+use mmh_kernels::histogram;
+
 /// Fractional bits of the results.
 const SCALE: u32 = 16;
 
@@ -61,6 +63,24 @@ pub fn bits(counts: impl Iterator<Item = u32> + Clone) -> u64 {
     counts.filter(|c| *c > 0).map(|c| c as u64 * (all.saturating_sub(log2(c)))).sum::<u64>() >> SCALE
 }
 
+/// Order-0 entropy of bytes, in bits over all of them, rounded down, and how many values they have.
+pub fn of_bytes(bytes: &[u8]) -> (u64, usize) {
+    let mut counts = [0u32; 256];
+    histogram::bytes(bytes, &mut counts);
+    if bytes.len() >= counts.len() {
+        return (bits(counts.iter().copied()), counts.iter().filter(|c| **c > 0).count());
+    }
+    // Of few bytes, each value is met by way of one of them sooner than among all that there are.
+    let mut few = [0u32; 256];
+    let mut values = 0;
+    for b in bytes {
+        let count = std::mem::take(&mut counts[*b as usize]);
+        few[values] = count;
+        values += (count > 0) as usize;
+    }
+    (bits(few[..values].iter().copied()), values)
+}
+
 /// What each value takes, in units of 2^-16 bits, when it has one of these frequencies, which add up to 2 to `total`; one without takes
 /// `exception` bits.
 pub fn lengths_of(total: u32, frequency: impl Fn(u8) -> u32, exception: u32) -> [u32; 256] {
@@ -95,5 +115,18 @@ mod tests {
         assert_eq!(bits([1, 1, 1, 1].into_iter()), 8);
         assert_eq!(bits([5, 0, 0].into_iter()), 0);
         assert_eq!(bits([0; 4].into_iter()), 0);
+    }
+
+    #[test]
+    fn few_bytes_are_as_many() {
+        for n in [0, 1, 2, 100, 255, 256, 1000] {
+            for mask in [0x00, 0x13, 0xff] {
+                let bytes: Vec<u8> = crate::testing::noise(n, 1).iter().map(|b| b & mask).collect();
+                let mut counts = [0u32; 256];
+                bytes.iter().for_each(|b| counts[*b as usize] += 1);
+                let values = counts.iter().filter(|c| **c > 0).count();
+                assert_eq!(of_bytes(&bytes), (bits(counts.iter().copied()), values), "{n} {mask}");
+            }
+        }
     }
 }

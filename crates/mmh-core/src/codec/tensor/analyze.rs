@@ -6,7 +6,7 @@ use crate::codec::Level;
 use crate::codec::symbols::{self, entropy};
 use crate::dtype::Kind;
 use mmh_kernels::fields::{self, FieldSpec};
-use mmh_kernels::{histogram, planes, zeros};
+use mmh_kernels::{planes, zeros};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -203,9 +203,8 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     }
     // Either zero bits are dropped or whole planes are coded; what the encoder does is at least as good as the better.
     let plane = |bytes: &[u8]| {
-        let mut c = [0u32; 256];
-        histogram::bytes(bytes, &mut c);
-        let bits = entropy::bits(c.iter().copied()) + too_low(c.iter().filter(|c| **c > 0).count());
+        let (bits, values) = entropy::of_bytes(bytes);
+        let bits = bits + too_low(values);
         // The encoder leaves planes alone that shrink by less than a fiftieth.
         if bits * 50 > seen * 8 * 49 { seen * 8 } else { bits }
     };

@@ -37,7 +37,8 @@ impl Counts {
         let (first, last) = (first.min(last) as usize, last as usize);
         let span = (last + 1 - first).next_power_of_two();
         let mut counts: Vec<(u16, u32)> = Vec::new();
-        if span > fields.len() {
+        // A short sample is sorted sooner than a long table is looked through.
+        if span > 8 * fields.len() {
             let sorted = &mut scratch.sorted;
             sorted.clear();
             sorted.extend(fields.iter().map(|field| field & mask));
