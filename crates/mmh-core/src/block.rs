@@ -48,11 +48,11 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
 /// Bytes that blocks of opaque bytes are whole multiples of.
 const PAGE: u64 = 4096;
 
-/// Blocks up to this size are encoded with every codec: a sample would be no smaller.
+/// Blocks up to this size are encoded with all codecs: a sample would be no smaller.
 const TINY: usize = 16_384;
 
-/// Bytes of the shortest block that may be numbers though nobody said so: a file of its own, for one between tensors is a header.
-const SHORTEST_NUMBERS: usize = 1024;
+/// Blocks up to this size that nobody declared are seldom numbers.
+const SHORT: usize = 1024;
 
 /// A stretch of the source: a tensor, bytes between tensors whose elements are known, or opaque bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,7 +276,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
     }
 }
 
-/// Encodes a tiny block with every codec, and keeps the smallest.
+/// Encodes a tiny block with every codec that may make it smallest, and keeps the smallest.
 fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
     let &Given { data, declared, base, .. } = given;
     if pattern251::find(data).is_some() {
@@ -295,16 +295,19 @@ fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Ve
     };
     let bare = Block { data, declared, element: None, level, split: None, structure: None, base };
     let size = all_of(&codec::GENERAL, &bare, scratch)?;
-    // Where most of what nobody declared comes again it is no numbers: to look for their elements takes as long as all else does.
-    let known = declared.is_some() || base.is_some();
-    if known || data.len() >= SHORTEST_NUMBERS && size * 5 > data.len() * 2 {
+    let is_known = declared.is_some() || base.is_some();
+    if is_known || !is_header(data.len(), size) {
         let choice = plan::prepare_given(given, level, scratch);
         all_of(&codec::SPECIAL, &choice.block(data, declared, level, base), scratch)?;
-    } else {
-        all_of(&codec::SPECIAL, &bare, scratch)?;
     }
     out.extend_from_slice(&best.1);
     Ok(best.0)
+}
+
+/// Whether a tiny block that nobody declared, of which words that come again leave so many bytes, is what stands between tensors. The codecs of
+/// numbers gain nothing there, and take several times as long as the others to find that out. Of numbers few words come again.
+fn is_header(len: usize, size: usize) -> bool {
+    3 * size <= len || len < SHORT && 4 * size <= 3 * len
 }
 
 /// A text: there are many in a directory of sources, and hardly ever another codec makes them as small.

@@ -4,6 +4,9 @@ use crate::codec::Level;
 use crate::codec::tensor::{Element, Scratch, analyze::analyze};
 use crate::dtype::Kind;
 
+/// Bytes of the shortest block that tells anything.
+const SHORTEST: usize = 256;
+
 /// Bytes of each piece that is looked at, and how many pieces.
 const PIECE: usize = 8192;
 const PIECES: usize = 3;
@@ -14,7 +17,7 @@ const MARGIN: f64 = 0.985;
 /// The element type that makes the sampled bytes smallest: floats and integers of every width at every offset, or plain bytes.
 /// `None` when the block is too short to tell.
 pub fn sniff(block: &[u8], level: Level, scratch: &mut Scratch) -> Option<Element> {
-    if block.len() < 64 {
+    if block.len() < SHORTEST {
         return None;
     }
     let sample = sample(block);
