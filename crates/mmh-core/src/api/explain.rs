@@ -166,6 +166,6 @@ fn explain(
         symbol_bits: split.map(|f| f.spec.t),
         zero_bits: split.map(|f| f.zero_bits),
         period: codec::pattern251::find(block),
-        bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.into_owned())).collect(),
+        bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.to_string())).collect(),
     })
 }

@@ -12,37 +12,73 @@ use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, zstd};
 use crate::dtype::Dtype;
 use memchr::memmem;
 use mmh_kernels::histogram;
-use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::fmt;
 
 mod sniff;
 
 use sniff::is_text;
 
+/// Why a codec bids as it does.
+pub enum Reason {
+    /// The same for every block.
+    Always(&'static str),
+    /// Put into words when somebody asks: most bids are made to be compared, and numbers take longer to write than to find.
+    Of(Box<dyn Fn() -> String>),
+}
+
+impl Reason {
+    /// What `tell` gives of what was found.
+    pub fn of(tell: impl Fn() -> String + 'static) -> Reason {
+        Reason::Of(Box::new(tell))
+    }
+}
+
+impl From<&'static str> for Reason {
+    fn from(words: &'static str) -> Reason {
+        Reason::Always(words)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Always(words) => f.write_str(words),
+            Reason::Of(tell) => f.write_str(&tell()),
+        }
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// What a codec expects to make of a block.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Bid {
     /// Stored over raw; `None`: it does not bid.
     pub estimate: Option<f64>,
     /// Known, not estimated: no other bid is heard.
     pub certain: bool,
     /// Why, in a few words.
-    pub reason: Cow<'static, str>,
+    pub reason: Reason,
 }
 
 impl Bid {
     /// An estimate from a sample.
-    pub fn of(estimate: f64, reason: impl Into<Cow<'static, str>>) -> Bid {
+    pub fn of(estimate: f64, reason: impl Into<Reason>) -> Bid {
         Bid { estimate: Some(estimate), certain: false, reason: reason.into() }
     }
 
     /// A size that is known.
-    pub fn always(estimate: f64, reason: impl Into<Cow<'static, str>>) -> Bid {
+    pub fn always(estimate: f64, reason: impl Into<Reason>) -> Bid {
         Bid { estimate: Some(estimate), certain: true, reason: reason.into() }
     }
 
     /// No bid.
-    pub fn none(reason: impl Into<Cow<'static, str>>) -> Bid {
+    pub fn none(reason: impl Into<Reason>) -> Bid {
         Bid { estimate: None, certain: false, reason: reason.into() }
     }
 }

@@ -11,7 +11,7 @@ use crate::container::varint;
 use crate::dtype::Kind;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
-use crate::plan::{Bid, Sample};
+use crate::plan::{Bid, Reason, Sample};
 use std::borrow::Cow;
 
 mod decode;
@@ -76,7 +76,7 @@ impl Codec for Delta {
         };
         let element = element_of(sample.element());
         match estimate::estimate(sample.block(), base.bytes, element) {
-            Some(found) => Bid::of(found.ratio(), found.describe()),
+            Some(found) => Bid::of(found.ratio(), Reason::of(move || found.describe())),
             None => Bid::none("shorter than one element"),
         }
     }

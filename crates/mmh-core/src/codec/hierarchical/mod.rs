@@ -14,7 +14,7 @@
 use super::{Block, Codec};
 use crate::container::varint;
 use crate::error::{Error, Result};
-use crate::plan::{Bid, Sample};
+use crate::plan::{Bid, Reason, Sample};
 use std::ops::RangeInclusive;
 
 pub mod decimals;
@@ -161,7 +161,8 @@ pub fn bid_period(sample: &Sample<'_>) -> Option<Bid> {
         (sample.block(), sample.declared(), sample.element(), sample.level());
     let block = Block { data, declared, element, level, split: None, structure: None, base: None };
     let found = period::find(&block, &mut sample.scratch()).ok().flatten()?;
-    let bid = Bid::always(found.estimate, found.describe());
+    let (estimate, told) = (found.estimate, found.describe());
+    let bid = Bid::always(estimate, Reason::of(move || told.clone()));
     sample.set_structure(Found::Period(found));
     Some(bid)
 }
@@ -181,7 +182,8 @@ impl Codec for Hierarchical {
         {
             return match record.estimate(sample.block()) {
                 Some(estimate) => {
-                    Bid::of(estimate, format!("records of {} bytes, field by field", record.size))
+                    let size = record.size;
+                    Bid::of(estimate, Reason::of(move || format!("records of {size} bytes, field by field")))
                 }
                 None => Bid::none("too few records"),
             };
@@ -191,7 +193,10 @@ impl Codec for Hierarchical {
             return Bid::none("text");
         }
         match sample.structure() {
-            Some(found) => Bid::of(found.estimate(), found.describe()),
+            Some(found) => {
+                let known = found.clone();
+                Bid::of(found.estimate(), Reason::of(move || known.describe()))
+            }
             None => Bid::none("no words that come again often"),
         }
     }

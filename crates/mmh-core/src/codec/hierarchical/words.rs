@@ -121,6 +121,8 @@ pub struct Counter {
     slots: Vec<Slot>,
     /// Positions of slots in use, in order of their words' first occurrence.
     used: Vec<u32>,
+    /// Positions of the slots of the words of a sample, in order.
+    met: Vec<u32>,
     mask: usize,
 }
 
@@ -151,21 +153,21 @@ impl Counter {
         at
     }
 
-    /// Counts a word; gives how often it had been seen before.
-    fn count(&mut self, key: u64, i: usize) -> u32 {
+    /// Counts a word; gives its slot.
+    fn count(&mut self, key: u64, i: usize) -> usize {
         let at = self.slot(key);
         let slot = &mut self.slots[at];
         if slot.count == 0 {
             // With half of the slots in use no more words are taken: those that are frequent have come by now.
             if self.used.len() * 2 > self.mask {
-                return 0;
+                return at;
             }
             *slot = Slot { key, first: i as u32, count: 1 };
             self.used.push(at as u32);
-            return 0;
+            return at;
         }
         slot.count += 1;
-        slot.count - 1
+        at
     }
 
     fn all(&self) -> impl Iterator<Item = &Slot> {
@@ -210,7 +212,9 @@ pub fn find(
             continue;
         }
         let passed = per_bit * grid.bits as u64;
-        let offered = (bound * 1000.0 * grid.bits as f64) as u64;
+        // Another grid has to do better than what was found so far.
+        let offer = best.as_ref().map_or(bound, |b| b.estimate.min(bound));
+        let offered = (offer * 1000.0 * grid.bits as f64) as u64;
         let is_own = grid.bits == own && grid.head == head;
         let Some(grid) = promises(data, grid, is_own, passed, passed.min(offered)) else { continue };
         let own = is_own.then_some(Element { head: 0, ..element });
@@ -319,30 +323,25 @@ fn estimate(
     let stride = (n / MANY).max(1) * PIECE;
     // Short blocks need little of the table, and what is not needed is not cleared.
     counter.clear(MANY.min(n));
-    let mut seen = 0u64;
-    for piece in symbols::pieces(n, stride, PIECE) {
-        seen += piece.len() as u64;
-        piece.for_each(|i| {
-            counter.count(grid.key(data, i), i);
-        });
+    counter.met.clear();
+    for i in symbols::pieces(n, stride, PIECE).flatten() {
+        let at = counter.count(grid.key(data, i), i);
+        counter.met.push(at as u32);
     }
-    let pay = worth(grid, passed, seen, n as u64);
-    let mut kept: Vec<Slot> = counter.all().filter(|s| pay(s.count)).copied().collect();
+    let seen = counter.met.len() as u64;
+    let least = least_worth(grid, passed, seen, n as u64);
+    let mut kept: Vec<Slot> = counter.all().filter(|s| s.count >= least).copied().collect();
     if kept.is_empty() || kept.len() > MOST {
         return None;
     }
-    kept.sort_by_key(|s| s.key);
     let escapes = seen - kept.iter().map(|s| s.count as u64).sum::<u64>();
-    let bits = cost_of_numbers(&kept, escapes as u32, seen);
+    let bits = cost_of_numbers(&mut kept, escapes as u32, seen);
     let passed = match own {
         Some(element) if escapes > 0 => {
             let mut rest = Vec::with_capacity(escapes as usize * element.size());
-            for i in symbols::pieces(n, stride, PIECE).flatten() {
-                let word = grid.key(data, i);
-                let slot = counter.slot(word);
-                if !pay(counter.slots[slot].count) {
-                    rest.extend_from_slice(&word.to_le_bytes()[..element.size()]);
-                }
+            for slot in counter.met.iter().map(|at| &counter.slots[*at as usize]).filter(|s| s.count < least)
+            {
+                rest.extend_from_slice(&slot.key.to_le_bytes()[..element.size()]);
             }
             analyze(&rest, element, level, &mut scratch.tensor)?.element_millibits
         }
@@ -356,22 +355,32 @@ fn estimate(
 }
 
 /// Bits that the numbers of a sample cost: of those of two bytes, the bits below the upper eight are as they are.
-fn cost_of_numbers(book: &[Slot], escapes: u32, seen: u64) -> u64 {
+fn cost_of_numbers(book: &mut [Slot], escapes: u32, seen: u64) -> u64 {
     let form = Form { known: book.len(), escapes: escapes > 0 };
     let low = form.shift().map_or(0, |shift| 8 - shift.min(8));
+    if low > 0 {
+        book.sort_unstable_by_key(|s| s.key);
+    }
     let upper = book.chunks(1 << low).map(|words| words.iter().map(|s| s.count).sum::<u32>());
     entropy::bits(upper.chain([escapes])) + book.len() as u64 * 72 / 100 + seen * low as u64
 }
 
-/// Whether a word that came so often among `seen` of `n` is worth its place in the codebook.
-fn worth(grid: Grid, passed: u64, seen: u64, n: u64) -> impl Fn(u32) -> bool {
+/// How often a word has to come among `seen` of `n` to be worth its place in the codebook.
+fn least_worth(grid: Grid, passed: u64, seen: u64, n: u64) -> u32 {
     let all = millibits(seen as u32);
-    move |count: u32| {
+    let pays = |count: u32| {
         let numbered = all.saturating_sub(millibits(count));
         // Once is no evidence in a sample.
         let occurs = count as u64 * n / seen.max(1);
         (count > 1 || seen == n) && occurs * passed.saturating_sub(numbered) > 1000 * grid.bits as u64 + 2000
+    };
+    // The more often it comes, the more it saves each time: halves of what is left, as in a sorted list.
+    let (mut less, mut enough) = (0, seen as u32 + 1);
+    while less + 1 < enough {
+        let between = less + (enough - less) / 2;
+        if pays(between) { enough = between } else { less = between }
     }
+    enough
 }
 
 /// Appends the node; `false` if no word would be in the codebook.
@@ -425,18 +434,20 @@ pub fn encode(
 fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
     let grid = found.grid;
     let n = grid.count(data.len());
-    let pay = worth(grid, found.passed, n as u64, n as u64);
+    let least = least_worth(grid, found.passed, n as u64, n as u64);
     let mut book: Vec<Slot> = if grid.is_narrow() {
         let mut counts = vec![0u32; 1 << grid.bits];
         grid.each_narrow(data, |word| counts[word as usize] += 1);
         let all = counts.into_iter().enumerate();
-        all.map(|(word, count)| Slot { key: word as u64, first: 0, count }).filter(|s| pay(s.count)).collect()
+        all.map(|(word, count)| Slot { key: word as u64, first: 0, count })
+            .filter(|s| s.count >= least)
+            .collect()
     } else {
         counter.clear((4 * found.seen).clamp(1 << 10, MOST));
         (0..n).for_each(|i| {
             counter.count(grid.key(data, i), i);
         });
-        counter.all().filter(|s| pay(s.count)).copied().collect()
+        counter.all().filter(|s| s.count >= least).copied().collect()
     };
     book.truncate(MOST);
     // Neighbours in value have neighbouring numbers, whose upper bits are alike.

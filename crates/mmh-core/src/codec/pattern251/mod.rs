@@ -2,7 +2,7 @@
 
 use super::{Block, Codec, Scratch};
 use crate::error::{Error, Result};
-use crate::plan::{Bid, Sample};
+use crate::plan::{Bid, Reason, Sample};
 use mmh_kernels::period;
 
 /// `spec/codecs/pattern251.md`
@@ -66,7 +66,10 @@ impl Codec for Pattern251 {
     fn bid(&self, sample: &Sample<'_>) -> Bid {
         // Looked for in the whole block: a sample that repeats proves nothing, and noise is told from it at once.
         match find(sample.block()) {
-            Some(p) => Bid::always(p as f64 / sample.block().len() as f64, format!("period of {p} bytes")),
+            Some(p) => Bid::always(
+                p as f64 / sample.block().len() as f64,
+                Reason::of(move || format!("period of {p} bytes")),
+            ),
             None => Bid::none("no period up to 65,536 bytes"),
         }
     }

@@ -15,7 +15,7 @@ use super::symbols::{GROUP, Streams};
 use super::{Block, Codec};
 use crate::dtype::{Dtype, Kind};
 use crate::error::Result;
-use crate::plan::{Bid, Sample};
+use crate::plan::{Bid, Reason, Sample};
 use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
 use mmh_kernels::modelled::DecodeModel;
@@ -136,7 +136,10 @@ impl Codec for Tensor {
             return Bid::none("text");
         }
         match sample.split() {
-            Some(found) => Bid::of(found.ratio(sample.block().len()), found.describe()),
+            Some(found) => {
+                let known = found.clone();
+                Bid::of(found.ratio(sample.block().len()), Reason::of(move || known.describe()))
+            }
             None => Bid::none("shorter than one element"),
         }
     }
