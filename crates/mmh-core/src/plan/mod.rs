@@ -199,8 +199,7 @@ impl<'a> Sample<'a> {
                 _ => {
                     let piece = &self.piece()[..n.min(self.piece().len())];
                     // Where a part of it has no word twice, all of it has few.
-                    let part = &piece[..piece.len().min(PIECE / 8)];
-                    (self.is_short() || again(part).1 > 0) && repeats(piece)
+                    again(&piece[..piece.len().min(PIECE / 8)]).1 > 0 && repeats(piece)
                 }
             };
             self.repeats.set(Some(repeats));
@@ -232,7 +231,8 @@ impl<'a> Sample<'a> {
             let &Sample { block: data, declared, level, .. } = self;
             let (element, split) = (self.element(), self.split());
             let block = Block { data, declared, element, level, split, structure: None, base: None };
-            Structure::best(&block, self.best.get(), &mut self.scratch.borrow_mut())
+            let repeats = self.repeats();
+            Structure::best(&block, self.best.get(), repeats, &mut self.scratch.borrow_mut())
         };
         self.structure.get_or_init(find).as_ref()
     }
@@ -328,6 +328,7 @@ fn again(piece: &[u8]) -> (u32, u32) {
     // No more of the table than few words need has to be cleared.
     match piece.len() {
         0..1024 => again_among::<256>(piece),
+        1024..=4096 => again_among::<2048>(piece),
         _ => again_among::<4096>(piece),
     }
 }

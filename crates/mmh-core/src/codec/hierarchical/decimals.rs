@@ -61,26 +61,25 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         pieces.flat_map(|p| &body[p.start * size..p.end * size]).copied().collect()
     };
     let few = gather(n.div_ceil(FEW), 1);
-    let mut places = Vec::new();
-    let mut numbers = Vec::new();
-    let mut try_at = |base: u8, body: &[u8], numbers: &mut Vec<u8>| {
+    let (mut places, mut numbers) = (Vec::new(), Vec::new());
+    // Gives how many are no decimals.
+    let try_at = |base: u8, body: &[u8], places: &mut Vec<u8>, numbers: &mut Vec<u8>| {
         let m = body.len() / size;
         numbers.resize(body.len(), 0);
         places.resize(m, 0);
-        split(is_double(element), base, body, &mut places, numbers);
-        let escapes = places.iter().filter(|p| **p == ESCAPE).count();
-        let mut counts = [0u32; 256];
-        places.iter().for_each(|p| counts[*p as usize] += 1);
-        (escapes, entropy::bits(counts.iter().copied()))
+        split(is_double(element), base, body, places, numbers);
+        places.iter().filter(|p| **p == ESCAPE).count()
     };
-    // All places of all bases: what none of these finds is found at none.
-    let anywhere: usize =
-        [0, 5, 10, 12].map(|base| FEW - try_at(base, &few, &mut numbers).0.min(FEW)).iter().sum();
-    if 4 * anywhere < 3 * FEW {
-        return None;
+    // All places of all bases: what none of these finds is found at none. One in four tells of most that have none.
+    for (few, least) in [(&few[..few.len() / size / 4 * size], 1), (&few[..], 3 * FEW / 4)] {
+        let n = few.len() / size;
+        let found = [0, 5, 10, 12].map(|base| n - try_at(base, few, &mut places, &mut numbers));
+        if found.iter().sum::<usize>() < least {
+            return None;
+        }
     }
     let mut promises = |base: &u8| {
-        let (escapes, _) = try_at(*base, &few, &mut numbers);
+        let escapes = try_at(*base, &few, &mut places, &mut numbers);
         // Zero is a decimal of any places, and tells nothing.
         let telling = numbers.chunks_exact(size).filter(|n| n.iter().any(|b| *b != 0)).count();
         4 * escapes <= FEW && 2 * telling >= FEW
@@ -94,7 +93,8 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let m = (many.len() / size) as u64;
     let mut best: Option<Found> = None;
     for base in promising {
-        let (escapes, place_bits) = try_at(base, many, &mut numbers);
+        let escapes = try_at(base, many, &mut places, &mut numbers);
+        let place_bits = entropy::of_bytes(&places).0;
         let spare = spare_bits(&numbers, size);
         shift_up(&mut numbers, size, spare);
         let Some(split) = analyze(&numbers, numbers_of(element), block.level, &mut scratch.tensor) else {

@@ -114,8 +114,9 @@ pub enum Found {
 }
 
 impl Found {
-    /// The best of them. What promises no less than `bound`, a size over size, need not be looked at.
-    pub fn best(block: &Block<'_>, bound: f64, scratch: &mut super::Scratch) -> Option<Found> {
+    /// The best of them. What promises no less than `bound`, a size over size, need not be looked at. `repeats` tells whether words of eight
+    /// bytes may come again often.
+    pub fn best(block: &Block<'_>, bound: f64, repeats: bool, scratch: &mut super::Scratch) -> Option<Found> {
         if let Some(strings) = strings::find(block, bound, scratch) {
             return Some(Found::Strings(strings));
         }
@@ -123,7 +124,15 @@ impl Found {
             return Some(Found::Varints(varints));
         }
         let bits = block.split.map(|s| s.element_millibits);
-        let words = words::find(block.data, MAX_BITS, block.element, bits, bound, block.level, scratch);
+        let sought = words::Sought {
+            most: MAX_BITS,
+            element: block.element,
+            element_millibits: bits,
+            bound,
+            repeats,
+            level: block.level,
+        };
+        let words = words::find(block.data, &sought, scratch);
         let decimals = decimals::find(block, scratch);
         let steps = steps::find(block, scratch);
         let all = [words.map(Found::Words), decimals.map(Found::Decimals), steps.map(Found::Steps)];
@@ -236,7 +245,7 @@ fn encode_parts(block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u
         out.push(node::RECORDS);
         record.encode(block.data, block.level, scratch, out)?
     } else {
-        let found = block.structure.cloned().or_else(|| Found::best(block, 1.0, scratch));
+        let found = block.structure.cloned().or_else(|| Found::best(block, 1.0, true, scratch));
         match &found {
             Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
             Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,

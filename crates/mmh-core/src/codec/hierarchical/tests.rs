@@ -53,8 +53,15 @@ fn words_of_every_width_are_found_and_come_back() {
         (512, 300, 2000, 0),
     ] {
         let data = drawn(bits, known, count, head);
-        let found =
-            words::find(&data, MAX_BITS, None, None, 1.0, Level::BALANCED, &mut Default::default()).unwrap();
+        let sought = words::Sought {
+            most: MAX_BITS,
+            element: None,
+            element_millibits: None,
+            bound: 1.0,
+            repeats: true,
+            level: Level::BALANCED,
+        };
+        let found = words::find(&data, &sought, &mut Default::default()).unwrap();
         assert!(
             found.describe().ends_with(&format!("words of {bits} bits in a codebook")),
             "{}",

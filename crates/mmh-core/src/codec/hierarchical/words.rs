@@ -29,6 +29,9 @@ const PIECE: usize = 64;
 /// Words of blocks too short to tell anything.
 const SHORTEST: usize = FEW;
 
+/// Words of a block that is too long for one word in its sample to tell of most others.
+const FAR: usize = 8 * FEW;
+
 /// What a word costs that has to be passed down, over its bits, when nothing is known of it.
 const PASSED: u64 = 1000;
 
@@ -60,6 +63,25 @@ impl Grid {
             done += n;
         }
         key
+    }
+
+    /// Calls `f` with words and their keys. Those of whole numbers are read as such.
+    #[inline(always)]
+    fn each_key(&self, data: &[u8], words: impl Iterator<Item = usize>, mut f: impl FnMut(usize, u64)) {
+        fn load<const SIZE: usize>(data: &[u8], at: usize) -> u64 {
+            let mut word = [0; 8];
+            if let Some(bytes) = data.get(at..).and_then(|d| d.first_chunk::<SIZE>()) {
+                word[..SIZE].copy_from_slice(bytes);
+            }
+            u64::from_le_bytes(word)
+        }
+        let head = self.head / 8;
+        match (self.bits, self.head % 8) {
+            (16, 0) => words.for_each(|i| f(i, load::<2>(data, head + 2 * i))),
+            (32, 0) => words.for_each(|i| f(i, load::<4>(data, head + 4 * i))),
+            (64, 0) => words.for_each(|i| f(i, load::<8>(data, head + 8 * i))),
+            _ => words.for_each(|i| f(i, self.key(data, i))),
+        }
     }
 
     /// Whether there are few enough words of so many bits for a table of all of them.
@@ -138,14 +160,18 @@ impl Counter {
     /// Begins anew, with room for so many different words.
     fn clear(&mut self, room: usize) {
         let size = (2 * room).next_power_of_two();
-        self.slots.clear();
-        self.slots.resize(size, Slot::default());
-        self.used.clear();
+        // Few of the slots that there are may have been in use.
+        for at in self.used.drain(..) {
+            self.slots[at as usize] = Slot::default();
+        }
+        if self.slots.len() < size {
+            self.slots.resize(size, Slot::default());
+        }
         self.mask = size - 1;
     }
 
     /// The slot of a word: its own, or a free one.
-    fn slot(&mut self, key: u64) -> usize {
+    fn slot(&self, key: u64) -> usize {
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & self.mask;
         while self.slots[at].count > 0 && self.slots[at].key != key {
             at = (at + 1) & self.mask;
@@ -175,17 +201,25 @@ impl Counter {
     }
 }
 
-/// The grid of words of at most so many bits whose codebook would make the block smallest, if one would. `element_millibits` is what an
-/// element costs elsewhere; `bound` is a size over size that another codec has offered already.
-pub fn find(
-    data: &[u8],
-    most: usize,
-    element: Option<Element>,
-    element_millibits: Option<u64>,
-    bound: f64,
-    level: Level,
-    scratch: &mut codec::Scratch,
-) -> Option<Found> {
+/// What is known of a block that words are looked for in.
+pub struct Sought {
+    /// Bits of the widest words.
+    pub most: usize,
+    /// The elements of the block.
+    pub element: Option<Element>,
+    /// What one of them costs elsewhere.
+    pub element_millibits: Option<u64>,
+    /// A size over size that another codec has offered already.
+    pub bound: f64,
+    /// Whether words of eight bytes may come again often.
+    pub repeats: bool,
+    /// How much to look for.
+    pub level: Level,
+}
+
+/// The grid of words whose codebook would make the block smallest, if one would.
+pub fn find(data: &[u8], sought: &Sought, scratch: &mut codec::Scratch) -> Option<Found> {
+    let &Sought { most, element, element_millibits, bound, repeats, level } = sought;
     let element = element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
     let own = 8 * element.size();
     let per_bit = element_millibits.map_or(PASSED, |m| m / own as u64);
@@ -206,6 +240,8 @@ pub fn find(
         grids.push(Grid { bits, head: 0 });
     }
     let mut best: Option<Found> = None;
+    // Two numbers come again where one does, and so do rows unless they are far from each other.
+    let mut pairs = !typed || own == 8 || repeats;
     for grid in grids {
         let count = grid.count(data.len());
         if count < SHORTEST || grid.bits > most {
@@ -216,7 +252,12 @@ pub fn find(
         let offer = best.as_ref().map_or(bound, |b| b.estimate.min(bound));
         let offered = (offer * 1000.0 * grid.bits as f64) as u64;
         let is_own = grid.bits == own && grid.head == head;
-        let Some(grid) = promises(data, grid, is_own, passed, passed.min(offered)) else { continue };
+        if !is_own && !pairs && (grid.bits == 64 || count < FAR) {
+            continue;
+        }
+        let (promised, found) = promises(data, grid, is_own, passed, passed.min(offered));
+        pairs |= found;
+        let Some(grid) = promised else { continue };
         let own = is_own.then_some(Element { head: 0, ..element });
         let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
         // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
@@ -250,13 +291,13 @@ fn of_pairs(n: u64) -> u64 {
 }
 
 /// Pairs of equal keys among [`FEW`], and how often the most frequent one comes.
-fn pairs(keys: impl Iterator<Item = u64>) -> (u64, u64) {
+fn pairs(keys: &[u64; FEW]) -> (u64, u64) {
     const SLOTS: usize = 4 * FEW;
     // A slot has the place of its key and 1, as small tables are cleared sooner; 0 is free.
     let mut slots = [0u16; SLOTS];
     let (mut different, mut counts, mut used) = ([0u64; FEW], [0u16; FEW], 0);
     let (mut all, mut most) = (0, 0);
-    for key in keys.take(FEW) {
+    for &key in keys {
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SLOTS;
         while slots[at] > 0 && different[slots[at] as usize - 1] != key {
             at = (at + 1) % SLOTS;
@@ -275,23 +316,37 @@ fn pairs(keys: impl Iterator<Item = u64>) -> (u64, u64) {
 }
 
 /// Whether words come twice so often that they may be few; and where the first one is, unless they are the block's `own` elements: blocks
-/// are cut at bytes. `passed` is what a word costs elsewhere, `offered` the best offer for it; in thousandths of a bit.
-fn promises(data: &[u8], grid: Grid, own: bool, passed: u64, offered: u64) -> Option<Grid> {
+/// are cut at bytes. `passed` is what a word costs elsewhere, `offered` the best offer for it; in thousandths of a bit. Tells as well whether
+/// any word came twice.
+fn promises(data: &[u8], grid: Grid, own: bool, passed: u64, offered: u64) -> (Option<Grid>, bool) {
     // Pairs of equal words, and how often the most frequent word comes.
     let pairs_of = |grid: Grid| {
         let stride = grid.count(data.len()) / FEW;
         // Not at the same place of each stride, where all might be of one column.
         let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
-        pairs((0..FEW).map(|i| grid.quick_key(data, i * stride + scatter(i) as usize)))
+        let words = (0..FEW).map(|i| i * stride + scatter(i) as usize);
+        let mut keys = [0; FEW];
+        match grid.bits {
+            ..=128 => {
+                let mut next = keys.iter_mut();
+                grid.each_key(data, words, |_, key| {
+                    if let Some(next) = next.next() {
+                        *next = key;
+                    }
+                });
+            }
+            _ => keys.iter_mut().zip(words).for_each(|(key, i)| *key = grid.quick_key(data, i)),
+        }
+        pairs(&keys)
     };
     let best_of = |step: usize| {
         let grids = (grid.head..grid.bits).step_by(step).map(|head| Grid { head, ..grid });
         grids.map(|g| (pairs_of(g), std::cmp::Reverse(g.head), g)).max_by_key(|g| (g.0.0, g.1))
     };
-    let ((found, most), _, grid) = best_of(if own { grid.bits } else { places(grid.bits) })?;
-    if found == 0 {
-        return None;
-    }
+    let first = best_of(if own { grid.bits } else { places(grid.bits) });
+    let Some(((found, most), _, grid)) = first.filter(|(pairs, ..)| pairs.0 > 0) else {
+        return (None, false);
+    };
     // Words that are drawn from n alike come twice once in n pairs; in general log2 n is at most their entropy (Rényi's of order 2).
     let low = millibits((of_pairs(FEW as u64) / found) as u32);
     // One word, zero say, may be frequent, and tell nothing of the others.
@@ -299,13 +354,13 @@ fn promises(data: &[u8], grid: Grid, own: bool, passed: u64, offered: u64) -> Op
     let cost_there =
         of_pairs(others).checked_div(found_there).map_or(passed, |n| millibits(n as u32).min(passed));
     if low.max(cost_there * others / FEW as u64) * 5 >= offered * 4 {
-        return None;
+        return (None, true);
     }
     // Runs of one value are words at any place.
     if grid.bits.is_multiple_of(8) || grid.bits == MIN_BITS || low < 1000 || found_there == 0 {
-        return Some(grid);
+        return (Some(grid), true);
     }
-    Some(best_of(1)?.2)
+    (best_of(1).map(|best| best.2), true)
 }
 
 /// Estimated size over size, and the words seen that would be in the codebook.
@@ -324,9 +379,11 @@ fn estimate(
     // Short blocks need little of the table, and what is not needed is not cleared.
     counter.clear(MANY.min(n));
     counter.met.clear();
-    for i in symbols::pieces(n, stride, PIECE).flatten() {
-        let at = counter.count(grid.key(data, i), i);
-        counter.met.push(at as u32);
+    for piece in symbols::pieces(n, stride, PIECE) {
+        grid.each_key(data, piece, |i, key| {
+            let at = counter.count(key, i);
+            counter.met.push(at as u32);
+        });
     }
     let seen = counter.met.len() as u64;
     let least = least_worth(grid, passed, seen, n as u64);
@@ -338,11 +395,15 @@ fn estimate(
     let bits = cost_of_numbers(&mut kept, escapes as u32, seen);
     let passed = match own {
         Some(element) if escapes > 0 => {
-            let mut rest = Vec::with_capacity(escapes as usize * element.size());
-            for slot in counter.met.iter().map(|at| &counter.slots[*at as usize]).filter(|s| s.count < least)
-            {
-                rest.extend_from_slice(&slot.key.to_le_bytes()[..element.size()]);
+            let size = element.size();
+            // All eight bytes of each, of which the next one covers those that are not the word's.
+            let mut rest = vec![0; escapes as usize * size + 8 - size];
+            let passed =
+                counter.met.iter().map(|at| &counter.slots[*at as usize]).filter(|s| s.count < least);
+            for (k, slot) in passed.enumerate() {
+                rest[k * size..k * size + 8].copy_from_slice(&slot.key.to_le_bytes());
             }
+            rest.truncate(escapes as usize * size);
             analyze(&rest, element, level, &mut scratch.tensor)?.element_millibits
         }
         // Elsewhere the words that are in the book may cost nothing, so that all that is known to be spent is spent on the others.
@@ -444,8 +505,8 @@ fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
             .collect()
     } else {
         counter.clear((4 * found.seen).clamp(1 << 10, MOST));
-        (0..n).for_each(|i| {
-            counter.count(grid.key(data, i), i);
+        grid.each_key(data, 0..n, |i, key| {
+            counter.count(key, i);
         });
         counter.all().filter(|s| s.count >= least).copied().collect()
     };
@@ -471,13 +532,14 @@ fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, n
     for (i, word) in book.iter().enumerate() {
         let at = counter.slot(word.key);
         counter.slots[at] = Slot { count: i as u32 + 1, ..*word };
+        counter.used.push(at as u32);
     }
-    numbers.extend((0..grid.count(data.len())).map(|i| {
-        let at = counter.slot(grid.key(data, i));
+    grid.each_key(data, 0..grid.count(data.len()), |i, key| {
+        let at = counter.slot(key);
         let slot = counter.slots[at];
         let known = slot.count > 0 && (grid.bits <= 64 || grid.equal(data, slot.first as usize, i));
-        if known { slot.count as u16 - 1 } else { book.len() as u16 }
-    }));
+        numbers.push(if known { slot.count as u16 - 1 } else { book.len() as u16 });
+    });
 }
 
 /// All that stands before the numbers.
@@ -516,7 +578,15 @@ fn pass_down(
     };
     let start = out.len();
     node::encode_leaf(rest, element, block.level, scratch, out)?;
-    if let Some(found) = find(rest, grid.bits / 2, Some(element), None, 1.0, block.level, scratch) {
+    let sought = Sought {
+        most: grid.bits / 2,
+        element: Some(element),
+        element_millibits: None,
+        bound: 1.0,
+        repeats: true,
+        level: block.level,
+    };
+    if let Some(found) = find(rest, &sought, scratch) {
         let inner = Block {
             data: rest,
             declared: None,
