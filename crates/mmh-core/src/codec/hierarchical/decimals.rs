@@ -14,7 +14,7 @@ use mmh_kernels::words::{narrow, scatter};
 
 /// Elements of the samples: those that tell whether there is anything to find, and those that tell what it costs; in pieces of so many.
 const FEW: usize = 16;
-const MANY: usize = 4096;
+const MANY: usize = 2048;
 const PIECE: usize = 64;
 
 /// Places that are tried as the fewest.

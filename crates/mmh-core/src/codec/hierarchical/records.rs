@@ -65,9 +65,10 @@ pub struct Record {
     pub fields: Vec<Field>,
 }
 
-/// Records that a bid looks at, in pieces of so many.
-const SAMPLE: usize = 1024;
-const PIECE: usize = 32;
+/// Records that a bid looks at, of small ones and of so many bytes of large ones, in pieces of so many.
+const SAMPLE: usize = 512;
+const SAMPLE_BYTES: usize = 1 << 15;
+const PIECE: usize = 16;
 
 impl Record {
     /// Whether the fields take each bit of the record once, and none that it does not have.
@@ -93,10 +94,10 @@ impl Record {
     pub fn estimate(&self, data: &[u8]) -> Option<f64> {
         let size = self.size as usize;
         let all = data.len() / size;
-        if all < 2 * PIECE {
+        if all < 4 * PIECE {
             return None;
         }
-        let stride = (all * PIECE / SAMPLE).max(PIECE);
+        let stride = (all * PIECE / SAMPLE.min(SAMPLE_BYTES / size).max(PIECE)).max(PIECE);
         let mut bits = 0;
         let mut seen = 0;
         let mut values = Vec::new();

@@ -379,6 +379,7 @@ fn estimate(
     // Short blocks need little of the table, and what is not needed is not cleared.
     counter.clear(MANY.min(n));
     counter.met.clear();
+    counter.met.reserve(MANY + PIECE);
     for piece in symbols::pieces(n, stride, PIECE) {
         grid.each_key(data, piece, |i, key| {
             let at = counter.count(key, i);
