@@ -31,7 +31,9 @@ def built() -> Path:
     return ROOT / "target" / "release" / "examples" / "compress_once"
 
 
-def counted(binary: Path, file: str, dtype: str, level: int, megabytes: int, within: tuple[str, ...] = ()) -> dict[str, int]:
+def counted(
+    binary: Path, file: str, dtype: str, level: int, megabytes: int, within: tuple[str, ...] = ()
+) -> dict[str, int]:
     """Instructions by function, those of the functions that it calls included; of all, or of what a function does."""
     with tempfile.TemporaryDirectory() as directory:
         out = f"{directory}/callgrind.out"

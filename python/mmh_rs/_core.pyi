@@ -151,7 +151,8 @@ class Why(TypedDict):
     start: int
     bytes: int
     stored: int | None  # None when FILE is a source and nothing is stored yet
-    chosen: str
+    chosen: str  # codec of the first block: as stored, or what the plan picks for a source
+    frames: dict[str, int] | None  # how many of each codec are stored; None of a source
     seen: dict[str, Any]  # e.g. {"exponent_bits": 2.61, "period": None, ...}
     bids: list[Bid]
 

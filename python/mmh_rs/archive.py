@@ -317,7 +317,10 @@ class Archive:
         return Verification(**self._engine().verify(_threads(threads), progress, digest, file))
 
     def why(self, progress: Progress | None = None) -> list[Why]:
-        """What the plan sees in each segment, which codecs bid what, and which one it chose.
+        """What the plan sees in each segment, which codecs bid what, and which ones its frames are of.
+
+        `chosen` and `frames` are read from the file; what is seen and bid is of the first block, looked at anew at the
+        default level.
 
         Args:
             progress: as in `compress_file`.

@@ -77,13 +77,13 @@ def test_info_in_json(run: Command, archive_path: Path) -> None:
         "sha256", "codecs", "base", "parity",
     }  # fmt: skip
     (result,) = json.loads(run("info", "--json", "--why", archive_path).stdout)["results"]
-    assert set(result["why"][0]) == {"name", "dtype", "start", "bytes", "stored", "chosen", "seen", "bids"}
+    assert set(result["why"][0]) == {"name", "dtype", "start", "bytes", "stored", "chosen", "frames", "seen", "bids"}
 
 
 def test_why(run: Command, archive_path: Path, model: Path) -> None:
     text = run("info", "--why", archive_path).stdout.decode()
     assert "model.embed.weight  BF16" in text
-    assert "chosen" in text and "bid" in text
+    assert "stored  tensor" in text and "bid" in text
     done = run("info", "--why", model)
     assert done.returncode == 0
     assert "not compressed yet, planned for level balanced" in done.stdout.decode()
@@ -93,6 +93,7 @@ def test_why(run: Command, archive_path: Path, model: Path) -> None:
     (result,) = json.loads(run("info", "--json", "--why", model).stdout)["results"]
     assert set(result) == {"path", "why"}
     assert result["why"][0]["stored"] is None
+    assert result["why"][0]["frames"] is None
 
 
 def test_why_of_any_file(run: Command, tmp_path: Path) -> None:

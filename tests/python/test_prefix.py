@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,17 @@ def test_a_beginning_that_does_not_hold_is_decoded_once() -> None:
         found = archive.verify()
     assert len(found.damaged) == 5001
     assert time.process_time() - started < 5
+
+
+def test_why_tells_what_is_stored(model: Path) -> None:
+    for options in ({}, {"codec": "zstd"}, {"level": 1}):
+        with mmh.open(mmh.compress(model.read_bytes(), **options)) as archive:  # type: ignore[arg-type]
+            explained = archive.why()
+            stored: Counter[str] = Counter()
+            for part in explained:
+                assert part["frames"] is not None
+                assert part["chosen"] == next(iter(part["frames"]))
+                stored.update(part["frames"])
+            assert stored == {name: total["frames"] for name, total in archive.header.codecs.items()}
+            between = [part["chosen"] for part in explained if part["name"] is None]
+            assert between.count("prefix") >= (LAYERS - 1 if "codec" not in options else 0)

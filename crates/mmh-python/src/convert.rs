@@ -91,6 +91,11 @@ pub fn why<'py>(py: Python<'py>, why: &Why) -> PyResult<Bound<'py, PyDict>> {
     d.set_item("bytes", why.bytes)?;
     d.set_item("stored", why.stored)?;
     d.set_item("chosen", why.chosen)?;
+    let frames = PyDict::new(py);
+    for (codec, count) in &why.frames {
+        frames.set_item(codec, count)?;
+    }
+    d.set_item("frames", why.stored.map(|_| frames))?;
     let seen = PyDict::new(py);
     seen.set_item("byte_entropy", why.byte_entropy)?;
     seen.set_item("zero_bytes", why.zero_bytes)?;

@@ -89,8 +89,9 @@ def info(file: str, why: bool, level: str, base: str | None, run: Run) -> None:
     The result of --json: path, version, name, format, source_bytes, stored_bytes, ratio, frames, tensors, blake3,
     sha256, codecs ({name: {frames, raw, stored}}), base (null, or {name, bytes, blake3, needed}), parity (null, or
     {bytes, body_bytes, shard_bytes, groups, data_shards, recovery_shards, burst_bytes, promise});
-    with --why also why, a list of {name, dtype, start, bytes, stored, chosen, seen, bids: [{codec, estimate,
-    reason}]}. Of a source file there are path and why alone.
+    with --why also why, a list of {name, dtype, start, bytes, stored, chosen, frames: {codec: count}, seen, bids:
+    [{codec, estimate, reason}]}; chosen and frames are as stored, seen and bids are of the first block, looked at anew.
+    Of a source file there are path and why alone, and nothing is stored yet: stored and frames are null.
     """
     try:
         number_of_level = level_number(int(level) if level.isdecimal() else level)
@@ -180,6 +181,10 @@ def _reasons(explained: Sequence[Why]) -> str:
             mark = "←" if bid["codec"] == why["chosen"] else " "
             estimate = "-" if bid["estimate"] is None else f"{bid['estimate']:.3f}"
             lines.append(f"  bid  {mark}  {bid['codec']:<12}  {estimate:>6}  {printable(bid['reason'])}".rstrip())
-        lines.append(f"  chosen  {why['chosen']}")
+        if why["frames"] is None:
+            lines.append(f"  chosen  {why['chosen']}")
+        else:
+            frames = [f"{codec} ({number(count)})" for codec, count in why["frames"].items()]
+            lines.append("  stored  " + (why["chosen"] if sum(why["frames"].values()) == 1 else ", ".join(frames)))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

@@ -4,7 +4,7 @@ use super::Workers;
 use crate::base::Base;
 use crate::block::{self, Given, Settings};
 use crate::codec::{self, Counterpart, Level, Scratch};
-use crate::container::reader::Archive;
+use crate::container::reader::{Archive, Frame};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
@@ -13,7 +13,7 @@ use crate::source::{self, Input, Layout};
 use mmh_kernels::histogram;
 use std::collections::HashMap;
 
-/// One segment, explained by its first block.
+/// One segment, explained by its first block. What the plan saw and what was bid is seen anew, at the level asked for.
 #[derive(Clone, Debug)]
 pub struct Why {
     /// The tensor's name; `None` for opaque bytes.
@@ -26,8 +26,10 @@ pub struct Why {
     pub bytes: u64,
     /// Bytes of its frames, in an archive.
     pub stored: Option<u64>,
-    /// Codec that the plan picks for its first block.
+    /// Codec of its first block: that of its frame, in an archive; else what the plan picks.
     pub chosen: &'static str,
+    /// How many of its frames are of which codec, in an archive, in the order in which the codecs come first.
+    pub frames: Vec<(&'static str, u64)>,
     /// Bits of entropy of a byte of its first block.
     pub byte_entropy: f64,
     /// Share of zero bytes.
@@ -66,7 +68,12 @@ pub fn explain_source(
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read(i, buf.len())?;
-        all.push(workers.attended(&mut scratch, |scratch| explain(&buf, &base, s, name, level, scratch))?);
+        let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
+            let mut why = explain(&buf, &base, s, name, level, scratch);
+            why.chosen = chosen(&buf, &base, s, level, scratch)?;
+            Ok(why)
+        });
+        all.push(why?);
         counting.advance(first_block(s, level));
     }
     Ok(all)
@@ -88,14 +95,31 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
         archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read(i, buf.len())?;
-        let mut why =
-            workers.attended(&mut scratch, |scratch| explain(&buf, &base, s, name, level, scratch))?;
+        let mut why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
+            Ok(explain(&buf, &base, s, name, level, scratch))
+        })?;
         counting.advance(first_block(s, level));
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
+        why.frames = by_codec(frames);
+        // Not what the plan would pick: whoever made the file may have asked for another level or codec, and found equal blocks, or blocks
+        // that go on from the first one.
+        why.chosen = why.frames.first().map_or(why.chosen, |f| f.0);
         all.push(why);
     }
     Ok(all)
+}
+
+/// How many frames are of which codec.
+fn by_codec(frames: &[Frame]) -> Vec<(&'static str, u64)> {
+    let mut all: Vec<(&'static str, u64)> = Vec::new();
+    for name in frames.iter().map(|f| codec::name_of(f.codec)) {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => all.push((name, 1)),
+        }
+    }
+    all
 }
 
 /// Bytes of the first block of a segment.
@@ -131,6 +155,24 @@ impl<'a> Against<'a> {
     }
 }
 
+fn given<'a>(block: &'a [u8], base: &'a Option<(u64, Vec<u8>)>, s: &block::Segment) -> Given<'a> {
+    let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
+    Given { data: block, declared: s.dtype, base, whole: block.len() as u64 == s.len }
+}
+
+/// The codec that a block comes to, since the choice falls back to others where it disappoints.
+fn chosen(
+    block: &[u8],
+    base: &Option<(u64, Vec<u8>)>,
+    s: &block::Segment,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Result<&'static str> {
+    let settings = Settings { level, codec: None, verify: false };
+    let encoded = block::encode(&given(block, base, s), &settings, scratch, Vec::new())?;
+    Ok(codec::name_of(encoded.codec))
+}
+
 fn explain(
     block: &[u8],
     base: &Option<(u64, Vec<u8>)>,
@@ -138,9 +180,8 @@ fn explain(
     name: Option<String>,
     level: Level,
     scratch: &mut Scratch,
-) -> Result<Why> {
-    let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
-    let given = Given { data: block, declared: s.dtype, base, whole: block.len() as u64 == s.len };
+) -> Why {
+    let given = given(block, base, s);
     let choice = plan::choose_given(&given, level, scratch);
     let element = choice.element.or_else(|| plan::element_of(&given, level, scratch));
     let mut counts = [0u32; 256];
@@ -149,16 +190,14 @@ fn explain(
     let byte_entropy =
         counts.iter().filter(|c| **c > 0).map(|c| *c as f64 / n * (n / *c as f64).log2()).sum();
     let split = choice.split.as_ref();
-    // What it came to, since the choice falls back to `store` where nothing was gained.
-    let settings = Settings { level, codec: None, verify: false };
-    let encoded = block::encode(&given, &settings, scratch, Vec::new())?;
-    Ok(Why {
+    Why {
         name,
         dtype: s.dtype.map(Dtype::name),
         start: s.start,
         bytes: s.len,
         stored: None,
-        chosen: codec::name_of(encoded.codec),
+        chosen: choice.codec.name(),
+        frames: Vec::new(),
         byte_entropy,
         zero_bytes: counts[0] as f64 / n,
         element: element.map(|e| (8 << e.width, e.head)),
@@ -167,5 +206,5 @@ fn explain(
         zero_bits: split.map(|f| f.zero_bits),
         period: codec::pattern251::find(block),
         bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.to_string())).collect(),
-    })
+    }
 }

@@ -198,8 +198,11 @@ impl<'a> Sample<'a> {
                 None if !self.is_short() => repeats(&scattered(self.block, n)) || repeats_far(self.block),
                 _ => {
                     let piece = &self.piece()[..n.min(self.piece().len())];
-                    // Where a part of it has no word twice, all of it has few.
-                    again(&piece[..piece.len().min(PIECE / 8)]).1 > 0 && repeats(piece)
+                    // Where a part of it has no word twice, all of it has few, unless rows come again.
+                    let part = &piece[..piece.len().min(PIECE / 8)];
+                    let promise =
+                        again(part).1 > 0 || self.is_short() && again_among::<1024, 64>(piece).1 > 0;
+                    promise && repeats(piece)
                 }
             };
             self.repeats.set(Some(repeats));
@@ -327,15 +330,14 @@ const FAR_SLOTS: usize = 4096;
 fn again(piece: &[u8]) -> (u32, u32) {
     // No more of the table than few words need has to be cleared.
     match piece.len() {
-        0..1024 => again_among::<256>(piece),
-        1024..=4096 => again_among::<2048>(piece),
-        _ => again_among::<4096>(piece),
+        0..1024 => again_among::<256, 4>(piece),
+        1024..=4096 => again_among::<2048, 4>(piece),
+        _ => again_among::<4096, 4>(piece),
     }
 }
 
-/// The same with so many places, a power of two, to remember words at.
-fn again_among<const SLOTS: usize>(piece: &[u8]) -> (u32, u32) {
-    const STEP: usize = 4;
+/// The same of the words at every so many bytes, with so many places, a power of two, to remember them at.
+fn again_among<const SLOTS: usize, const STEP: usize>(piece: &[u8]) -> (u32, u32) {
     const { assert!(PIECE / STEP <= u16::MAX as usize) };
     // The number of the word that was there last and 1, as small tables are cleared sooner; 0 is none.
     let mut last = [0u16; SLOTS];
