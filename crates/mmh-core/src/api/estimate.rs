@@ -3,7 +3,8 @@
 //! A source that fits the budget is compressed whole, in memory, and the sizes are exact. Of a larger one, tensors whose names differ in
 //! numbers only (the same matrix of each layer) are a class; each class gives blocks in proportion to its bytes, scattered over its
 //! tensors and always the same ones. Many are encoded at the fastest level, which tells how the parts of the source differ; fewer at all
-//! levels, which tells how the levels differ on the same bytes, and that varies much less.
+//! levels, which tells how the levels differ on the same bytes, and that varies much less. Tensors and blocks that were there before are no
+//! part of what is stored; a few bytes of each tell.
 
 use super::{CompressOptions, Workers, compress_bytes_by};
 use crate::base::Base;
@@ -17,7 +18,7 @@ use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::{self, Input, Layout, Tensor};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,10 +90,17 @@ pub fn estimate(
     let (sampled_bytes, levels) = if exact {
         (source.len(), whole(source, name, base, levels, workers)?)
     } else {
-        let classes = classes(&layout.tensors, &segments, &copies);
+        let repeated = likely_repeats(source, &segments, &copies, workers)?;
+        let classes = classes(&layout.tensors, &segments, &copies, &repeated);
         let against = Against::new(base.as_deref(), &layout, &segments);
-        let sample =
-            Sample { source, segments: &segments, classes: &classes, against: against.as_ref(), workers };
+        let sample = Sample {
+            source,
+            segments: &segments,
+            classes: &classes,
+            repeated: &repeated,
+            against: against.as_ref(),
+            workers,
+        };
         let (sampled_bytes, mut estimates) = sampled(&sample, levels, budget)?;
         let record = against.map_or(0, |a| (RECORD + a.base.recorded_name().len()) as u64);
         let fixed = record + fixed_bytes(source.len(), name, layout, &segments, &copies);
@@ -189,14 +197,74 @@ fn likely_copies(source: &dyn ReadAt, segments: &[Segment], workers: &Workers) -
 /// Tensors shorter than this are not looked at for equal ones.
 const SHORTEST: u64 = 64;
 
+/// Blocks shorter than this are not looked at for equal ones, and none of a source that has more of them than this: each is a read at another
+/// place, and the user waits.
+const SHORTEST_BLOCK: u64 = 4096;
+const BLOCKS: usize = 4096;
+
+/// Blocks that are likely to equal an earlier one, in their own tensor or in another: the positions of their segments, where they begin there,
+/// and their lengths.
+fn likely_repeats(
+    source: &dyn ReadAt,
+    segments: &[Segment],
+    copies: &[usize],
+    workers: &Workers,
+) -> Result<Repeated> {
+    let mut copies = copies.iter().peekable();
+    let mut blocks: Vec<((usize, u64), Segment)> = Vec::new();
+    for (i, s) in segments.iter().enumerate() {
+        if copies.next_if(|c| **c == i).is_some() {
+            continue;
+        }
+        let size = piece_of(s);
+        for offset in (0..s.len.div_ceil(size)).map(|k| k * size) {
+            let len = (s.len - offset).min(size);
+            if len >= SHORTEST_BLOCK {
+                blocks.push(((i, offset), Segment { start: s.start + offset, len, ..s.clone() }));
+            }
+            if blocks.len() > BLOCKS {
+                return Ok(Repeated::new());
+            }
+        }
+    }
+    let all = |which: &[usize], look: &(dyn Fn(&Segment) -> Result<Option<[u8; 32]>> + Sync)| {
+        let looks = workers.map(which.to_vec(), |i| workers.check().and_then(|()| look(&blocks[i].1)));
+        looks.into_iter().collect::<Result<Vec<_>>>()
+    };
+    // The first few bytes of each, and more of those that are alike there.
+    let first: Vec<usize> = (0..blocks.len()).collect();
+    let hashes = all(&first, &|s| look(source, &Segment { len: FEW_BYTES, ..s.clone() }))?;
+    let mut counts: HashMap<(u64, [u8; 32]), u32> = HashMap::new();
+    let key = |i: &usize| hashes[*i].map(|hash| (blocks[*i].1.len, hash));
+    first.iter().filter_map(key).for_each(|key| *counts.entry(key).or_default() += 1);
+    let alike: Vec<usize> =
+        first.into_iter().filter(|i| key(i).is_some_and(|key| counts[&key] > 1)).collect();
+    let looks = all(&alike, &|s| look(source, s))?;
+    let mut seen = std::collections::HashSet::new();
+    let mut repeated = Repeated::new();
+    for (i, look) in alike.into_iter().zip(looks) {
+        let (place, block) = &blocks[i];
+        if look.is_some_and(|hash| !seen.insert((block.len, hash))) {
+            repeated.insert(*place, block.len);
+        }
+    }
+    Ok(repeated)
+}
+
+/// Lengths of blocks, by the positions of their segments and where they begin there.
+type Repeated = BTreeMap<(usize, u64), u64>;
+
+/// Bytes of a look, at so many places.
+const FEW_BYTES: u64 = 512;
+const PLACES: u64 = 4;
+
 /// A hash of some pieces of a segment; none where they are all one byte: then they say little, and a run takes no room anyway.
 fn look(source: &dyn ReadAt, s: &Segment) -> Result<Option<[u8; 32]>> {
-    const PIECES: u64 = 4;
-    const BYTES: u64 = 512;
-    let n = s.len.min(BYTES);
-    let mut pieces = vec![0u8; (n * PIECES) as usize];
+    let n = s.len.min(FEW_BYTES);
+    let places = if s.len > n { PLACES } else { 1 };
+    let mut pieces = vec![0u8; (n * places) as usize];
     for (i, piece) in pieces.chunks_mut(n as usize).enumerate() {
-        source.read_exact_at(s.start + (s.len - n) * i as u64 / (PIECES - 1), piece)?;
+        source.read_exact_at(s.start + (s.len - n) * i as u64 / (PLACES - 1), piece)?;
     }
     let plain = pieces.iter().all(|b| *b == pieces[0]);
     Ok((!plain).then(|| *blake3::hash(&pieces).as_bytes()))
@@ -209,6 +277,8 @@ struct Class {
     segments: Vec<(usize, u64, u64)>,
     pieces: u64,
     bytes: u64,
+    /// Bytes of blocks that were there before.
+    repeated: u64,
 }
 
 impl Class {
@@ -258,7 +328,7 @@ fn family(name: &str) -> String {
 }
 
 /// The classes in order of their first segments, the smallest ones joined.
-fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize]) -> Vec<Class> {
+fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize], repeated: &Repeated) -> Vec<Class> {
     let key = |s: &Segment| (s.dtype.map(Dtype::id), s.tensor.map(|i| family(&tensors[i].name)));
     let mut copies = copies.iter().peekable();
     let mut positions: HashMap<(Option<u8>, Option<String>), usize> = HashMap::new();
@@ -282,6 +352,8 @@ fn classes(tensors: &[Tensor], segments: &[Segment], copies: &[usize]) -> Vec<Cl
     all.map(|positions| {
         let mut class = Class::default();
         positions.iter().for_each(|&i| class.push(i, &segments[i]));
+        class.repeated =
+            positions.iter().flat_map(|i| repeated.range((*i, 0)..(*i + 1, 0))).map(|r| r.1).sum();
         class
     })
     .collect()
@@ -317,6 +389,7 @@ struct Sample<'a> {
     source: &'a dyn ReadAt,
     segments: &'a [Segment],
     classes: &'a [Class],
+    repeated: &'a Repeated,
     against: Option<&'a Against<'a>>,
     workers: &'a Workers,
 }
@@ -329,7 +402,12 @@ impl Sample<'_> {
         let mut chosen: Vec<(usize, u64)> = Vec::new();
         for (i, class) in self.classes.iter().enumerate() {
             let share = (budget as u128 * class.bytes as u128 / bytes.max(1) as u128) as u64;
-            chosen.extend(class.choose(class.count(share)).map(|piece| (i, piece)));
+            let wanted: Vec<u64> = class.choose(class.count(share)).collect();
+            // What was there before says nothing of what is stored, unless there is nothing else.
+            let is_new = |piece: &&u64| !self.repeated.contains_key(&class.find(**piece));
+            let new: Vec<u64> = wanted.iter().filter(is_new).copied().collect();
+            let wanted = if new.is_empty() { wanted } else { new };
+            chosen.extend(wanted.into_iter().map(|piece| (i, piece)));
         }
         let place = |(class, piece): (usize, u64)| self.classes[class].find(piece);
         let each = levels.len() as u64;
@@ -429,7 +507,7 @@ fn sampled(sample: &Sample<'_>, levels: &[Level], budget: u64) -> Result<(u64, V
         let each = classes.iter().zip(wide.iter().zip(&narrow));
         let stored: f64 = each
             .map(|(c, (wide, narrow))| {
-                (wide.rate(0) + narrow.rate(i) - narrow.rate(0)).max(0.0) * c.bytes as f64
+                (wide.rate(0) + narrow.rate(i) - narrow.rate(0)).max(0.0) * (c.bytes - c.repeated) as f64
             })
             .sum();
         // Beside the encoding, the source is read, and hashed once for itself and once for its tensors; when restored, once.
@@ -544,7 +622,6 @@ fn fixed_bytes(source_len: u64, name: &str, layout: Layout, segments: &[Segment]
 mod tests {
     use super::*;
     use crate::testing::noise;
-    use std::collections::BTreeMap;
 
     /// A model of `layers` layers in a safetensors file: bf16 weights, noise that does not compress, zeros, a tensor and its twin.
     fn model(layers: usize) -> Vec<u8> {
@@ -603,6 +680,32 @@ mod tests {
             for level in found.levels {
                 assert_eq!(level.stored, truth(&source, level.level));
             }
+        }
+    }
+
+    #[test]
+    fn blocks_that_were_there_before_cost_nothing() {
+        let old = noise(4_000_000, 1);
+        let parts = [
+            old.clone(),
+            [&old[..6 * block::BYTE_BLOCK], &noise(2_000_000, 2)].concat(),
+            noise(1_000_000, 3),
+        ];
+        let mut at = 0;
+        let header: BTreeMap<String, serde_json::Value> = (parts.iter().enumerate())
+            .map(|(i, part)| {
+                let range = [at, at + part.len()];
+                at = range[1];
+                let tensor = serde_json::json!({"dtype": "U8", "shape": [part.len()], "data_offsets": range});
+                (format!("{i}"), tensor)
+            })
+            .collect();
+        let text = serde_json::to_vec(&header).unwrap();
+        let source = [&(text.len() as u64).to_le_bytes()[..], &text, &parts.concat()].concat();
+        let found = estimate(&source, "", None, &LEVELS, &Workers::new(2), 1 << 20).unwrap();
+        for level in &found.levels {
+            let truth = truth(&source, level.level) as f64;
+            assert!((level.stored as f64 / truth - 1.0).abs() < 0.01, "{} {truth}", level.stored);
         }
     }
 
