@@ -1,7 +1,39 @@
 //! The smallest period of a block: is all of it one repeated pattern?
 
+use memchr::arch::all::packedpair::HeuristicFrequencyRank;
+use memchr::memmem::FinderBuilder;
+
 /// Bytes of the start of a block that are searched for its own beginning.
 const NEEDLE: usize = 16;
+
+/// Bytes that are counted to know which are rare.
+const COUNTED: usize = 512;
+
+/// How frequent bytes are in this block. What is rare in texts, zeros say, is every other byte of some numbers, and would be stumbled over.
+struct Counted([u8; 256]);
+
+impl Counted {
+    fn of(data: &[u8]) -> Counted {
+        let mut counts = [0u8; 256];
+        for byte in &data[..data.len().min(COUNTED)] {
+            let count = &mut counts[*byte as usize];
+            *count = count.saturating_add(1);
+        }
+        Counted(counts)
+    }
+}
+
+impl HeuristicFrequencyRank for Counted {
+    fn rank(&self, byte: u8) -> u8 {
+        self.0[byte as usize]
+    }
+}
+
+/// Where the first bytes of `data` come again, within the first `end` bytes.
+fn again(data: &[u8], end: usize) -> Option<usize> {
+    let (needle, window) = (&data[..NEEDLE], &data[1..end]);
+    FinderBuilder::new().build_forward_with_ranker(Counted::of(data), needle).find(window).map(|at| at + 1)
+}
 
 /// The smallest `p ≤ max` such that `data[i] == data[i + p]` for every `i`, if there is one with `p < data.len()`.
 ///
@@ -14,10 +46,8 @@ pub fn smallest(data: &[u8], max: usize) -> Option<usize> {
     if n <= NEEDLE {
         return (1..n.min(max + 1)).find(|&p| holds(data, p));
     }
-    let needle = &data[..NEEDLE];
-    let window = &data[1..n.min(max + NEEDLE)];
-    match memchr::memmem::find(window, needle) {
-        Some(at) if holds(data, at + 1) => return Some(at + 1),
+    match again(data, n.min(max + NEEDLE)) {
+        Some(p) if holds(data, p) => return Some(p),
         Some(_) => {}
         // What is left are periods that leave less than the needle to compare with.
         None => return (n - NEEDLE + 1..n.min(max + 1)).find(|&p| holds(data, p)),
@@ -35,7 +65,7 @@ pub fn smallest(data: &[u8], max: usize) -> Option<usize> {
 
 /// Whether the first bytes of `data` do not come again within `max` bytes, so that no period of up to `max` can be one.
 fn stands_alone(data: &[u8], max: usize) -> bool {
-    data.len() >= max + NEEDLE && memchr::memmem::find(&data[1..max + NEEDLE], &data[..NEEDLE]).is_none()
+    data.len() >= max + NEEDLE && again(data, max + NEEDLE).is_none()
 }
 
 /// Whether `p` is a period of `data`.
