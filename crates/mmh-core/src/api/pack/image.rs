@@ -17,9 +17,6 @@ const SMALL: u64 = 1 << 20;
 /// Groups of files that are looked at again at once.
 const AT_ONCE: usize = 64;
 
-/// Bytes from which on a file may be read more than once: by readers, by what looks for equal tensors, and for its blocks.
-const OFTEN: u64 = 1 << 16;
-
 /// Bytes of a block of an archive; contents are filled up to whole ones.
 const BLOCK: u64 = 512;
 
@@ -141,12 +138,14 @@ impl<'a> Image<'a> {
         Ok(file)
     }
 
-    /// Reads from a file, and sees that it still is what was found.
+    /// Reads from a file. Whether it still is what was found is seen at the end, for all of them.
     fn read_file(&self, i: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let file = self.file(i)?;
         let path = &self.files[i].0;
-        file.read_exact_at(offset, buf).map_err(|e| named(path, e))?;
-        file.check_unchanged().map_err(|_| changed(path))
+        file.read_exact_at(offset, buf).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => changed(path),
+            _ => named(path, e),
+        })
     }
 }
 
@@ -176,15 +175,12 @@ impl ReadAt for Image<'_> {
     }
 
     fn check_unchanged(&self) -> io::Result<()> {
-        // Small ones were read once, and looked at when that was done.
-        let often = self.files.iter().filter(|(_, len, _)| *len >= OFTEN);
-        let often: Vec<&(PathBuf, u64, Option<SystemTime>)> = often.collect();
-        let check = |(path, len, modified): &&(PathBuf, u64, Option<SystemTime>)| {
+        let check = |(path, len, modified): &(PathBuf, u64, Option<SystemTime>)| {
             let same = fs::symlink_metadata(path)
                 .is_ok_and(|meta| meta.len() == *len && meta.modified().ok() == *modified);
             if same { Ok(()) } else { Err(changed(path)) }
         };
-        let groups = often.chunks(often.len().div_ceil(AT_ONCE).max(1));
+        let groups = self.files.chunks(self.files.len().div_ceil(AT_ONCE).max(1));
         let checked = self.workers.map(groups.collect(), |group| group.iter().try_for_each(check));
         checked.into_iter().collect()
     }

@@ -2,10 +2,12 @@ use super::*;
 use crate::api::{DecompressOptions, decompress_file};
 use crate::block::Settings;
 use crate::codec::Level;
+use crate::io::ReadAt;
 use crate::limits::Limits;
 use crate::testing::noise;
 use std::fs;
 use std::io::Write;
+use std::time::{Duration, SystemTime};
 
 fn options() -> CompressOptions {
     let settings = Settings { level: Level::BALANCED, codec: None, verify: true };
@@ -125,4 +127,32 @@ fn a_target_in_the_directory_is_refused() {
     let at = tempfile::tempdir().unwrap();
     let found = pack_dir(at.path(), Some(&at.path().join("x.mmh")), &options(), &mut |_| Ok(())).unwrap_err();
     assert!(found.to_string().contains("lies in the directory"), "{found}");
+}
+
+#[test]
+fn a_file_that_changes_after_the_walk_is_told() {
+    let at = tempfile::tempdir().unwrap();
+    let read_all = |image: &Image<'_>| {
+        let mut bytes = vec![0; image.len() as usize];
+        image.read_exact_at(0, &mut bytes).and_then(|()| image.check_unchanged())
+    };
+    for (i, len) in [100, 100_000].into_iter().enumerate() {
+        let root = at.path().join(i.to_string());
+        fs::create_dir(&root).unwrap();
+        let file = root.join("file");
+        fs::write(&file, vec![b'a'; len]).unwrap();
+        let workers = Workers::new(1);
+        let (image, _) = Image::of(&root, &workers).unwrap();
+        read_all(&image).unwrap();
+        // The same length, another time.
+        let later = SystemTime::now() + Duration::from_secs(60);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
+        let e = read_all(&image).unwrap_err().to_string();
+        assert!(e.ends_with("file changed while it was packed"), "{e}");
+        fs::write(&file, vec![b'a'; len / 2]).unwrap();
+        let (longer, _) = Image::of(&root, &workers).unwrap();
+        fs::write(&file, vec![b'a'; len]).unwrap();
+        let e = read_all(&longer).unwrap_err().to_string();
+        assert!(e.ends_with("file changed while it was packed"), "{e}");
+    }
 }
