@@ -57,7 +57,7 @@ def test_estimate_of_a_directory(model: Path) -> None:
 
 def test_why(model: Path) -> None:
     told = Told()
-    # Of a source each first block is encoded; of an archive what is stored is known, and all is over too soon to be told.
+    # Of a source each first block is encoded; of an archive all is over too soon to be told.
     _core.explain_file(str(model), 9, None, told)
     # Bytes of the first block of each part.
     total = told.calls[-1][1]
