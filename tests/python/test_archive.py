@@ -363,7 +363,7 @@ def test_why(archive: mmh.Archive) -> None:
     explained = archive.why()
     assert {why["name"] for why in explained} - {None} <= set(model_tensors())
     for why in explained:
-        assert set(why) == {"name", "dtype", "start", "bytes", "stored", "chosen", "seen", "bids"}
+        assert set(why) == {"name", "dtype", "start", "bytes", "stored", "chosen", "frames", "seen", "bids"}
 
 
 def test_without_ml_dtypes(archive: mmh.Archive, monkeypatch: pytest.MonkeyPatch) -> None:
