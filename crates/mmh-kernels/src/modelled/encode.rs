@@ -1,7 +1,7 @@
 //! Symbols to words.
 
 use super::model::{CLASSES, ClassHistogram, Place, Walk};
-use super::{LANES, MANY, lanes};
+use super::{LANES, lanes};
 use crate::cpu::Simd;
 use crate::rans::{Frequencies, LOWEST, PROBABILITY_BITS};
 
@@ -37,7 +37,7 @@ pub fn classify_groups_on(
             use crate::x86_64::modelled_avx512::{AT_ONCE, GROUPS, classify};
             let four: [usize; GROUPS] = std::array::from_fn(|i| start + i * size * stride);
             let fits = four[GROUPS - 1] + size <= n;
-            if fits && size >= MANY && size.is_multiple_of(LANES * AT_ONCE) {
+            if fits && size >= super::MANY && size.is_multiple_of(LANES * AT_ONCE) {
                 // SAFETY: `is_available` has just seen every feature that the functions are compiled with.
                 unsafe {
                     match walk.has_columns() {
