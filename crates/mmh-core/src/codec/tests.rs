@@ -7,6 +7,17 @@ use crate::plan;
 use crate::testing::noise;
 use proptest::prelude::*;
 
+/// Tiny blocks are tried with the codecs of two shorter tables: none may be forgotten there.
+#[test]
+fn every_codec_is_tried_on_tiny_blocks() {
+    let tried = GENERAL.iter().chain(&SPECIAL).map(|c| c.id());
+    let mut tried: Vec<u8> = [store::ID, pattern251::ID].into_iter().chain(tried).collect();
+    let mut all: Vec<u8> = CODECS.iter().map(|c| c.id()).collect();
+    tried.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(tried, all);
+}
+
 fn bf16_weights(n: usize) -> Vec<u8> {
     noise(4 * n, 11)
         .chunks(4)
