@@ -11,7 +11,7 @@ use criterion::{
 use mmh_kernels::cpu::Simd;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
-use mmh_kernels::lanes::{self, Frequencies};
+use mmh_kernels::lanes::{self, Frequencies, Pair};
 use mmh_kernels::planes::{self, Plane};
 use mmh_kernels::predicted::{self, Work};
 use mmh_kernels::{histogram, period, rans, zeros};
@@ -181,10 +181,14 @@ fn kernels(c: &mut Criterion) {
     let mut streams: Vec<Vec<u8>> = vec![Vec::new(); N / GROUP];
     each(&mut group, "lanes/encode", |s| {
         misses.clear();
-        for (pair, out) in symbols.chunks(2 * GROUP).zip(streams.chunks_mut(2)) {
-            let (one, other) = pair.split_at(GROUP);
-            let encoded = lanes::encode_on(s, &to, [one, other], [0, 0], &mut misses, &mut work);
-            for (out, stream) in out.iter_mut().zip(encoded) {
+        for (four, out) in symbols.chunks(4 * GROUP).zip(streams.chunks_mut(4)) {
+            let pair = |p: usize| Pair {
+                table: &to,
+                groups: [0, 1usize].map(|i| &four[(2 * p + i) * GROUP..][..GROUP]),
+                first: [0; 2],
+            };
+            let encoded = lanes::encode_on(s, [pair(0), pair(1)], &mut misses, &mut work);
+            for (out, stream) in out.iter_mut().zip(encoded.into_iter().flatten()) {
                 out.clear();
                 out.extend_from_slice(stream);
             }
@@ -216,10 +220,14 @@ fn kernels(c: &mut Criterion) {
     let from = rans::Decoder::new(&frequencies);
     each(&mut group, "rans/encode", |s| {
         misses.clear();
-        for (pair, out) in symbols.chunks(2 * GROUP).zip(streams.chunks_mut(2)) {
-            let (one, other) = pair.split_at(GROUP);
-            let encoded = rans::encode_on(s, &to, [one, other], [0, 0], &mut misses, &mut work);
-            for (out, stream) in out.iter_mut().zip(encoded) {
+        for (four, out) in symbols.chunks(4 * GROUP).zip(streams.chunks_mut(4)) {
+            let pair = |p: usize| Pair {
+                table: &to,
+                groups: [0, 1usize].map(|i| &four[(2 * p + i) * GROUP..][..GROUP]),
+                first: [0; 2],
+            };
+            let encoded = rans::encode_on(s, [pair(0), pair(1)], &mut misses, &mut work);
+            for (out, stream) in out.iter_mut().zip(encoded.into_iter().flatten()) {
                 out.clear();
                 out.extend_from_slice(stream);
             }
@@ -241,7 +249,8 @@ fn kernels(c: &mut Criterion) {
     let Some(frequencies) = rans::Frequencies::from_weights(0, &weights, 0) else { return };
     let (to, from) = (rans::Encoder::new(&frequencies), rans::Decoder::new(&frequencies));
     for (g, out) in few.chunks(GROUP).zip(&mut streams) {
-        *out = rans::encode(&to, [g, &[]], [0, 0], &mut misses, &mut work)[0].to_vec();
+        let pairs = [Pair { table: &to, groups: [g, &[]], first: [0; 2] }, Pair::none(&to)];
+        *out = rans::encode(pairs, &mut misses, &mut work)[0][0].to_vec();
     }
     each(&mut group, "rans/decode few values", |s| {
         let mut groups: Vec<_> = (streams.iter().zip(back.chunks_mut(GROUP)))

@@ -4,6 +4,8 @@ use super::{Frequencies, STATES};
 use crate::cpu::Simd;
 use crate::fields;
 use crate::generic;
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64;
 
 /// What the encoder looks up: by value, and by the place of a state among those of its value.
 pub struct Encoder {
@@ -32,7 +34,7 @@ pub(crate) struct Places {
     /// Quarters of the tables that are used: 1, 2 or 4.
     pub(crate) quarters: usize,
     pub(crate) first: u8,
-    /// One bit less than the most that a state gives up, and [`MISSING`].
+    /// The most bits that a state gives up, and [`MISSING`].
     pub(crate) bits: [u8; 256],
     pub(crate) threshold: [u8; 256],
     pub(crate) offset: [u8; 256],
@@ -81,9 +83,10 @@ impl Encoder {
     fn find_places(&self) -> Places {
         let has = |value: &usize| self.bits[*value] > 0;
         let (first, last) = ((0..256).find(has).unwrap_or(0), (0..256).rfind(has).unwrap_or(255));
+        // Their last value has no code, unless they have all values.
         let (first, quarters) = match last - first {
-            0..64 => (first, 1),
-            64..128 => (first, 2),
+            0..63 => (first, 1),
+            63..127 => (first, 2),
             _ => (0, 4),
         };
         let coded: [usize; 256] = std::array::from_fn(|i| self.coded((first + i) as u8) as usize);
@@ -91,7 +94,7 @@ impl Encoder {
         Places {
             quarters,
             first: first as u8,
-            bits: std::array::from_fn(|i| self.bits[coded[i]].wrapping_sub(1) & 7 | missing(i)),
+            bits: std::array::from_fn(|i| self.bits[coded[i]] | missing(i)),
             threshold: coded.map(|coded| self.threshold[coded]),
             offset: coded.map(|coded| self.offset[coded]),
         }
@@ -104,12 +107,40 @@ impl Encoder {
     }
 }
 
+/// Two groups with one code, which share registers; the second one may be empty.
+pub struct Pair<'a, E> {
+    /// What is looked up.
+    pub table: &'a E,
+    /// Symbols, at most 32,768 each, or the elements that have them.
+    pub groups: [&'a [u8]; 2],
+    /// The positions of the groups' first symbols.
+    pub first: [u32; 2],
+}
+
+impl<E> Clone for Pair<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Pair<'_, E> {}
+
+impl<'a, E> Pair<'a, E> {
+    /// No groups, where there is but one pair.
+    pub fn none(table: &'a E) -> Pair<'a, E> {
+        Pair { table, groups: [&[]; 2], first: [0; 2] }
+    }
+}
+
+/// Pairs that are encoded side by side.
+pub const PAIRS: usize = 2;
+
 /// Memory to reuse from group to group.
 #[derive(Default)]
 pub struct Work {
-    streams: [Vec<u8>; 2],
+    streams: [[Vec<u8>; 2]; PAIRS],
     symbols: [Vec<u8>; 2],
-    missing: Vec<u64>,
+    missing: [Vec<u64>; PAIRS],
 }
 
 fn at_least<T: Clone + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
@@ -120,122 +151,148 @@ fn at_least<T: Clone + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
 }
 
 impl Work {
-    /// Memory for two streams of at most so many bytes.
-    pub(crate) fn streams(&mut self, rooms: [usize; 2]) -> &mut [Vec<u8>; 2] {
-        for (stream, room) in self.streams.iter_mut().zip(rooms) {
-            at_least(stream, room);
-        }
-        &mut self.streams
+    /// Memory for the streams of one of the pairs, of at most so many bytes.
+    pub(crate) fn streams(&mut self, pair: usize, rooms: [usize; 2]) -> [&mut [u8]; 2] {
+        let [one, other] = &mut self.streams[pair];
+        [at_least(one, rooms[0]), at_least(other, rooms[1])]
+    }
+
+    /// The first so many bytes of them.
+    pub(crate) fn written(&self, sizes: [[usize; 2]; PAIRS]) -> [[&[u8]; 2]; PAIRS] {
+        std::array::from_fn(|p| std::array::from_fn(|i| &self.streams[p][i][..sizes[p][i]]))
     }
 }
 
-/// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Symbols without a code are
-/// written as another one; their positions, of which the groups' first are given, are appended to `misses`, in no order.
+/// Encodes the groups of two pairs (the second pair may have none) and gives their streams. Symbols without a code are written as another one;
+/// their positions are appended to `misses`, in no order.
 pub fn encode<'w>(
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    encode_on(crate::cpu::simd(), table, groups, first, misses, work)
+) -> [[&'w [u8]; 2]; PAIRS] {
+    encode_on(crate::cpu::simd(), pairs, misses, work)
 }
 
 /// The same on the given instruction set.
 pub fn encode_on<'w>(
     simd: Simd,
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    let Work { streams: [one, other], missing, .. } = work;
-    let (one, other) =
-        (at_least(one, super::room(groups[0].len())), at_least(other, super::room(groups[1].len())));
-    let sizes = encode_into(simd, table, groups, first, misses, [&mut *one, &mut *other], missing);
-    [&one[..sizes[0]], &other[..sizes[1]]]
+) -> [[&'w [u8]; 2]; PAIRS] {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        let Work { streams, missing, .. } = &mut *work;
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        let sizes = unsafe {
+            x86_64::lanes_encode_avx512::encode::<false>(
+                pairs,
+                Default::default(),
+                misses,
+                rooms(&pairs, 1, streams),
+                missing,
+            )
+        };
+        return work.written(sizes);
+    }
+    let mut sizes = [[0; 2]; PAIRS];
+    for (p, pair) in pairs.iter().enumerate() {
+        let out = work.streams(p, pair.groups.map(|g| super::room(g.len())));
+        sizes[p] = encode_pair(simd, pair, misses, out);
+    }
+    work.written(sizes)
+}
+
+/// Room for the streams of groups whose elements have so many bytes each.
+#[cfg(target_arch = "x86_64")]
+fn rooms<'w>(
+    pairs: &[Pair<'_, Encoder>; PAIRS],
+    bytes: usize,
+    streams: &'w mut [[Vec<u8>; 2]; PAIRS],
+) -> [[&'w mut [u8]; 2]; PAIRS] {
+    let mut pairs = pairs.iter();
+    streams.each_mut().map(|two| {
+        let mut groups = pairs.next().map_or([&[][..]; 2], |pair| pair.groups).into_iter();
+        two.each_mut()
+            .map(|stream| at_least(stream, super::room(groups.next().map_or(0, |g| g.len() / bytes))))
+    })
 }
 
 /// The same for elements of bf16, whose exponents are the symbols; what is left of them goes to `rests`, a byte each. The lengths of `rests`
 /// tell the numbers of elements; no group may have fewer.
 pub fn encode_bf16<'w>(
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    rests: [&mut [u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
+    rests: [[&mut [u8]; 2]; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    encode_bf16_on(crate::cpu::simd(), table, groups, rests, first, misses, work)
+) -> [[&'w [u8]; 2]; PAIRS] {
+    encode_bf16_on(crate::cpu::simd(), pairs, rests, misses, work)
 }
 
 /// The same on the given instruction set.
 pub fn encode_bf16_on<'w>(
     simd: Simd,
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    rests: [&mut [u8]; 2],
-    first: [u32; 2],
+    mut pairs: [Pair<'_, Encoder>; PAIRS],
+    rests: [[&mut [u8]; 2]; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    let elements = [0, 1].map(|i| rests[i].len().min(groups[i].len() / 2));
-    let groups = [&groups[0][..2 * elements[0]], &groups[1][..2 * elements[1]]];
-    let Work { streams: [one, other], symbols, missing } = work;
-    let (one, other) = (at_least(one, super::room(elements[0])), at_least(other, super::room(elements[1])));
+) -> [[&'w [u8]; 2]; PAIRS] {
+    for (pair, rests) in pairs.iter_mut().zip(&rests) {
+        for (group, rests) in pair.groups.iter_mut().zip(rests) {
+            *group = &group[..2 * rests.len().min(group.len() / 2)];
+        }
+    }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
-        let out = [&mut *one, &mut *other];
+        let Work { streams, missing, .. } = &mut *work;
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         let sizes = unsafe {
-            crate::x86_64::lanes_encode_avx512::encode::<true>(
-                table, groups, rests, first, misses, out, missing,
+            x86_64::lanes_encode_avx512::encode::<true>(
+                pairs,
+                rests,
+                misses,
+                rooms(&pairs, 2, streams),
+                missing,
             )
         };
-        return [&one[..sizes[0]], &other[..sizes[1]]];
+        return work.written(sizes);
     }
-    let [a, b] = symbols;
-    let symbols = [at_least(a, elements[0]), at_least(b, elements[1])];
-    for ((group, symbols), rests) in groups.into_iter().zip(symbols).zip(rests) {
-        fields::split_bytes_on(simd, &super::BF16, group, symbols, rests);
+    let mut sizes = [[0; 2]; PAIRS];
+    for (p, (pair, rests)) in pairs.into_iter().zip(rests).enumerate() {
+        let elements = pair.groups.map(|g| g.len() / 2);
+        let mut symbols = std::mem::take(&mut work.symbols);
+        for (((group, n), symbols), rests) in
+            pair.groups.into_iter().zip(elements).zip(&mut symbols).zip(rests)
+        {
+            fields::split_bytes_on(simd, &super::BF16, group, at_least(symbols, n), rests);
+        }
+        let groups = [&symbols[0][..elements[0]], &symbols[1][..elements[1]]];
+        let out = work.streams(p, elements.map(super::room));
+        sizes[p] = encode_pair(simd, &Pair { groups, ..pair }, misses, out);
+        work.symbols = symbols;
     }
-    let symbols = [&a[..elements[0]], &b[..elements[1]]];
-    let sizes = encode_into(simd, table, symbols, first, misses, [&mut *one, &mut *other], missing);
-    [&one[..sizes[0]], &other[..sizes[1]]]
+    work.written(sizes)
 }
 
 /// Both have room for their streams, whose sizes are given.
-fn encode_into(
+fn encode_pair(
     simd: Simd,
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pair: &Pair<'_, Encoder>,
     misses: &mut Vec<u32>,
     out: [&mut [u8]; 2],
-    missing: &mut Vec<u64>,
 ) -> [usize; 2] {
-    #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx512 && simd.is_available() {
-        let none = [&mut [][..], &mut [][..]];
-        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe {
-            crate::x86_64::lanes_encode_avx512::encode::<false>(
-                table, groups, none, first, misses, out, missing,
-            )
-        };
-    }
+    let &Pair { table, groups, first } = pair;
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx2 && simd.is_available() {
-        // SAFETY: as above.
-        return unsafe { crate::x86_64::lanes_avx2::encode(table, groups, first, misses, out) };
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { x86_64::lanes_avx2::encode(table, groups, first, misses, out) };
     }
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     if simd == Simd::Neon {
         // SAFETY: NEON is part of the target.
         return unsafe { crate::aarch64::lanes_neon::encode(table, groups, first, misses, out) };
     }
-    let _ = (simd, missing);
+    let _ = simd;
     let [one, other] = out;
     [
         generic::lanes::encode(table, groups[0], first[0], misses, one),

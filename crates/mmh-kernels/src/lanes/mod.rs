@@ -17,7 +17,7 @@ pub use decode::{
     Decoder, Group, decode, decode_and_ask, decode_bf16, decode_bf16_on, decode_on, decode_pieces,
     decode_pieces_on,
 };
-pub use encode::{Encoder, Work, encode, encode_bf16, encode_bf16_on, encode_on};
+pub use encode::{Encoder, PAIRS, Pair, Work, encode, encode_bf16, encode_bf16_on, encode_on};
 pub use frequencies::Frequencies;
 
 /// Lanes that share a stream.

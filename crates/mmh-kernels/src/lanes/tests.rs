@@ -39,10 +39,12 @@ fn instruction_sets_that_run_here() {
     .unwrap();
 }
 
-/// A stream and the symbols without a code.
+/// Two streams and the symbols without a code.
 fn stream_of(simd: Simd, table: &Encoder, groups: [&[u8]; 2]) -> (Vec<u8>, Vec<u8>, Vec<u32>) {
     let (mut misses, mut work) = (Vec::new(), Work::default());
-    let [a, b] = encode_on(simd, table, groups, [7, 100_007], &mut misses, &mut work);
+    let pair = Pair { table, groups, first: [7, 100_007] };
+    let [[a, b], none] = encode_on(simd, [pair, Pair::none(table)], &mut misses, &mut work);
+    assert!(none == [&[][..]; 2]);
     let (a, b) = (a.to_vec(), b.to_vec());
     misses.sort_unstable();
     (a, b, misses)
@@ -315,20 +317,73 @@ fn elements_of_bf16_are_split_while_they_are_encoded() {
             for simd in sets() {
                 let (mut misses, mut work) = (Vec::new(), Work::default());
                 let [mut a, mut b] = groups.each_ref().map(|g| vec![0u8; g.1.len()]);
-                let [one, two] = encode_bf16_on(
-                    simd,
-                    &table,
-                    [&sources[0], &sources[1]],
-                    [&mut a, &mut b],
-                    [7, 100_007],
-                    &mut misses,
-                    &mut work,
-                );
+                let pair = Pair { table: &table, groups: [&sources[0], &sources[1]], first: [7, 100_007] };
+                let rests = [[&mut a[..], &mut b[..]], Default::default()];
+                let [[one, two], _] =
+                    encode_bf16_on(simd, [pair, Pair::none(&table)], rests, &mut misses, &mut work);
                 let (one, two) = (one.to_vec(), two.to_vec());
                 misses.sort_unstable();
                 assert!((one, two, misses) == expected, "{simd:?} {n} {other} {spread}");
                 assert!(a == groups[0].1 && b == groups[1].1, "{simd:?} {n} {other} {spread}");
             }
+        }
+    }
+}
+
+#[test]
+fn pairs_side_by_side_give_what_each_gives_alone() {
+    let lens = [0, 1, 31, 32, 33, 63, 64, 100, 1000, 4096, 5000, 32_767, 32_768];
+    for seed in 0..40 {
+        let len = |i: u64| lens[(seed * 7 + i * (seed + 3)) as usize % lens.len()];
+        // Of codes of one, two and four registers, equal or not.
+        let all: [[Vec<u8>; 2]; PAIRS] = std::array::from_fn(|p| {
+            let stride = [1, 3, 91][(seed as usize + p * (seed as usize % 2)) % 3];
+            std::array::from_fn(|i| {
+                let i = (2 * p + i) as u64;
+                skewed(len(i), seed * 5 + i, 8).iter().map(|s| s.wrapping_mul(stride)).collect()
+            })
+        });
+        let frequencies = all.each_ref().map(|pair| {
+            let mut both = counts(&pair[0]);
+            both.iter_mut().zip(counts(&pair[1])).for_each(|(c, o)| *c += o);
+            Frequencies::for_counts(&both, 32)
+        });
+        let [Some(one), Some(other)] = frequencies else { continue };
+        let tables = [Encoder::new(&one), Encoder::new(&other)];
+        let elements = all.each_ref().map(|pair| {
+            pair.each_ref()
+                .map(|g| g.iter().flat_map(|s| ((*s as u16) << 7).to_le_bytes()).collect::<Vec<u8>>())
+        });
+        let pair_of = |groups: &'static str, p: usize| {
+            let of = if groups == "elements" { &elements } else { &all };
+            let first = [1_000_000 * p as u32, 1_000_000 * p as u32 + 500_000];
+            Pair { table: &tables[p], groups: [&of[p][0], &of[p][1]], first }
+        };
+        let mut expected = (Vec::new(), Vec::new());
+        for p in 0..PAIRS {
+            let mut work = Work::default();
+            let pairs = [pair_of("symbols", p), Pair::none(&tables[p])];
+            let [streams, _] = encode_on(Simd::Scalar, pairs, &mut expected.1, &mut work);
+            expected.0.extend(streams.map(<[u8]>::to_vec));
+        }
+        expected.1.sort_unstable();
+        for simd in sets() {
+            let (mut misses, mut work) = (Vec::new(), Work::default());
+            let pairs = [pair_of("symbols", 0), pair_of("symbols", 1)];
+            let streams = encode_on(simd, pairs, &mut misses, &mut work);
+            let streams: Vec<Vec<u8>> = streams.into_iter().flatten().map(<[u8]>::to_vec).collect();
+            misses.sort_unstable();
+            assert!((streams, misses) == expected, "{simd:?} {seed}");
+
+            let mut rests = all.each_ref().map(|pair| pair.each_ref().map(|g| vec![0xaa; g.len()]));
+            let (mut misses, places) =
+                (Vec::new(), rests.each_mut().map(|two| two.each_mut().map(|r| &mut r[..])));
+            let pairs = [pair_of("elements", 0), pair_of("elements", 1)];
+            let streams = encode_bf16_on(simd, pairs, places, &mut misses, &mut work);
+            let streams: Vec<Vec<u8>> = streams.into_iter().flatten().map(<[u8]>::to_vec).collect();
+            misses.sort_unstable();
+            assert!((streams, misses) == expected, "{simd:?} {seed}");
+            assert!(rests.iter().flatten().flatten().all(|r| *r == 0), "{simd:?} {seed}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Frequencies, PROBABILITY_BITS, TOTAL};
 use crate::cpu::Simd;
 use crate::generic;
-use crate::lanes::Work;
+use crate::lanes::{PAIRS, Pair, Work};
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64;
 
@@ -83,38 +83,49 @@ fn pack(entry: &Entry) -> u64 {
 /// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Coded symbols without a frequency
 /// are written as another one; their positions, of which the groups' first are given, are appended to `misses`, in no order.
 pub fn encode<'w>(
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    encode_on(crate::cpu::simd(), table, groups, first, misses, work)
+) -> [[&'w [u8]; 2]; PAIRS] {
+    encode_on(crate::cpu::simd(), pairs, misses, work)
 }
 
 /// The same on the given instruction set.
 pub fn encode_on<'w>(
     simd: Simd,
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
     work: &'w mut Work,
-) -> [&'w [u8]; 2] {
-    let [one, other] = work.streams(groups.map(|symbols| super::room(symbols.len())));
+) -> [[&'w [u8]; 2]; PAIRS] {
+    let mut sizes = [[0; 2]; PAIRS];
+    for (p, pair) in pairs.iter().enumerate() {
+        let out = work.streams(p, pair.groups.map(|symbols| super::room(symbols.len())));
+        sizes[p] = encode_pair(simd, pair, misses, out);
+    }
+    work.written(sizes)
+}
+
+/// Both have room for their streams, whose sizes are given.
+fn encode_pair(
+    simd: Simd,
+    pair: &Pair<'_, Encoder>,
+    misses: &mut Vec<u32>,
+    out: [&mut [u8]; 2],
+) -> [usize; 2] {
+    let &Pair { table, groups, first } = pair;
     #[cfg(target_arch = "x86_64")]
     if simd.is_available() && simd != Simd::Scalar {
-        let out = [one.as_mut_slice(), other.as_mut_slice()];
-        let [a, b] = match simd {
+        return match simd {
             // SAFETY: `is_available` has just seen every feature that the function is compiled with.
             Simd::Avx512 => unsafe { x86_64::rans_avx512::encode(table, groups, first, misses, out) },
             // SAFETY: as above; nothing else is available here.
             _ => unsafe { x86_64::rans_encode_avx2::encode(table, groups, first, misses, out) },
         };
-        return [&one[..a], &other[..b]];
     }
     let _ = simd;
-    let a = generic::rans::encode(table, groups[0], first[0], misses, one);
-    let b = generic::rans::encode(table, groups[1], first[1], misses, other);
-    [&one[..a], &other[..b]]
+    let [one, other] = out;
+    [
+        generic::rans::encode(table, groups[0], first[0], misses, one),
+        generic::rans::encode(table, groups[1], first[1], misses, other),
+    ]
 }

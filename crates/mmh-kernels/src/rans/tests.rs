@@ -1,6 +1,6 @@
 use super::*;
 use crate::cpu::Simd;
-use crate::lanes::Work;
+use crate::lanes::{Pair, Work};
 use proptest::prelude::*;
 
 fn random(seed: u64) -> impl FnMut() -> u32 {
@@ -37,7 +37,9 @@ fn sets() -> impl Iterator<Item = Simd> {
 /// Streams of two groups, and the positions of symbols without a frequency.
 fn streams_of(simd: Simd, table: &Encoder, groups: [&[u8]; 2]) -> ([Vec<u8>; 2], Vec<u32>) {
     let (mut misses, mut work) = (Vec::new(), Work::default());
-    let streams = encode_on(simd, table, groups, [7, 100_007], &mut misses, &mut work).map(<[u8]>::to_vec);
+    let pairs = [Pair::none(table), Pair { table, groups, first: [7, 100_007] }];
+    let [_, streams] = encode_on(simd, pairs, &mut misses, &mut work);
+    let streams = streams.map(<[u8]>::to_vec);
     misses.sort_unstable();
     (streams, misses)
 }

@@ -3,7 +3,7 @@
 
 use super::bytes_avx512::{Table, look_up, registers};
 use crate::generic::lanes::{Writer, whole_rows};
-use crate::lanes::{Encoder, LANES};
+use crate::lanes::{Encoder, LANES, PAIRS, Pair};
 use std::arch::x86_64::*;
 
 /// Where the mask is set `a`, else `b`.
@@ -22,9 +22,7 @@ struct Tables {
     threshold: Table,
     offset: Table,
     states: Table,
-    first: u8,
-    /// The one that stands in for those that are outside of the tables.
-    stand_in: u8,
+    first: __m512i,
 }
 
 impl Tables {
@@ -36,8 +34,7 @@ impl Tables {
             threshold: registers(&e.places.threshold),
             offset: registers(&e.places.offset),
             states: registers(&e.states),
-            first: e.places.first,
-            stand_in: e.stand_in.wrapping_sub(e.places.first),
+            first: _mm512_set1_epi8(e.places.first as i8),
         }
     }
 }
@@ -95,39 +92,53 @@ impl Lanes {
     }
 }
 
-/// Encodes rows `from … to` of two streams, the last one first, all with 32 lanes that go on in the next row. Which symbols have no code goes
-/// to `missing`, a word for each row, in which bit 2 l + i is lane l of stream i. A stream that is not `present` writes nothing that counts.
-///
-/// # Safety
-/// All of the rows are readable at both sources and, if elements are bf16, writable at both places of rests; at each place of bytes 32 more
-/// are writable than there are elements in the rows of a stream that is present.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-unsafe fn rows<const REGISTERS: usize, const BF16: bool>(
-    t: &Tables,
-    of: [Rows; 2],
-    range: std::ops::Range<usize>,
-    lanes: [Lanes; 2],
-    present: [bool; 2],
-    missing: &mut [u64],
-) -> [Lanes; 2] {
-    let apart: [u8; 64] = std::array::from_fn(|i| (2 * (i % 32) + i / 32) as u8);
-    // SAFETY: the array has 64 readable bytes.
-    let apart = unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) };
-    let (low, top) = (_mm512_set1_epi16(0xff), _mm512_set1_epi16(256));
-    let (seven, one) = (_mm512_set1_epi8(7), _mm512_set1_epi8(1));
-    let (first, end) = (_mm512_set1_epi8(t.first as i8), _mm512_set1_epi8((64 * REGISTERS) as u8 as i8));
-    let stand_in = _mm512_set1_epi8(t.stand_in as i8);
-    let present = present.map(|p| if p { u32::MAX } else { 0 });
-    // Lanes of one stream are every second bit.
-    let twice = present.map(|p| p as u64 * 0x1_0000_0001);
-    let of_present = (twice[0] & EVEN) | (twice[1] & !EVEN);
-    // In variables of their own, the state stays in registers.
-    let [Lanes { lane: mut la, count: ca, at: mut ta }, Lanes { lane: mut lb, count: cb, at: mut tb }] =
-        lanes;
-    let mut count = select(low, ca, _mm512_slli_epi16::<8>(cb));
-    let (xa, xb) = (_mm512_srlv_epi16(la, ca), _mm512_srlv_epi16(lb, cb));
-    let mut x = select(low, xa, _mm512_slli_epi16::<8>(xb));
-    for (r, missing) in range.clone().zip(&mut missing[range]).rev() {
+/// Two streams at work, whose states and counts share the bytes of registers: the first one's are the low bytes of lanes of 16 bits.
+struct Two {
+    lanes: [__m512i; 2],
+    count: __m512i,
+    x: __m512i,
+    at: [*mut u8; 2],
+}
+
+impl Two {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn new([a, b]: [Lanes; 2]) -> Two {
+        let low = _mm512_set1_epi16(0xff);
+        let count = select(low, a.count, _mm512_slli_epi16::<8>(b.count));
+        let (xa, xb) = (_mm512_srlv_epi16(a.lane, a.count), _mm512_srlv_epi16(b.lane, b.count));
+        let x = select(low, xa, _mm512_slli_epi16::<8>(xb));
+        Two { lanes: [a.lane, b.lane], count, x, at: [a.at, b.at] }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn leave(self) -> [Lanes; 2] {
+        let count =
+            [_mm512_and_si512(self.count, _mm512_set1_epi16(0xff)), _mm512_srli_epi16::<8>(self.count)];
+        std::array::from_fn(|i| Lanes { lane: self.lanes[i], count: count[i], at: self.at[i] })
+    }
+
+    /// Encodes row `r` and tells which symbols have no code: bit 2 l + i is lane l of stream i. Only the streams that are `PRESENT`, bit i for
+    /// stream i, write what counts.
+    ///
+    /// # Safety
+    /// The row is readable at both sources and, if elements are bf16, writable at both places of rests; at each place of bytes 32 are writable.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+    unsafe fn step<const REGISTERS: usize, const BF16: bool, const PRESENT: u8>(
+        &mut self,
+        t: &Tables,
+        of: &[Rows; 2],
+        r: usize,
+    ) -> u64 {
+        let apart: [u8; 64] = std::array::from_fn(|i| (2 * (i % 32) + i / 32) as u8);
+        // SAFETY: the array has 64 readable bytes.
+        let apart = unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) };
+        let (low, top) = (_mm512_set1_epi16(0xff), _mm512_set1_epi16(256));
+        let (seven, eight, one) = (_mm512_set1_epi8(7), _mm512_set1_epi16(8), _mm512_set1_epi8(1));
+        let last = _mm512_set1_epi8((64 * REGISTERS - 1) as u8 as i8);
+        let [la, lb] = self.lanes;
         // SAFETY: the caller's promise.
         let symbols = unsafe {
             if BF16 {
@@ -146,52 +157,97 @@ unsafe fn rows<const REGISTERS: usize, const BF16: bool>(
                 _mm512_or_si512(sa, _mm512_slli_epi16::<8>(sb))
             }
         };
-        let (symbols, outside) = if REGISTERS == 4 {
-            (symbols, 0)
-        } else {
-            let symbols = _mm512_sub_epi8(symbols, first);
-            let outside = _mm512_cmpge_epu8_mask(symbols, end);
-            (_mm512_mask_mov_epi8(symbols, outside, stand_in), outside)
-        };
+        // What is outside of the tables has no code, and neither has their last value.
+        let symbols =
+            if REGISTERS == 4 { symbols } else { _mm512_min_epu8(_mm512_sub_epi8(symbols, t.first), last) };
         let high = if REGISTERS == 4 { _mm512_movepi8_mask(symbols) } else { 0 };
         let bits = look_up_in::<REGISTERS>(&t.bits, symbols, high);
         let threshold = look_up_in::<REGISTERS>(&t.threshold, symbols, high);
         let offset = look_up_in::<REGISTERS>(&t.offset, symbols, high);
-        // Rare, but not so rare that a branch would be foreseen.
-        *missing = (_mm512_movepi8_mask(bits) | outside) & of_present;
-        let bits = _mm512_and_si512(bits, seven);
-        let more = _mm512_cmpge_epu8_mask(x, threshold);
-        let sum = _mm512_add_epi8(count, _mm512_mask_add_epi8(bits, more, bits, one));
-        count = _mm512_and_si512(sum, seven);
+        // One bit less where the state is below its threshold. Numbers say so sooner than masks.
+        let below = _mm512_min_epu8(_mm512_subs_epu8(threshold, self.x), one);
+        let most = _mm512_and_si512(bits, _mm512_set1_epi8(15));
+        let sum = _mm512_sub_epi8(_mm512_add_epi8(self.count, most), below);
+        self.count = _mm512_and_si512(sum, seven);
         let (sa, sb) = (_mm512_and_si512(sum, low), _mm512_srli_epi16::<8>(sum));
-        let (fa, fb) = (
-            _mm512_cmpgt_epi16_mask(sa, _mm512_set1_epi16(7)) & present[0],
-            _mm512_cmpgt_epi16_mask(sb, _mm512_set1_epi16(7)) & present[1],
-        );
         let bytes = _mm512_permutexvar_epi8(apart, select(low, la, _mm512_slli_epi16::<8>(lb)));
-        let (ba, bb) = (_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes));
         // SAFETY: the caller's promise.
         unsafe {
-            _mm256_storeu_si256(ta.cast(), _mm256_maskz_compress_epi8(fa, ba));
-            _mm256_storeu_si256(tb.cast(), _mm256_maskz_compress_epi8(fb, bb));
-            ta = ta.add(fa.count_ones() as usize);
-            tb = tb.add(fb.count_ones() as usize);
+            if PRESENT & 1 != 0 {
+                let full = _mm512_test_epi16_mask(sum, eight);
+                let bytes = _mm512_castsi512_si256(bytes);
+                _mm256_storeu_si256(self.at[0].cast(), _mm256_maskz_compress_epi8(full, bytes));
+                self.at[0] = self.at[0].add(full.count_ones() as usize);
+            }
+            if PRESENT & 2 != 0 {
+                let full = _mm512_test_epi16_mask(sum, _mm512_set1_epi16(8 << 8));
+                let bytes = _mm512_extracti64x4_epi64::<1>(bytes);
+                _mm256_storeu_si256(self.at[1].cast(), _mm256_maskz_compress_epi8(full, bytes));
+                self.at[1] = self.at[1].add(full.count_ones() as usize);
+            }
         }
         // States without what they give up.
         let (ka, kb) = (_mm512_srlv_epi16(la, sa), _mm512_srlv_epi16(lb, sb));
         let place = _mm512_add_epi8(select(low, ka, _mm512_slli_epi16::<8>(kb)), offset);
-        x = look_up(&t.states, place, _mm512_movepi8_mask(place));
-        // The new state in the place of the old one.
+        let x = look_up(&t.states, place, _mm512_movepi8_mask(place));
+        self.x = x;
+        // The new state in the place of the old one, and eight bits less below it where they were written.
         let na = _mm512_sub_epi16(_mm512_ternarylogic_epi32::<0xf8>(top, x, low), ka);
         let nb = _mm512_sub_epi16(_mm512_or_si512(_mm512_srli_epi16::<8>(x), top), kb);
-        let (ca, cb) = (_mm512_and_si512(count, low), _mm512_srli_epi16::<8>(count));
-        la = _mm512_add_epi16(_mm512_mask_srli_epi16::<8>(la, fa, la), _mm512_sllv_epi16(na, ca));
-        lb = _mm512_add_epi16(_mm512_mask_srli_epi16::<8>(lb, fb, lb), _mm512_sllv_epi16(nb, cb));
+        let (ca, cb) = (_mm512_and_si512(self.count, low), _mm512_srli_epi16::<8>(self.count));
+        let (fa, fb) = (_mm512_and_si512(sa, eight), _mm512_and_si512(sb, eight));
+        self.lanes = [
+            _mm512_add_epi16(_mm512_srlv_epi16(la, fa), _mm512_sllv_epi16(na, ca)),
+            _mm512_add_epi16(_mm512_srlv_epi16(lb, fb), _mm512_sllv_epi16(nb, cb)),
+        ];
+        _mm512_movepi8_mask(bits)
     }
-    [
-        Lanes { lane: la, count: _mm512_and_si512(count, low), at: ta },
-        Lanes { lane: lb, count: _mm512_srli_epi16::<8>(count), at: tb },
-    ]
+}
+
+/// Encodes a range of rows of two streams, the last one first, all with 32 lanes that go on in the next row. Which symbols have no code goes to
+/// `missing`, a word for each row, as [`Two::step`] tells.
+///
+/// # Safety
+/// All of the rows are readable at both sources and, if elements are bf16, writable at both places of rests; at each place of bytes 32 more
+/// are writable than there are elements in the rows of a stream that is present.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+unsafe fn rows<const REGISTERS: usize, const BF16: bool, const PRESENT: u8>(
+    t: &Tables,
+    of: [Rows; 2],
+    range: std::ops::Range<usize>,
+    lanes: [Lanes; 2],
+    missing: &mut [u64],
+) -> [Lanes; 2] {
+    let present = [0, EVEN, !EVEN, u64::MAX][PRESENT as usize & 3];
+    let mut pair = Two::new(lanes);
+    for (r, missing) in range.clone().zip(&mut missing[range]).rev() {
+        // SAFETY: the caller's promise.
+        *missing = unsafe { pair.step::<REGISTERS, BF16, PRESENT>(t, &of, r) } & present;
+    }
+    pair.leave()
+}
+
+/// The same for the first rows of four streams: what one pair of them waits for, the other has time for.
+///
+/// # Safety
+/// As for `rows`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+unsafe fn rows_of_four<const REGISTERS: usize, const BF16: bool>(
+    t: [&Tables; 2],
+    of: [[Rows; 2]; 2],
+    lanes: [[Lanes; 2]; 2],
+    missing: [&mut [u64]; 2],
+) -> [[Lanes; 2]; 2] {
+    let [mut one, mut other] = [Two::new(lanes[0]), Two::new(lanes[1])];
+    let [of_one, of_other] = missing;
+    for (r, (a, b)) in of_one.iter_mut().zip(of_other).enumerate().rev() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            *a = one.step::<REGISTERS, BF16, 3>(t[0], &of[0], r);
+            *b = other.step::<REGISTERS, BF16, 3>(t[1], &of[1], r);
+        }
+    }
+    [one.leave(), other.leave()]
 }
 
 /// Symbols of the elements that are no whole rows: fewer than two rows.
@@ -207,69 +263,141 @@ fn tail<const BF16: bool>(source: &[u8], rests: &mut [u8], symbols: &mut [u8; 2 
     source.len() / 2
 }
 
-/// Encodes two groups side by side: bytes, or the exponents of elements of bf16, whose rests go to `rests`. Gives the sizes of the streams.
-/// `missing` is memory to reuse.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-pub fn encode<const BF16: bool>(
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    rests: [&mut [u8]; 2],
+/// Two streams from their last rows, which are encoded already, on.
+struct Task<'a> {
+    tables: Tables,
+    quarters: usize,
+    of: [Rows; 2],
+    /// Rows of each that are whole and followed by such rows.
+    whole: [usize; 2],
+    writers: [Writer; 2],
+    lanes: [Lanes; 2],
+    elements: [usize; 2],
     first: [u32; 2],
-    misses: &mut Vec<u32>,
-    out: [&mut [u8]; 2],
-    missing: &mut Vec<u64>,
-) -> [usize; 2] {
-    let size = 1 + BF16 as usize;
-    let elements = groups.map(|g| g.len() / size);
-    if (0..2)
-        .any(|i| out[i].len() < crate::lanes::room(elements[i]) || (BF16 && rests[i].len() < elements[i]))
-    {
-        return [0; 2];
+    out: [&'a mut [u8]; 2],
+}
+
+impl<'a> Task<'a> {
+    /// Encodes the elements that are no whole rows. All groups have room for their streams and rests.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn begin<const BF16: bool>(
+        pair: &Pair<'_, Encoder>,
+        mut rests: [&mut [u8]; 2],
+        misses: &mut Vec<u32>,
+        mut out: [&'a mut [u8]; 2],
+    ) -> Task<'a> {
+        let &Pair { table, groups, first } = pair;
+        let size = 1 + BF16 as usize;
+        let elements = groups.map(|g| g.len() / size);
+        let whole = elements.map(whole_rows);
+        let writers: [Writer; 2] = std::array::from_fn(|i| {
+            let from = whole[i] * LANES;
+            let mut symbols = [0; 2 * LANES];
+            let last = if BF16 { &mut rests[i][from..] } else { &mut [][..] };
+            let n = tail::<BF16>(&groups[i][size * from..size * elements[i]], last, &mut symbols);
+            Writer::begin(table, &symbols[..n], first[i] + from as u32, misses, out[i])
+        });
+        let lanes = [Lanes::new(&writers[0], out[0]), Lanes::new(&writers[1], out[1])];
+        let of = std::array::from_fn(|i| Rows { source: groups[i].as_ptr(), rests: rests[i].as_mut_ptr() });
+        let (tables, quarters) = (Tables::new(table), table.places.quarters);
+        Task { tables, quarters, of, whole, writers, lanes, elements, first, out }
     }
-    let tables = Tables::new(table);
-    let whole = elements.map(whole_rows);
-    let mut writers: [Writer; 2] = std::array::from_fn(|i| {
-        let from = whole[i] * LANES;
-        let mut symbols = [0; 2 * LANES];
-        let last = if BF16 { &mut rests[i][from..] } else { &mut [][..] };
-        let n = tail::<BF16>(&groups[i][size * from..size * elements[i]], last, &mut symbols);
-        Writer::begin(table, &symbols[..n], first[i] + from as u32, misses, out[i])
-    });
-    let mut lanes = [Lanes::new(&writers[0], out[0]), Lanes::new(&writers[1], out[1])];
-    let of: [Rows; 2] =
-        std::array::from_fn(|i| Rows { source: groups[i].as_ptr(), rests: rests[i].as_mut_ptr() });
-    missing.resize(missing.len().max(whole[0].max(whole[1])), 0);
-    let run = match table.places.quarters {
-        1 => rows::<1, BF16>,
-        2 => rows::<2, BF16>,
-        _ => rows::<4, BF16>,
-    };
-    let both = whole[0].min(whole[1]);
-    // The rows that one of them has more than the other, in the company of themselves.
-    let more = (whole[1] > whole[0]) as usize;
-    if whole[more] > both {
-        let present = [more == 0, more == 1];
-        // SAFETY: the rows are within the group; `out` has room for a byte of each element and 64 more.
-        let done = unsafe { run(&tables, [of[more]; 2], both..whole[more], lanes, present, missing) };
-        lanes[more] = done[more];
+
+    /// Encodes the rows from `to` on.
+    ///
+    /// # Safety
+    /// The rests of [`Task::begin`] are still there, and nobody else looks at them.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+    unsafe fn down_to<const BF16: bool>(&mut self, to: usize, missing: &mut [u64]) {
+        let [a, b] = self.whole;
+        let both = a.min(b).max(to);
+        // The rows that one of them has more than the other, in the company of themselves.
+        let more = (b > a) as usize;
+        if self.whole[more] > both {
+            let run = match (self.quarters, more) {
+                (1, 0) => rows::<1, BF16, 1>,
+                (1, _) => rows::<1, BF16, 2>,
+                (2, 0) => rows::<2, BF16, 1>,
+                (2, _) => rows::<2, BF16, 2>,
+                (_, 0) => rows::<4, BF16, 1>,
+                _ => rows::<4, BF16, 2>,
+            };
+            let range = both..self.whole[more];
+            // SAFETY: the rows are within the group, and `out` has room for a byte of each element and 64 more.
+            let done = unsafe { run(&self.tables, [self.of[more]; 2], range, self.lanes, missing) };
+            self.lanes[more] = done[more];
+        }
+        let run = match self.quarters {
+            1 => rows::<1, BF16, 3>,
+            2 => rows::<2, BF16, 3>,
+            _ => rows::<4, BF16, 3>,
+        };
+        // SAFETY: as above, for both.
+        self.lanes = unsafe { run(&self.tables, self.of, to..both, self.lanes, missing) };
     }
-    // SAFETY: as above, for both.
-    lanes = unsafe { run(&tables, of, 0..both, lanes, [true; 2], missing) };
-    for (i, which) in [EVEN, !EVEN].into_iter().enumerate() {
-        for (r, row) in missing[..whole[i]].iter().enumerate() {
-            let mut row = row & which;
+
+    /// The sizes of the streams. Positions of symbols without a code are appended to `misses`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn end(self, missing: &[u64], misses: &mut Vec<u32>) -> [usize; 2] {
+        for (r, row) in missing.iter().enumerate() {
+            let mut row = *row;
             while row != 0 {
-                misses.push(first[i] + (r * LANES) as u32 + row.trailing_zeros() / 2);
+                let (lane, stream) = (row.trailing_zeros() / 2, (row.trailing_zeros() % 2) as usize);
+                misses.push(self.first[stream] + (r * LANES) as u32 + lane);
                 row &= row - 1;
             }
         }
+        let mut sizes = [0; 2];
+        for (i, mut writer) in self.writers.into_iter().enumerate().filter(|(i, _)| self.elements[*i] > 0) {
+            self.lanes[i].leave(&mut writer, self.out[i]);
+            sizes[i] = writer.end(self.out[i]);
+        }
+        sizes
     }
-    let mut sizes = [0; 2];
-    for (i, writer) in writers.iter_mut().enumerate().filter(|(i, _)| elements[*i] > 0) {
-        lanes[i].leave(writer, out[i]);
+}
+
+/// Encodes pairs of groups side by side: bytes, or the exponents of elements of bf16, whose rests go to `rests`. Gives the sizes of the
+/// streams. `missing` is memory to reuse.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+pub fn encode<const BF16: bool>(
+    pairs: [Pair<'_, Encoder>; PAIRS],
+    rests: [[&mut [u8]; 2]; PAIRS],
+    misses: &mut Vec<u32>,
+    out: [[&mut [u8]; 2]; PAIRS],
+    missing: &mut [Vec<u64>; PAIRS],
+) -> [[usize; 2]; PAIRS] {
+    let fits = |(p, i): (usize, usize)| {
+        let elements = pairs[p].groups[i].len() / (1 + BF16 as usize);
+        out[p][i].len() >= crate::lanes::room(elements) && (!BF16 || rests[p][i].len() >= elements)
+    };
+    if ![(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().all(fits) {
+        return [[0; 2]; PAIRS];
     }
-    for (i, (writer, out)) in writers.into_iter().zip(out).enumerate() {
-        sizes[i] = if elements[i] > 0 { writer.end(out) } else { 0 };
+    let ([rests_a, rests_b], [out_a, out_b]) = (rests, out);
+    let mut a = Task::begin::<BF16>(&pairs[0], rests_a, misses, out_a);
+    let mut b = Task::begin::<BF16>(&pairs[1], rests_b, misses, out_b);
+    let [missing_a, missing_b] = missing.each_mut().map(|m| {
+        let rows = a.whole.into_iter().chain(b.whole).max().unwrap_or(0);
+        m.resize(rows.max(m.len()), 0);
+        &mut m[..rows]
+    });
+    let (missing_a, missing_b) =
+        (&mut missing_a[..a.whole[0].max(a.whole[1])], &mut missing_b[..b.whole[0].max(b.whole[1])]);
+    let all =
+        if a.quarters == b.quarters { a.whole.into_iter().chain(b.whole).min().unwrap_or(0) } else { 0 };
+    // SAFETY: `rests` are lent to the end.
+    unsafe {
+        a.down_to::<BF16>(all, missing_a);
+        b.down_to::<BF16>(all, missing_b);
+        if all > 0 {
+            let run = match a.quarters {
+                1 => rows_of_four::<1, BF16>,
+                2 => rows_of_four::<2, BF16>,
+                _ => rows_of_four::<4, BF16>,
+            };
+            let missing = [&mut missing_a[..all], &mut missing_b[..all]];
+            [a.lanes, b.lanes] = run([&a.tables, &b.tables], [a.of, b.of], [a.lanes, b.lanes], missing);
+        }
     }
-    sizes
+    [a.end(missing_a, misses), b.end(missing_b, misses)]
 }

@@ -5,7 +5,7 @@ use super::{GROUP, bad, entropy, pieces};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
 use mmh_kernels::histogram;
-use mmh_kernels::lanes::Work;
+use mmh_kernels::lanes::{PAIRS, Pair, Work};
 use mmh_kernels::memory::Soon;
 use std::ops::Range;
 
@@ -55,15 +55,13 @@ pub trait Code: Clone + PartialEq {
     fn encoder(&self) -> Self::Encoder;
     /// Prepares decoding.
     fn decoder(&self) -> Self::Decoder;
-    /// Encodes one or two groups, of which the second may be empty; appends the positions of symbols without a code to `codeless`, in no
-    /// order. `first` are the positions of the groups.
+    /// Encodes the groups of pairs, of which any may be empty; appends the positions of symbols without a code to `codeless`, in no
+    /// order.
     fn encode<'w>(
-        table: &Self::Encoder,
-        groups: [&[u8]; 2],
-        first: [u32; 2],
+        pairs: [Pair<'_, Self::Encoder>; PAIRS],
         codeless: &mut Vec<u32>,
         work: &'w mut Work,
-    ) -> [&'w [u8]; 2];
+    ) -> [[&'w [u8]; 2]; PAIRS];
     /// Decodes groups side by side, and asks for memory that is needed after that; `None` if a stream is damaged.
     fn decode(groups: Vec<Part<'_, Self>>, soon: &mut Soon) -> Option<()>;
 }
@@ -273,12 +271,12 @@ pub fn count_groups(
 pub struct Streams {
     bytes: Vec<u8>,
     of: Vec<Range<usize>>,
-    symbols: [Vec<u8>; 2],
+    symbols: [[Vec<u8>; 2]; PAIRS],
     work: Work,
 }
 
 impl Streams {
-    /// Encodes a plane of `n` elements, two groups at a time, whose symbols `fill` writes. `codeless` gets the positions of symbols without
+    /// Encodes a plane of `n` elements, some groups at a time, whose symbols `fill` writes. `codeless` gets the positions of symbols without
     /// a code, in order.
     pub fn encode<C: Code>(
         &mut self,
@@ -293,22 +291,27 @@ impl Streams {
         self.of.clear();
         self.of.resize(groups, 0..0);
         codeless.clear();
-        self.symbols.iter_mut().for_each(|s| s.resize(GROUP, 0));
-        let Streams { bytes, of, symbols: [one, other], work } = self;
-        for pair in codes.pairs(n) {
-            let first = pair[0] * GROUP;
-            let second = pair.get(1).map_or(first, |g| g * GROUP);
-            let mut group = |from: usize, to: &mut Vec<u8>| {
-                let m = (n - from).min(GROUP);
-                fill(from..from + m, &mut to[..m]);
-                m
-            };
-            let a = group(first, &mut *one);
-            let b = if pair.len() > 1 { group(second, &mut *other) } else { 0 };
-            let table = &tables[codes.chosen(pair[0])];
-            let both = [&one[..a], &other[..b]];
-            let streams = C::encode(table, both, [first as u32, second as u32], codeless, work);
-            for (g, stream) in pair.iter().zip(streams) {
+        self.symbols.iter_mut().flatten().for_each(|s| s.resize(GROUP, 0));
+        let Streams { bytes, of, symbols, work } = self;
+        for pairs in codes.pairs(n).chunks(PAIRS) {
+            for (pair, symbols) in pairs.iter().zip(&mut *symbols) {
+                for (g, symbols) in pair.iter().zip(symbols) {
+                    let group = g * GROUP..n.min((g + 1) * GROUP);
+                    fill(group.clone(), &mut symbols[..group.len()]);
+                }
+            }
+            let given = std::array::from_fn(|p| {
+                let Some(pair) = pairs.get(p) else { return Pair::none(&tables[0]) };
+                let first = std::array::from_fn(|i| pair.get(i).map_or(0, |g| g * GROUP));
+                let groups = std::array::from_fn(|i| match pair.get(i) {
+                    Some(_) => &symbols[p][i][..(n - first[i]).min(GROUP)],
+                    None => &[][..],
+                });
+                Pair { table: &tables[codes.chosen(pair[0])], groups, first: first.map(|f| f as u32) }
+            });
+            let streams = C::encode(given, codeless, work);
+            for (g, stream) in pairs.iter().zip(streams).flat_map(|(pair, streams)| pair.iter().zip(streams))
+            {
                 of[*g] = bytes.len()..bytes.len() + stream.len();
                 bytes.extend_from_slice(stream);
             }

@@ -4,7 +4,7 @@ use super::code::{Code, Part};
 use super::{CODELESS_BITS, bad, entropy};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
-use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, Work};
+use mmh_kernels::lanes::{self, Decoder, Encoder, Frequencies, Group, PAIRS, Pair, Work};
 use mmh_kernels::memory::Soon;
 
 impl Code for Frequencies {
@@ -44,13 +44,11 @@ impl Code for Frequencies {
     }
 
     fn encode<'w>(
-        table: &Encoder,
-        groups: [&[u8]; 2],
-        first: [u32; 2],
+        pairs: [Pair<'_, Encoder>; PAIRS],
         codeless: &mut Vec<u32>,
         work: &'w mut Work,
-    ) -> [&'w [u8]; 2] {
-        lanes::encode(table, groups, first, codeless, work)
+    ) -> [[&'w [u8]; 2]; PAIRS] {
+        lanes::encode(pairs, codeless, work)
     }
 
     fn decode(groups: Vec<Part<'_, Frequencies>>, soon: &mut Soon) -> Option<()> {

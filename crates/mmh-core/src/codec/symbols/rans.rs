@@ -6,7 +6,7 @@ use super::entropy::{self, log2};
 use super::{CODELESS_BITS, bad};
 use crate::codec::cursor::Cursor;
 use crate::error::Result;
-use mmh_kernels::lanes::Work;
+use mmh_kernels::lanes::{PAIRS, Pair, Work};
 use mmh_kernels::memory::Soon;
 use mmh_kernels::rans::{self, Decoder, Encoder, Frequencies, Group, TOTAL};
 
@@ -100,13 +100,11 @@ impl Code for Table {
     }
 
     fn encode<'w>(
-        table: &Encoder,
-        groups: [&[u8]; 2],
-        first: [u32; 2],
+        pairs: [Pair<'_, Encoder>; PAIRS],
         codeless: &mut Vec<u32>,
         work: &'w mut Work,
-    ) -> [&'w [u8]; 2] {
-        rans::encode(table, groups, first, codeless, work)
+    ) -> [[&'w [u8]; 2]; PAIRS] {
+        rans::encode(pairs, codeless, work)
     }
 
     fn decode(groups: Vec<Part<'_, Table>>, soon: &mut Soon) -> Option<()> {

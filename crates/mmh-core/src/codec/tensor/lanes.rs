@@ -8,9 +8,10 @@ use crate::codec::symbols::{Code, Codes, SIDE_BY_SIDE, Table, entropy, sum};
 use crate::error::{Error, Result};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::MANY;
-use mmh_kernels::lanes::{self, Frequencies, Group};
+use mmh_kernels::lanes::{self, Frequencies, Group, PAIRS, Pair};
 use mmh_kernels::memory;
 use mmh_kernels::planes::Plane;
+use std::array::from_fn;
 
 /// Bytes of the size of a stream.
 const SIZE: usize = 2;
@@ -110,25 +111,35 @@ fn is_joined(spec: &FieldSpec) -> bool {
     *spec == BF16 || spec.width == 1 && spec.rest_bits() == 7
 }
 
-/// Appends the groups of a block of bf16 that [`is_straight`], two at a time: elements are split while their exponents are encoded. The sizes
+/// Appends the groups of a block of bf16 that [`is_straight`], some at a time: elements are split while their exponents are encoded. The sizes
 /// of the groups go to where [`begin`](super::encode::begin) has left room for them.
 pub fn encode_bf16(code: &Frequencies, body: &[u8], sizes: usize, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    const AT_ONCE: usize = 2 * PAIRS;
     let table = code.encoder();
     let Scratch { lanes: work, codeless, bytes, .. } = scratch;
     codeless.clear();
-    let (one, other) = lend(bytes, 2 * GROUP).split_at_mut(GROUP);
-    for (p, pair) in body.chunks(4 * GROUP).enumerate() {
-        let groups = pair.split_at(pair.len().min(2 * GROUP));
-        let groups = [groups.0, groups.1];
-        let both = [&mut one[..groups[0].len() / 2], &mut other[..groups[1].len() / 2]];
-        let first = [0, 1].map(|i| ((2 * p + i) * GROUP) as u32);
-        let streams = lanes::encode_bf16(&table, groups, both, first, codeless, work);
-        for (i, stream) in streams.into_iter().enumerate().filter(|(i, _)| !groups[*i].is_empty()) {
-            let rests = &[&*one, &*other][i][..groups[i].len() / 2];
+    for (t, some) in body.chunks(2 * AT_ONCE * GROUP).enumerate() {
+        let group = |g: usize| {
+            let from = (2 * g * GROUP).min(some.len());
+            &some[from..(from + 2 * GROUP).min(some.len())]
+        };
+        let groups: [[&[u8]; 2]; PAIRS] = from_fn(|p| from_fn(|i| group(2 * p + i)));
+        let pairs = from_fn(|p| {
+            let first = from_fn(|i| ((AT_ONCE * t + 2 * p + i) * GROUP) as u32);
+            Pair { table: &table, groups: groups[p], first }
+        });
+        let mut left = lend(bytes, AT_ONCE * GROUP);
+        let rests =
+            groups.map(|two| two.map(|group| left.split_off_mut(..group.len() / 2).unwrap_or_default()));
+        let streams = lanes::encode_bf16(pairs, rests, codeless, work);
+        let mut rests = bytes.as_slice();
+        let all = groups.iter().flatten().zip(streams.iter().flatten()).enumerate();
+        for (i, (group, stream)) in all.filter(|(_, (group, _))| !group.is_empty()) {
+            let rest = rests.split_off(..group.len() / 2).unwrap_or_default();
             out.extend((stream.len() as u16).to_le_bytes());
-            out.extend_from_slice(rests);
+            out.extend_from_slice(rest);
             out.extend_from_slice(stream);
-            set_size(sizes, 2 * p + i, SIZE + rests.len() + stream.len(), out);
+            set_size(sizes, AT_ONCE * t + i, SIZE + rest.len() + stream.len(), out);
         }
     }
     codeless.sort();
