@@ -135,11 +135,17 @@ impl<'a, E> Pair<'a, E> {
 /// Pairs that are encoded side by side.
 pub const PAIRS: usize = 2;
 
+/// Where the streams of pairs go.
+#[cfg(target_arch = "x86_64")]
+type Streams<'w> = [[&'w mut [u8]; 2]; PAIRS];
+
 /// Memory to reuse from group to group.
 #[derive(Default)]
 pub struct Work {
     streams: [[Vec<u8>; 2]; PAIRS],
     symbols: [Vec<u8>; 2],
+    /// Symbols without a code, by row.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     missing: [Vec<u64>; PAIRS],
 }
 
@@ -155,6 +161,15 @@ impl Work {
     pub(crate) fn streams(&mut self, pair: usize, rooms: [usize; 2]) -> [&mut [u8]; 2] {
         let [one, other] = &mut self.streams[pair];
         [at_least(one, rooms[0]), at_least(other, rooms[1])]
+    }
+
+    /// The same for all of them, and memory for what is missing.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn all(&mut self, rooms: [[usize; 2]; PAIRS]) -> (Streams<'_>, &mut [Vec<u64>; PAIRS]) {
+        let mut rooms = rooms.into_iter().flatten();
+        let streams = self.streams.each_mut();
+        let streams = streams.map(|two| two.each_mut().map(|s| at_least(s, rooms.next().unwrap_or(0))));
+        (streams, &mut self.missing)
     }
 
     /// The first so many bytes of them.
@@ -182,16 +197,10 @@ pub fn encode_on<'w>(
 ) -> [[&'w [u8]; 2]; PAIRS] {
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
-        let Work { streams, missing, .. } = &mut *work;
+        let (out, missing) = work.all(pairs.map(|pair| pair.groups.map(|g| super::room(g.len()))));
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
         let sizes = unsafe {
-            x86_64::lanes_encode_avx512::encode::<false>(
-                pairs,
-                Default::default(),
-                misses,
-                rooms(&pairs, 1, streams),
-                missing,
-            )
+            x86_64::lanes_encode_avx512::encode::<false>(pairs, Default::default(), misses, out, missing)
         };
         return work.written(sizes);
     }
@@ -201,21 +210,6 @@ pub fn encode_on<'w>(
         sizes[p] = encode_pair(simd, pair, misses, out);
     }
     work.written(sizes)
-}
-
-/// Room for the streams of groups whose elements have so many bytes each.
-#[cfg(target_arch = "x86_64")]
-fn rooms<'w>(
-    pairs: &[Pair<'_, Encoder>; PAIRS],
-    bytes: usize,
-    streams: &'w mut [[Vec<u8>; 2]; PAIRS],
-) -> [[&'w mut [u8]; 2]; PAIRS] {
-    let mut pairs = pairs.iter();
-    streams.each_mut().map(|two| {
-        let mut groups = pairs.next().map_or([&[][..]; 2], |pair| pair.groups).into_iter();
-        two.each_mut()
-            .map(|stream| at_least(stream, super::room(groups.next().map_or(0, |g| g.len() / bytes))))
-    })
 }
 
 /// The same for elements of bf16, whose exponents are the symbols; what is left of them goes to `rests`, a byte each. The lengths of `rests`
@@ -244,17 +238,10 @@ pub fn encode_bf16_on<'w>(
     }
     #[cfg(target_arch = "x86_64")]
     if simd == Simd::Avx512 && simd.is_available() {
-        let Work { streams, missing, .. } = &mut *work;
+        let (out, missing) = work.all(pairs.map(|pair| pair.groups.map(|g| super::room(g.len() / 2))));
         // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        let sizes = unsafe {
-            x86_64::lanes_encode_avx512::encode::<true>(
-                pairs,
-                rests,
-                misses,
-                rooms(&pairs, 2, streams),
-                missing,
-            )
-        };
+        let sizes =
+            unsafe { x86_64::lanes_encode_avx512::encode::<true>(pairs, rests, misses, out, missing) };
         return work.written(sizes);
     }
     let mut sizes = [[0; 2]; PAIRS];

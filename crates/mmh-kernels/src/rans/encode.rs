@@ -97,6 +97,13 @@ pub fn encode_on<'w>(
     misses: &mut Vec<u32>,
     work: &'w mut Work,
 ) -> [[&'w [u8]; 2]; PAIRS] {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        let (out, _) = work.all(pairs.map(|pair| pair.groups.map(|symbols| super::room(symbols.len()))));
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        let sizes = unsafe { x86_64::rans_avx512::encode(pairs, misses, out) };
+        return work.written(sizes);
+    }
     let mut sizes = [[0; 2]; PAIRS];
     for (p, pair) in pairs.iter().enumerate() {
         let out = work.streams(p, pair.groups.map(|symbols| super::room(symbols.len())));
@@ -114,13 +121,9 @@ fn encode_pair(
 ) -> [usize; 2] {
     let &Pair { table, groups, first } = pair;
     #[cfg(target_arch = "x86_64")]
-    if simd.is_available() && simd != Simd::Scalar {
-        return match simd {
-            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-            Simd::Avx512 => unsafe { x86_64::rans_avx512::encode(table, groups, first, misses, out) },
-            // SAFETY: as above; nothing else is available here.
-            _ => unsafe { x86_64::rans_encode_avx2::encode(table, groups, first, misses, out) },
-        };
+    if simd == Simd::Avx2 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { x86_64::rans_encode_avx2::encode(table, groups, first, misses, out) };
     }
     let _ = simd;
     let [one, other] = out;

@@ -2,6 +2,7 @@
 
 use super::{bytes_avx512, rans_narrow_avx512};
 use crate::generic::rans::{Reader, Writer, find_missing};
+use crate::lanes::{PAIRS, Pair};
 use crate::memory::Soon;
 use crate::rans::{Encoder, Group, LANES, LOWEST, MISSING, PROBABILITY_BITS, TOTAL, Table, coded};
 use std::arch::x86_64::*;
@@ -201,25 +202,26 @@ unsafe fn put(states: &mut __m512i, entries: __m512i, to: *mut u8) -> *mut u8 {
     unsafe { to.add(2 * due.count_ones() as usize) }
 }
 
-/// Encodes two groups side by side; each of `out` has [`crate::rans::room`]. Gives the sizes of the streams.
+/// Encodes the groups of two pairs side by side; each of `out` has [`crate::rans::room`]. Gives the sizes of the streams.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 pub fn encode(
-    table: &Encoder,
-    groups: [&[u8]; 2],
-    first: [u32; 2],
+    pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
-    out: [&mut [u8]; 2],
-) -> [usize; 2] {
-    let tables = table.bytes.each_ref().map(|bytes| bytes_avx512::registers(bytes));
+    out: [[&mut [u8]; 2]; PAIRS],
+) -> [[usize; 2]; PAIRS] {
+    let tables = pairs.map(|pair| pair.table.bytes.each_ref().map(|bytes| bytes_avx512::registers(bytes)));
     let order = order();
     // SAFETY: the array has 64 readable bytes.
     let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
-    let [out_a, out_b] = out;
-    let mut a = Stream::begin(table, groups[0], first[0], misses, out_a);
-    let mut b = Stream::begin(table, groups[1], first[1], misses, out_b);
-    let both = a.quads.len().min(b.quads.len());
+    let [one, other] = pairs;
+    let [[out_a, out_b], [out_c, out_d]] = out;
+    let mut a = Stream::begin(one.table, one.groups[0], one.first[0], misses, out_a);
+    let mut b = Stream::begin(one.table, one.groups[1], one.first[1], misses, out_b);
+    let mut c = Stream::begin(other.table, other.groups[0], other.first[0], misses, out_c);
+    let mut d = Stream::begin(other.table, other.groups[1], other.first[1], misses, out_d);
     macro_rules! encode {
-        ($rounds:expr, $($s:ident $x:ident $to:ident),*) => {
+        ($($pair:literal $s:ident $x:ident $to:ident),*) => {
+            let rounds = usize::MAX$( .min($s.quads.len()) )*;
             // In variables of their own, the state stays in registers.
             $(
                 // SAFETY: there are 16 states of 32 bits.
@@ -227,13 +229,13 @@ pub fn encode(
                 // SAFETY: `at` is within the output.
                 let mut $to = unsafe { $s.out.as_mut_ptr().add($s.writer.at) };
             )*
-            for _ in 0..$rounds {
+            for _ in 0..rounds {
                 $(
                     let Some((quad, rest)) = $s.quads.split_last() else { break };
-                    let (rows, missing) = look_up_rows(&tables, order, quad);
+                    let (rows, missing) = look_up_rows(&tables[$pair], order, quad);
                     $s.quads = rest;
                     if missing != 0 {
-                        find_missing(table, quad, $s.next(), misses);
+                        find_missing(pairs[$pair].table, quad, $s.next(), misses);
                     }
                     let $s = rows;
                 )*
@@ -249,10 +251,15 @@ pub fn encode(
             )*
         };
     }
-    encode!(both, a xa ta, b xb tb);
-    encode!(a.quads.len(), a xa ta);
-    encode!(b.quads.len(), b xb tb);
-    [a.end(), b.end()]
+    // What one waits for, the others have time for.
+    encode!(0 a xa ta, 0 b xb tb, 1 c xc tc, 1 d xd td);
+    encode!(0 a xa ta, 0 b xb tb);
+    encode!(1 c xc tc, 1 d xd td);
+    encode!(0 a xa ta);
+    encode!(0 b xb tb);
+    encode!(1 c xc tc);
+    encode!(1 d xd td);
+    [[a.end(), b.end()], [c.end(), d.end()]]
 }
 
 /// A stream that is being written, and the rows that are left, four by four.
