@@ -176,14 +176,14 @@ fn order() -> [u8; ROWS * LANES] {
 /// # Safety
 /// 32 bytes are writable from `to` on.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
 unsafe fn put(states: &mut __m512i, entries: __m512i, to: *mut u8) -> *mut u8 {
     const TOWARDS_ZERO: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
     let f = _mm512_and_si512(entries, _mm512_set1_epi32(0xffff));
     let start = _mm512_srli_epi32::<16>(entries);
     let x = *states;
     let due = _mm512_cmpge_epu32_mask(_mm512_srli_epi32::<{ 32 - PROBABILITY_BITS }>(x), f);
-    let words = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(due, x));
+    let words = _mm256_maskz_compress_epi16(due, _mm512_cvtepi32_epi16(x));
     // SAFETY: the caller's promise.
     unsafe { _mm256_storeu_si256(to.cast(), words) };
     let x = _mm512_mask_srli_epi32::<16>(x, due, x);
