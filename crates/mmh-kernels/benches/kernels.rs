@@ -94,6 +94,7 @@ fn kernels(c: &mut Criterion) {
     for (name, spec, cuts) in [
         ("8 of bf16", BF16, &[(8u8, 0u8)][..]),
         ("4, 2, 1 of bf16", NINE, &[(4, 3), (2, 1), (1, 0)]),
+        ("2, 1 of fp8", FieldSpec { width: 0, t: 5, ..BF16 }, &[(2, 1), (1, 0)]),
         ("8, 8, 4, 2 of fp32", wide, &[(8, 14), (8, 6), (4, 2), (2, 0)]),
     ] {
         each(&mut group, &format!("fields/append_plane {name}"), |s| {

@@ -324,10 +324,15 @@ mod tests {
         let noise: Vec<u8> = (0..40_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
         for (width, t, sign_moved, zigzag) in [
             (0, 4, true, false),
+            (0, 5, true, false),
+            (0, 1, true, false),
+            (0, 5, false, false),
+            (0, 2, false, false),
             (0, 3, false, true),
             (1, 8, true, false),
             (1, 9, true, false),
             (1, 8, false, false),
+            (2, 8, false, false),
             (2, 10, true, false),
             (2, 8, false, true),
             (3, 12, true, false),

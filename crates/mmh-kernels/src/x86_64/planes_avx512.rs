@@ -5,13 +5,14 @@ use crate::generic::fields::{Cuts, PIECE};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-/// Planes of elements of 16 or 32 bits with the sign moved, whose number is a multiple of 512; `false`, with nothing written, for others.
-/// `out` is as long as all planes.
+/// Planes of elements of 8, 16 or 32 bits that are not zigzagged, whose number is a multiple of 512; `false`, with nothing written, for
+/// others. `out` is as long as all planes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2")]
 pub fn planes(spec: &FieldSpec, src: &[u8], cuts: &Cuts, out: &mut [MaybeUninit<u8>]) -> bool {
     let n = src.len() / spec.size();
-    let good = spec.sign_moved && n.is_multiple_of(8 * PIECE) && out.len() >= cuts.size;
+    let good = !spec.zigzag && n.is_multiple_of(8 * PIECE) && out.len() >= cuts.size;
     match spec.width {
+        0 if good => pieces::<1>(spec, src, n, cuts, out),
         1 if good => pieces::<2>(spec, src, n, cuts, out),
         2 if good => pieces::<4>(spec, src, n, cuts, out),
         _ => return false,
@@ -24,6 +25,8 @@ pub fn planes(spec: &FieldSpec, src: &[u8], cuts: &Cuts, out: &mut [MaybeUninit<
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn bytes<const SIZE: usize>(words: &[__m512i; 4], order: [__m512i; 2], from: __m512i) -> __m512i {
     match SIZE {
+        // What comes from the byte above is masked out later: rests of bytes have no planes of 8 bits.
+        1 => _mm512_srlv_epi16(words[0], from),
         2 => {
             let [a, b] = [_mm512_srlv_epi16(words[0], from), _mm512_srlv_epi16(words[1], from)];
             _mm512_permutex2var_epi8(a, order[0], b)
@@ -50,11 +53,13 @@ fn pieces<const SIZE: usize>(
     let r = spec.rest_bits();
     let bits = spec.bits();
     let eighth = n / 8;
-    let set = |x: u32| if SIZE == 2 { _mm512_set1_epi16(x as i16) } else { _mm512_set1_epi32(x as i32) };
-    let (sign, sign_down) = (set(1u32 << (r - 1)), set(bits - r));
+    // Bytes are shifted two by two.
+    let set = |x: u32| if SIZE <= 2 { _mm512_set1_epi16(x as i16) } else { _mm512_set1_epi32(x as i32) };
+    let sign = if spec.sign_moved { 1u32 << (r - 1) } else { 0 };
+    let (sign, sign_down) = (set(if SIZE == 1 { sign * 0x101 } else { sign }), set(bits - r));
     // Which bytes are the lowest of 64 words of 16 bits; of 32 words of 32 bits, in either half.
     let order: [[u8; 64]; 2] = match SIZE {
-        2 => [std::array::from_fn(|i| 2 * i as u8); 2],
+        1 | 2 => [std::array::from_fn(|i| 2 * i as u8); 2],
         _ => [std::array::from_fn(|i| (4 * i) as u8 & 127); 2],
     };
     // SAFETY: each has 64 bytes.
@@ -89,7 +94,7 @@ fn pieces<const SIZE: usize>(
                 };
                 let rests = [load(0), load(1), load(2), load(3)].map(|x| {
                     let down = match SIZE {
-                        2 => _mm512_srlv_epi16(x, sign_down),
+                        1 | 2 => _mm512_srlv_epi16(x, sign_down),
                         _ => _mm512_srlv_epi32(x, sign_down),
                     };
                     _mm512_ternarylogic_epi32::<0xca>(sign, down, x)
