@@ -4,6 +4,7 @@
 use super::bytes_avx512::{Table, look_up, registers};
 use crate::lanes::{BEGINNING, Decoder, Group, LANES};
 use crate::memory::Soon;
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Where the mask is set `a`, else `b`.
@@ -103,6 +104,122 @@ unsafe fn refill(window: &mut __m512i, short: &mut __m512i, bits: __m512i, end: 
     taken
 }
 
+/// Two streams at work side by side, whose states are the bytes of one register: the first one's are the low bytes of lanes of 16 bits.
+#[derive(Clone, Copy)]
+struct Two {
+    state: __m512i,
+    window: [__m512i; 2],
+    short: [__m512i; 2],
+    /// Where the bytes that are left end.
+    end: [*const u8; 2],
+}
+
+impl Two {
+    /// Goes to the next states, and gives the values of those before.
+    ///
+    /// In assembly: the compiler compares every shift with 16, which it cannot know to be needless, and has registers change places for a
+    /// fourth of the time.
+    ///
+    /// # Safety
+    /// 32 bytes are readable below each of the ends.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")]
+    unsafe fn step(&mut self, c: &Constants) -> __m512i {
+        let values: __m512i;
+        let (_bits, _na, _above, _t): (__m512i, __m512i, __m512i, __m512i);
+        let [mut window_a, mut window_b] = self.window;
+        let [mut short_a, mut short_b] = self.short;
+        let [mut end_a, mut end_b] = self.end;
+        // SAFETY: the instructions are of the features that are enabled; of memory they read the 32 bytes below the new ends, which are at
+        // most 32 bytes below those before.
+        unsafe {
+            asm!(
+                "vpmovb2m {high}, {x}",
+                // How many bits the next states take, and the bytes that lanes are short of for them.
+                "vmovdqa64 {bits}, {b0}",
+                "vpermt2b {bits}, {x}, {b1}",
+                "vmovdqa64 {t}, {b2}",
+                "vpermt2b {t}, {x}, {b3}",
+                "vmovdqu8 {bits}{{{high}}}, {t}",
+                "vpandq {na}, {bits}, {low}",
+                "vpsrlw {bits}, {bits}, 8",
+                "vpaddb {t}, {ma}, {na}",
+                "vpcmpgtb {takes}, {t}, {eight}",
+                "kmovq {count}, {takes}",
+                "popcnt {count}, {count}",
+                "sub {pa}, {count}",
+                "vmovdqu ymm0, ymmword ptr [{pa}]",
+                "vpexpandb zmm0{{{takes}}}{{z}}, zmm0",
+                "vpsllvw zmm0, zmm0, {ma}",
+                "vporq {wa}, {wa}, zmm0",
+                "vmovdqa64 {ma}, {t}",
+                "vpsubb {ma}{{{takes}}}, {ma}, {eight}",
+                "vpaddb {t}, {mb}, {bits}",
+                "vpcmpgtb {takes}, {t}, {eight}",
+                "kmovq {count}, {takes}",
+                "popcnt {count}, {count}",
+                "sub {pb}, {count}",
+                "vmovdqu ymm0, ymmword ptr [{pb}]",
+                "vpexpandb zmm0{{{takes}}}{{z}}, zmm0",
+                "vpsllvw zmm0, zmm0, {mb}",
+                "vporq {wb}, {wb}, zmm0",
+                "vmovdqa64 {mb}, {t}",
+                "vpsubb {mb}{{{takes}}}, {mb}, {eight}",
+                // What stands above the window, and the values.
+                "vmovdqa64 {above}, {a0}",
+                "vpermt2b {above}, {x}, {a1}",
+                "vmovdqa64 {t}, {a2}",
+                "vpermt2b {t}, {x}, {a3}",
+                "vmovdqu8 {above}{{{high}}}, {t}",
+                "vmovdqa64 zmm0, {v0}",
+                "vpermt2b zmm0, {x}, {v1}",
+                "vpermi2b {x}, {v2}, {v3}",
+                "vmovdqu8 zmm0{{{high}}}, {x}",
+                // Both side by side, shifted left: the next state is in the low byte.
+                "vpsrlw {x}, {above}, 8",
+                "vpshldvw {x}, {wb}, {bits}",
+                "vpshldvw {above}, {wa}, {na}",
+                "vpsllw {x}, {x}, 8",
+                "vpternlogd {x}, {above}, {low}, 0xd8",
+                "vpsllvw {wa}, {wa}, {na}",
+                "vpsllvw {wb}, {wb}, {bits}",
+                x = inout(zmm_reg) self.state,
+                wa = inout(zmm_reg) window_a,
+                wb = inout(zmm_reg) window_b,
+                ma = inout(zmm_reg) short_a,
+                mb = inout(zmm_reg) short_b,
+                pa = inout(reg) end_a,
+                pb = inout(reg) end_b,
+                out("zmm0") values,
+                bits = out(zmm_reg) _bits,
+                na = out(zmm_reg) _na,
+                above = out(zmm_reg) _above,
+                t = out(zmm_reg) _t,
+                high = out(kreg) _,
+                takes = out(kreg) _,
+                count = out(reg) _,
+                low = in(zmm_reg) low_bytes(),
+                eight = in(zmm_reg) _mm512_set1_epi16(8),
+                v0 = in(zmm_reg) c.value[0],
+                v1 = in(zmm_reg) c.value[1],
+                v2 = in(zmm_reg) c.value[2],
+                v3 = in(zmm_reg) c.value[3],
+                b0 = in(zmm_reg) c.bits[0],
+                b1 = in(zmm_reg) c.bits[1],
+                b2 = in(zmm_reg) c.bits[2],
+                b3 = in(zmm_reg) c.bits[3],
+                a0 = in(zmm_reg) c.above[0],
+                a1 = in(zmm_reg) c.above[1],
+                a2 = in(zmm_reg) c.above[2],
+                a3 = in(zmm_reg) c.above[3],
+                options(readonly, nostack),
+            );
+        }
+        (self.window, self.short, self.end) = ([window_a, window_b], [short_a, short_b], [end_a, end_b]);
+        values
+    }
+}
+
 /// Joins 32 exponents, each in its lane of 16 bits at its place, with 32 rests.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -142,6 +259,7 @@ pub fn decode<const MERGE: bool>(
             (true, false) => 2,
             _ => 1,
         };
+        let of_one_code = n == 4 && alike(1);
         let (now, later) = groups.split_at_mut(n);
         groups = later;
         if now[0].out.is_empty() {
@@ -155,6 +273,7 @@ pub fn decode<const MERGE: bool>(
         }
         let c = [constants(now[0].table), constants(now[n - 1].table)];
         match n {
+            4 if of_one_code => four_alike::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
             4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
             2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
             _ => {}
@@ -178,7 +297,7 @@ fn elements<const MERGE: bool>(g: &Group<'_>) -> usize {
 }
 
 macro_rules! side_by_side {
-    ($name:ident, $n:literal, $($c:ident $i:literal $a:literal $b:literal $x:ident $wa:ident $ma:ident $pa:ident $wb:ident $mb:ident $pb:ident),*) => {
+    ($name:ident, $n:literal, $($two:ident $c:ident $i:literal $a:literal $b:literal),*) => {
         /// Decodes as far as no stream can run out of bytes or of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
         fn $name<const MERGE: bool>(
@@ -194,16 +313,16 @@ macro_rules! side_by_side {
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
             let mut done = 0;
             let low = low_bytes();
-            // In variables of their own, the state stays in registers. The states of two streams are the bytes of one.
+            // In variables of their own, the state stays in registers.
             $(
                 let $c = &c[$i];
-                let mut $x = select(low, lanes[$a].state, _mm512_slli_epi16::<8>(lanes[$b].state));
-                let (mut $wa, mut $ma) = (lanes[$a].window, lanes[$a].short);
-                let (mut $wb, mut $mb) = (lanes[$b].window, lanes[$b].short);
-                // SAFETY: `left` is within the stream.
-                let mut $pa = unsafe { groups[$a].stream.as_ptr().add(lanes[$a].left) };
-                // SAFETY: as above.
-                let mut $pb = unsafe { groups[$b].stream.as_ptr().add(lanes[$b].left) };
+                let mut $two = Two {
+                    state: select(low, lanes[$a].state, _mm512_slli_epi16::<8>(lanes[$b].state)),
+                    window: [lanes[$a].window, lanes[$b].window],
+                    short: [lanes[$a].short, lanes[$b].short],
+                    // SAFETY: `left` is within the stream.
+                    end: [$a, $b].map(|i| unsafe { groups[i].stream.as_ptr().add(lanes[i].left) }),
+                };
             )*
             let rests: [*const u8; $n] = std::array::from_fn(|i| groups[i].rest.as_ptr());
             let outs: [*mut u8; $n] = std::array::from_fn(|i| groups[i].out.as_mut_ptr());
@@ -212,8 +331,9 @@ macro_rules! side_by_side {
                 // A refill takes at most 32 bytes.
                 let mut rounds = steps - done / LANES;
                 $(
-                    rounds = rounds.min(($pa as usize - groups[$a].stream.as_ptr() as usize) / LANES);
-                    rounds = rounds.min(($pb as usize - groups[$b].stream.as_ptr() as usize) / LANES);
+                    for (i, end) in [$a, $b].into_iter().zip($two.end) {
+                        rounds = rounds.min((end as usize - groups[i].stream.as_ptr() as usize) / LANES);
+                    }
                 )*
                 if rounds == 0 {
                     break;
@@ -225,20 +345,14 @@ macro_rules! side_by_side {
                 let before = if take.is_some() { done } else { 0 };
                 for _ in 0..rounds {
                     $(
-                        let high = _mm512_movepi8_mask($x);
-                        let values = look_up(&$c.value, $x, high);
-                        let bits = look_up(&$c.bits, $x, high);
-                        let above = look_up(&$c.above, $x, high);
-                        let (na, nb) = (_mm512_and_si512(bits, low), _mm512_srli_epi16::<8>(bits));
                         // SAFETY: `rounds` keeps `done` below the elements of every group less 32, and leaves 32 bytes below each
                         // of the places in the streams, which have 64 bytes behind them from their beginning on. A prefetch reads
                         // nothing.
                         unsafe {
-                            $pa = $pa.sub(refill(&mut $wa, &mut $ma, na, $pa));
-                            $pb = $pb.sub(refill(&mut $wb, &mut $mb, nb, $pb));
+                            let values = $two.step($c);
                             // The hardware does not see so many streams coming, least of all those that run backwards.
-                            _mm_prefetch::<_MM_HINT_T0>($pa.wrapping_sub(AHEAD).cast());
-                            _mm_prefetch::<_MM_HINT_T0>($pb.wrapping_sub(AHEAD).cast());
+                            _mm_prefetch::<_MM_HINT_T0>($two.end[0].wrapping_sub(AHEAD).cast());
+                            _mm_prefetch::<_MM_HINT_T0>($two.end[1].wrapping_sub(AHEAD).cast());
                             if MERGE {
                                 _mm_prefetch::<_MM_HINT_T0>(rests[$a].wrapping_add(done + AHEAD).cast());
                                 _mm_prefetch::<_MM_HINT_T0>(rests[$b].wrapping_add(done + AHEAD).cast());
@@ -258,12 +372,6 @@ macro_rules! side_by_side {
                                 _mm256_storeu_si256(outs[$b].add(at).cast(), vb);
                             }
                         }
-                        // Above and window side by side, shifted left: the next state is in the low byte.
-                        let sa = _mm512_shldv_epi16(above, $wa, na);
-                        let sb = _mm512_shldv_epi16(_mm512_srli_epi16::<8>(above), $wb, nb);
-                        $x = select(low, sa, _mm512_slli_epi16::<8>(sb));
-                        $wa = _mm512_sllv_epi16($wa, na);
-                        $wb = _mm512_sllv_epi16($wb, nb);
                     )*
                     if !MERGE {
                         after.ask();
@@ -279,18 +387,21 @@ macro_rules! side_by_side {
                 }
             }
             $(
-                let (sa, sb) = (_mm512_and_si512($x, low), _mm512_srli_epi16::<8>($x));
-                let left = $pa as usize - groups[$a].stream.as_ptr() as usize;
-                lanes[$a] = Lanes { state: sa, window: $wa, short: $ma, left, done };
-                let left = $pb as usize - groups[$b].stream.as_ptr() as usize;
-                lanes[$b] = Lanes { state: sb, window: $wb, short: $mb, left, done };
+                let state = [_mm512_and_si512($two.state, low), _mm512_srli_epi16::<8>($two.state)];
+                for (of, i) in [$a, $b].into_iter().enumerate() {
+                    let left = $two.end[of] as usize - groups[i].stream.as_ptr() as usize;
+                    let (window, short) = ($two.window[of], $two.short[of]);
+                    lanes[i] = Lanes { state: state[of], window, short, left, done };
+                }
             )*
         }
     };
 }
 
-side_by_side!(four, 4, c0 0 0 1 x0 w0 m0 p0 w1 m1 p1, c1 1 2 3 x1 w2 m2 p2 w3 m3 p3);
-side_by_side!(two, 2, c0 0 0 1 x0 w0 m0 p0 w1 m1 p1);
+side_by_side!(four, 4, x c0 0 0 1, y c1 1 2 3);
+// Of one code, whose tables then stay in registers.
+side_by_side!(four_alike, 4, x c0 0 0 1, y c1 0 2 3);
+side_by_side!(two, 2, x c0 0 0 1);
 
 /// Decodes what is left of one stream, and checks its end.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
