@@ -130,7 +130,9 @@ pub fn append_planes_on(simd: Simd, spec: &FieldSpec, src: &[u8], cuts: &[(u8, u
     let n = src.len() / spec.size();
     let spec = &FieldSpec { drop: 0, ..*spec };
     let cut = Cuts::of(cuts, n, spec.rest_bits());
-    let whole = n > 0 && n.is_multiple_of(generic::fields::TOGETHER_IN_PLANES) && cuts.len() > 1;
+    // One plane of wider elements is as fast by itself.
+    let together = cuts.len() > 1 || spec.width == 0;
+    let whole = n > 0 && n.is_multiple_of(generic::fields::TOGETHER_IN_PLANES) && together;
     let Some(cut) = cut.filter(|_| whole) else {
         cuts.iter().for_each(|(bits, shift)| append_plane_on(simd, spec, src, *bits, *shift, out));
         return;
