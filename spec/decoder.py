@@ -1432,7 +1432,7 @@ def next_predicted(predictor: Predictor, column: int, p: int, mean: int, x: int,
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period", "packed")
 MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
@@ -1472,7 +1472,7 @@ def read_node(
     if not may_repeat:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat)
+    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat, is_top)
     allowed = [number for number, may in enumerate(may_be) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
@@ -1486,6 +1486,7 @@ def read_node(
         "varints": read_varints,
         "steps": read_steps,
         "period": read_period,
+        "packed": read_packed_values,
     }
     return readers[NODES[kind]](payload, raw)
 
@@ -1733,6 +1734,21 @@ def read_period(payload: Reader, raw: int) -> bytes:
     size = ranged(payload, 1, raw, "period")
     period = read_node(payload, size, is_top=True)
     return (period * (raw // size + 1))[:raw]
+
+
+def read_packed_values(payload: Reader, raw: int) -> bytes:
+    """hierarchical 10."""
+    at = payload.at
+    bits, head = payload.u8("bits of a value"), payload.u8("bits before the first value")
+    expect(2 <= bits <= 7, "bits of a value", "2 to 7", bits, at)
+    expect(head < bits, "bits before the first value", f"below {bits}", head, at + 1)
+    count, behind = divmod(max(0, 8 * raw - head), bits)
+    expect(count > 0, "packed values", "at least one", count, at)
+    (block,) = read_bit_string(payload, 1, head, "first bits")
+    (last,) = read_bit_string(payload, 1, behind, "last bits")
+    for i, value in enumerate(read_node(payload, count, word_bits=0)):
+        block |= value % (1 << bits) << (head + i * bits)
+    return (block | last << (8 * raw - behind)).to_bytes(raw, "little")
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

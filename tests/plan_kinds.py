@@ -105,6 +105,13 @@ def fp8(rng: Rng, count: int) -> Array:
     return np.asarray(sign << 7 | small << 3 | mantissa, np.uint8)
 
 
+def without_gaps(rng: Rng, size: int, bits: int) -> Array:
+    """Quantized weights of a few bits, bit after bit."""
+    codes = np.clip(np.rint(rng.normal(0.5, 0.2, 8 * size // bits) * (1 << bits)), 0, (1 << bits) - 1).astype(np.uint8)
+    stream = np.packbits(codes[:, None] >> np.arange(bits) & 1, bitorder="little")
+    return stream[: stream.size // 4 * 4]
+
+
 def text(rng: Rng, size: int) -> Array:
     """A vocabulary, as tokenizers are written."""
     syllables = ["ing", "er", "a", "the", "on", "tion", "re", "con", "s", "ly", "un", "ment", "al", "ive"]
@@ -152,6 +159,10 @@ KINDS = [
     Kind("99 % zeros", "F32", "hierarchical zstd", lambda r, n: sparse(r, n // 4, 0.99)),
     Kind("90 % zeros, bf16", "BF16", "tensor hierarchical zstd", lambda r, n: bf16(sparse(r, n // 2, 0.9))),
     Kind("int4, two to a byte", "U8", "tensor", int4),
+    Kind("3 bits without a gap", "U32", "hierarchical", lambda r, n: without_gaps(r, n, 3)),
+    Kind("4 bits in words of 32", "U32", "hierarchical", lambda r, n: without_gaps(r, n, 4)),
+    Kind("5 bits without a gap", "U8", "hierarchical", lambda r, n: without_gaps(r, n, 5)),
+    Kind("6 bits without a gap", "I32", "hierarchical", lambda r, n: without_gaps(r, n, 6)),
     Kind("Q4_0", "Q4_0", "hierarchical", q4_0),
     Kind("Q8_0", "Q8_0", "hierarchical", q8_0),
     Kind("palette, bf16", "BF16", "hierarchical tensor", lambda r, n: bf16(palette(r, n // 2))),

@@ -325,6 +325,10 @@ def nodes_by_hand() -> Iterator[Vector]:
     yield vector("period-of-steps", b"\7" + mb.varint(len(STEPS)) + steps(), STEPS * 5 + STEPS[:9])
     yield vector("period-of-all", b"\7" + mb.varint(len(STEPS)) + steps(), STEPS)
     yield vector("period-of-1", b"\7\1" + mb.leaf(b"!"), b"!" * 300)
+    for bits in range(2, 8):
+        for head in (0, bits - 1):
+            yield vector(f"packed-{bits}-bits-behind-{head}", bit_packed(bits, head), BITS)
+    yield vector("period-of-packed", b"\7" + mb.varint(len(BITS)) + bit_packed(3, 1), BITS * 2 + BITS[:7])
     label, payload, block = next(records_by_hand())
     yield vector(f"period-of-records-{label}", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:1])
 
@@ -429,6 +433,22 @@ def steps(form: int = 1 | 1 << 2, shift: int = 3, low: int = 5, behind: bytes = 
     differences = [39 - 2 * i for i in range(-100, 99)]
     words = [((2 * abs(d) - (d < 0)) << 3 | low) % (1 << 16) for d in differences]
     return bytes([6, form, shift]) + STEPS[:3] + squeezed(b"".join(struct.pack("<H", word) for word in words)) + behind
+
+
+BITS = bytes((37 * i * i + 11 * i) % 256 for i in range(7)) * 43
+"""Bytes that are read bit after bit."""
+
+
+def bit_packed(bits: int, head: int, behind: bytes = b"", more: int = 0) -> bytes:
+    """The payload of `BITS`; `more` is added to the first bits."""
+    number = int.from_bytes(BITS, "little")
+    count, left = divmod(8 * len(BITS) - head, bits)
+    values = [number >> (head + bits * i) & ((1 << bits) - 1) for i in range(count)]
+    # What stands above a value is of no account.
+    values[0] |= 1 << bits
+    first = bytes([(number & ((1 << head) - 1)) + more]) if head else b""
+    last = bytes([number >> (8 * len(BITS) - left)]) if left else b""
+    return bytes([8, bits, head]) + first + last + squeezed(bytes(values)) + behind
 
 
 HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
@@ -659,6 +679,10 @@ def hierarchical_by_engine() -> Iterator[Vector]:
         with mmh.open(blob) as archive:
             assert archive.header.codecs.keys() == {"hierarchical"}, label
         yield f"engine-hierarchical-{label}", blob, data
+    for bits in (3, 4, 5, 6, 7):
+        codes = np.clip(np.rint(random.normal(0.5, 0.2, 40_000) * (1 << bits)), 0, (1 << bits) - 1).astype(np.uint8)
+        stream = np.packbits((codes[:, None] >> np.arange(bits) & 1).astype(np.uint8), bitorder="little")
+        yield vector(f"packed-u32-of-{bits}-bits", stream[: stream.size // 4 * 4].tobytes(), "U32")
     yield vector("steps-i64", np.arange(20_000, dtype=np.int64).tobytes(), "I64")
     yield vector("steps-i32", np.sort(random.integers(0, 1 << 30, 5000)).astype(np.int32).tobytes(), "I32")
     yield vector("period-of-steps-i64", np.resize(np.arange(512, dtype=np.int64), 8000).tobytes(), "I64")
@@ -910,6 +934,19 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "in-words": b"\2\x08\0\1\0!\7",
     }.items():
         yield f"period-{name}", framed(payload, STEPS * 5)
+    for name, payload in {
+        "1-bit": b"\x08\1\0" + squeezed(bytes(8 * len(BITS))),
+        "8-bits": b"\x08\x08\0" + squeezed(bytes(len(BITS))),
+        "head": b"\x08\3\3" + bit_packed(3, 2)[3:],
+        "first-bits": bit_packed(5, 1, more=2),
+        "last-bits": b"\x08\7\1\0\x80" + squeezed(bytes(8 * len(BITS) // 7)),
+        "left-over": bit_packed(6, 0, behind=b"!"),
+        "cut-off": bit_packed(6, 0)[:-1],
+        "of-words": b"\x08\6\0" + b"\2\4\0\1\0",
+        "in-packed": b"\x08\6\0" + b"\x08",
+        "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x08",
+    }.items():
+        yield f"packed-{name}", framed(payload, BITS)
     for name, payload in invalid_steps():
         yield f"steps-{name}", framed(payload, STEPS[:5] if name == "none" else STEPS)
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")

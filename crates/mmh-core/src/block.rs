@@ -258,8 +258,14 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         {
             alone(codec, start, other, &block, scratch, out)
         }
-        // All of the block was looked at.
-        _ if matches!(choice.structure, Some(Structure::Strings(_) | Structure::Period(_))) => Ok(codec),
+        // All of the block was looked at; or what is in it has no words.
+        _ if matches!(
+            choice.structure,
+            Some(Structure::Strings(_) | Structure::Period(_) | Structure::Packed(_))
+        ) =>
+        {
+            Ok(codec)
+        }
         // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
         _ if declared.is_none()
             && codec != zstd::ID

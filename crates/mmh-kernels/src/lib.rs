@@ -10,6 +10,7 @@
 //!     │ fields      element ⇄ symbol + rest
 //!     │ planes      rest ⇄ planes of 8, 4, 2 and 1 bits
 //!     │ records     fields of packed records ⇄ their values
+//!     │ packed      values of a few bits, bit after bit ⇄ a byte each
 //!     │ decimals    floats printed in decimal ⇄ numbers and places
 //!     │ steps       integers ⇄ their steps from one to the next
 //!     │ words       words ⇄ their numbers in a codebook
@@ -41,6 +42,7 @@ pub mod huffman;
 pub mod lanes;
 pub mod memory;
 pub mod modelled;
+pub mod packed;
 pub mod period;
 pub mod planes;
 pub mod predicted;

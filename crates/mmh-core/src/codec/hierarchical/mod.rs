@@ -1,4 +1,4 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; one period of what repeats; words that are few, as
+//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; values of a few bits, bit after bit; one period of what repeats; words that are few, as
 //! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
@@ -6,6 +6,7 @@
 //! * `formats`: where GGUF's quantized types have theirs
 //! * `decimals`: floats that were printed in decimal
 //! * `steps`: integers of which each is a small step from the one before
+//! * `packed`: values of a few bits, one behind the other
 //! * `period`: one period of what repeats
 //! * `strings`: strings behind their lengths
 //! * `varints`: integers of seven bits a byte
@@ -20,6 +21,7 @@ use std::ops::RangeInclusive;
 pub mod decimals;
 mod formats;
 mod node;
+mod packed;
 pub mod period;
 mod records;
 pub mod steps;
@@ -109,6 +111,8 @@ pub enum Found {
     Varints(varints::Found),
     /// Integers of which each is a small step from the one before.
     Steps(steps::Found),
+    /// Values of a few bits, one behind the other.
+    Packed(packed::Found),
     /// One period of what repeats.
     Period(period::Found),
 }
@@ -123,6 +127,8 @@ impl Found {
         if let Some(varints) = varints::find(block, scratch).filter(|found| found.estimate < bound) {
             return Some(Found::Varints(varints));
         }
+        let packed = packed::find(block, bound);
+        let bound = packed.map_or(bound, |found| found.estimate.min(bound));
         let bits = block.split.map(|s| s.element_millibits);
         let sought = words::Sought {
             most: MAX_BITS,
@@ -135,7 +141,12 @@ impl Found {
         let words = words::find(block.data, &sought, scratch);
         let decimals = decimals::find(block, scratch);
         let steps = steps::find(block, scratch);
-        let all = [words.map(Found::Words), decimals.map(Found::Decimals), steps.map(Found::Steps)];
+        let all = [
+            words.map(Found::Words),
+            decimals.map(Found::Decimals),
+            steps.map(Found::Steps),
+            packed.map(Found::Packed),
+        ];
         all.into_iter().flatten().min_by(|a, b| a.estimate().total_cmp(&b.estimate()))
     }
 
@@ -147,6 +158,7 @@ impl Found {
             Found::Strings(found) => found.estimate,
             Found::Varints(found) => found.estimate,
             Found::Steps(found) => found.estimate,
+            Found::Packed(found) => found.estimate,
             Found::Period(found) => found.estimate,
         }
     }
@@ -159,6 +171,7 @@ impl Found {
             Found::Strings(found) => found.describe(),
             Found::Varints(found) => found.describe(),
             Found::Steps(found) => found.describe().into(),
+            Found::Packed(found) => found.describe(),
             Found::Period(found) => found.describe(),
         }
     }
@@ -252,6 +265,7 @@ fn encode_parts(block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u
             Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,
+            Some(Found::Packed(found)) => packed::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Period(_)) | None => false,
         }
     };
@@ -270,6 +284,15 @@ fn take<'a>(from: &mut &'a [u8], n: usize) -> Result<&'a [u8]> {
         .ok_or_else(|| bad(format_args!("expected {n} more bytes of payload, found {}", from.len())))?;
     *from = later;
     Ok(now)
+}
+
+/// Bytes with so many bits, of which the unused ones are zero.
+fn take_bits<'a>(from: &mut &'a [u8], bits: usize) -> Result<&'a [u8]> {
+    let bytes = take(from, bits.div_ceil(8))?;
+    match bytes.last() {
+        Some(last) if !bits.is_multiple_of(8) && last >> (bits % 8) != 0 => Err(bad("unused bits are set")),
+        _ => Ok(bytes),
+    }
 }
 
 fn byte(from: &mut &[u8]) -> Result<u8> {

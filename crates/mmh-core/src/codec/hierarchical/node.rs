@@ -1,6 +1,6 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, decimals, number, period, records, steps, strings, take, varints, words};
+use super::{bad, byte, decimals, number, packed, period, records, steps, strings, take, varints, words};
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level, zstd};
 use crate::container::varint;
@@ -22,13 +22,15 @@ pub const VARINTS: u8 = 5;
 pub const STEPS: u8 = 6;
 /// One period of what repeats.
 pub const PERIOD: u8 = 7;
+/// Values of a few bits, one behind the other.
+pub const PACKED: u8 = 8;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
     /// A period.
     period: bool,
-    /// Records, decimals, strings, varints and steps.
+    /// Records, decimals, strings, varints, steps and packed values.
     top: bool,
     /// The widest words; 0 for none.
     words: usize,
@@ -68,6 +70,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         STRINGS if kinds.top => strings::decode(from, out, scratch),
         VARINTS if kinds.top => varints::decode(from, out, scratch),
         STEPS if kinds.top => steps::decode(from, out, scratch),
+        PACKED if kinds.top => packed::decode(from, out, scratch),
         PERIOD if kinds.period => period::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),

@@ -183,6 +183,69 @@ fn steps_by_hand_and_lies_of_them() {
     refuses(&good[..4], 6, "expected 2 more bytes");
 }
 
+/// Values of `bits` bits, of which those in the middle are frequent, bit after bit behind `head` others.
+fn packed_values(bits: u8, head: usize, count: usize) -> Vec<u8> {
+    let middle = |r: &[u8]| (r.iter().map(|b| *b as usize).sum::<usize>() << bits) / (256 * r.len());
+    let mut bytes = vec![0u8; (head + count * bits as usize).div_ceil(8)];
+    for (i, r) in noise(4 * count, bits as u64).chunks(4).enumerate() {
+        for k in (0..bits as usize).filter(|k| middle(r) >> k & 1 == 1) {
+            let at = head + i * bits as usize + k;
+            bytes[at / 8] |= 1 << (at % 8);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn packed_values_are_found_at_every_width_and_place() {
+    for bits in 3..8u8 {
+        for (head, dtype) in [(0, Dtype::U32), (bits as usize - 1, Dtype::I32), (2, Dtype::U8)] {
+            let data = packed_values(bits, head, 60_000);
+            let of = block(&data, Some(dtype), Some(Element::of(dtype)));
+            if bits == 4 && dtype == Dtype::U8 {
+                // Bytes are coded as they are.
+                continue;
+            }
+            let found = packed::find(&of, 1.0).unwrap();
+            let payload = round_trip(&of).unwrap();
+            let stored = payload.len() as f64 / data.len() as f64;
+            assert_eq!(payload[0], node::PACKED, "{bits} {head}");
+            assert!((stored - found.estimate).abs() < 0.01, "{bits} {head}: {stored} {}", found.estimate);
+            assert!(stored < [0.85, 0.89, 0.91, 0.93, 0.94][bits as usize - 3], "{bits} {head}: {stored}");
+        }
+    }
+    // Floats, noise, and what nobody declared are not asked, or have none.
+    let data = packed_values(3, 0, 60_000);
+    let float = block(&data, Some(Dtype::F32), Some(Element::of(Dtype::F32)));
+    assert!(packed::find(&float, 1.0).is_none());
+    assert!(packed::find(&block(&data, None, None), 1.0).is_none());
+    assert!(packed::find(&block(&data[..2000], Some(Dtype::U8), None), 1.0).is_none());
+    let none = noise(60_000, 4);
+    assert!(packed::find(&block(&none, Some(Dtype::U8), Some(Element::of(Dtype::U8))), 1.0).is_none());
+}
+
+#[test]
+fn packed_values_by_hand_and_lies_of_them() {
+    let good = payload(&[&[node::PACKED, 3, 1, 1, 1], &[0, 0, 2, 5, 2]]);
+    let mut out = [0; 1];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out, [0xab]);
+    let with = |at: usize, byte: u8| {
+        let mut lie = good.clone();
+        lie[at] = byte;
+        lie
+    };
+    refuses(&with(1, 1), 1, "values of 1 bits");
+    refuses(&with(1, 8), 1, "values of 8 bits");
+    refuses(&with(2, 3), 1, "values of 3 bits behind 3");
+    refuses(&with(3, 2), 1, "unused bits are set");
+    refuses(&with(4, 2), 1, "unused bits are set");
+    refuses(&with(5, node::PACKED), 1, "a node of kind 8");
+    refuses(&payload(&[&[node::PACKED, 7, 6, 0, 0]]), 1, "there is no whole value");
+    refuses(&good[..4], 1, "expected 1 more bytes");
+    refuses(&[good.as_slice(), b"!"].concat(), 1, "1 bytes left over");
+}
+
 #[test]
 fn a_period_is_made_smaller_itself() {
     let rows: Vec<u8> = (0..512i64).flat_map(|i| i.to_le_bytes()).collect();
@@ -286,7 +349,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[8, 16, 0, 2, 1]), 8, "a node of kind 8");
+    refuses(&with(0, &[9, 16, 0, 2, 1]), 8, "a node of kind 9");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");

@@ -2,7 +2,7 @@
 //! it, passed down (`spec/codecs/hierarchical.md`, section 4).
 
 use super::node::{self, Kinds};
-use super::{MIN_BITS, bad, byte, number, take};
+use super::{MIN_BITS, bad, byte, number, take_bits};
 use crate::codec::symbols;
 use crate::codec::symbols::entropy::{self, log2};
 use crate::codec::tensor::Element;
@@ -638,15 +638,6 @@ fn put_bits(data: &[u8], at: usize, bits: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bits.div_ceil(8), 0);
     copy(data, at, &mut out[start..], 0, bits);
-}
-
-/// Bytes with so many bits, of which the unused ones are zero.
-fn take_bits<'a>(from: &mut &'a [u8], bits: usize) -> Result<&'a [u8]> {
-    let bytes = take(from, bits.div_ceil(8))?;
-    match bytes.last() {
-        Some(last) if !bits.is_multiple_of(8) && last >> (bits % 8) != 0 => Err(bad("unused bits are set")),
-        _ => Ok(bytes),
-    }
 }
 
 /// Restores `out` from the node, whose kind has been read; its words have at most `most` bits.
