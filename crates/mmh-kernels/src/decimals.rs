@@ -21,10 +21,10 @@ pub trait Float: Copy {
     const SIZE: usize;
     /// Numbers are below two to this, so that chance makes no decimals of noise.
     const LIMIT: f64;
-    /// From little-endian bytes, `SIZE` of them.
-    fn load(bytes: &[u8]) -> f64;
-    /// Whether the element with these bytes is this value, bit for bit.
-    fn is(bytes: &[u8], value: f64) -> bool;
+    /// From its bits.
+    fn load(bits: u64) -> f64;
+    /// The bits of what a value is rounded to.
+    fn bits(value: f64) -> u64;
     /// Rounds to the type and writes it.
     fn store(value: f64, bytes: &mut [u8]);
     /// Zigzagged numbers as words of the same size.
@@ -39,14 +39,12 @@ macro_rules! float {
             const SIZE: usize = size_of::<$float>();
             const LIMIT: f64 = $limit;
             #[inline(always)]
-            fn load(bytes: &[u8]) -> f64 {
-                let mut b = [0; size_of::<$float>()];
-                b.copy_from_slice(bytes);
-                <$float>::from_le_bytes(b) as f64
+            fn load(bits: u64) -> f64 {
+                <$float>::from_bits(bits as $word) as f64
             }
             #[inline(always)]
-            fn is(bytes: &[u8], value: f64) -> bool {
-                bytes == (value as $float).to_le_bytes()
+            fn bits(value: f64) -> u64 {
+                (value as $float).to_bits() as u64
             }
             #[inline(always)]
             fn store(value: f64, bytes: &mut [u8]) {
@@ -68,22 +66,6 @@ macro_rules! float {
 float!(f32, u32, 1048576.0);
 float!(f64, u64, 17592186044416.0);
 
-/// The number of an element at so many places, zigzagged; `None` unless it gives the element back.
-#[inline(always)]
-fn number_at<F: Float>(bytes: &[u8], places: u8) -> Option<u64> {
-    let power = POWERS[places as usize % POWERS.len()];
-    // Adding and taking away 1.5 · 2^52 rounds to an integer.
-    let number = F::load(bytes) * power;
-    let round = 6755399441055744.0;
-    let number = (number + round) - round;
-    // Not for what is no number, either.
-    if !(number > -F::LIMIT && number < F::LIMIT && F::is(bytes, number / power)) {
-        return None;
-    }
-    let k = number as i64;
-    Some(((k << 1) ^ (k >> 63)) as u64)
-}
-
 multiversion! {
     /// Finds for each binary32, or binary64 if `double`, of `body` the first of the places `base …` at which a number gives it back: how many more than
     /// `base`, or [`ESCAPE`], goes to `places`; the zigzagged number, or zero, to `numbers`, which is as long as `body`.
@@ -100,16 +82,53 @@ fn split_generic(double: bool, base: u8, body: &[u8], places: &mut [u8], numbers
     }
 }
 
+/// Elements that are looked at side by side.
+const AT_ONCE: usize = 16;
+
 #[inline(always)]
 fn split_floats<F: Float>(base: u8, body: &[u8], places: &mut [u8], numbers: &mut [u8]) {
-    let each = body.chunks_exact(F::SIZE).zip(places).zip(numbers.chunks_exact_mut(F::SIZE));
-    for ((bytes, more), number) in each {
-        let end = (base + MORE).min(MOST_PLACES + 1);
-        let found = (base..end).find_map(|p| number_at::<F>(bytes, p).map(|k| (p - base, k)));
-        let (m, k) = found.unwrap_or((ESCAPE, 0));
-        *more = m;
-        F::put(k, number);
+    let count = body.len().min(numbers.len()) / F::SIZE;
+    let whole = count.min(places.len()) / AT_ONCE * AT_ONCE;
+    let (body, tail) = body.split_at(whole * F::SIZE);
+    let (places, tail_places) = places.split_at_mut(whole);
+    let (numbers, tail_numbers) = numbers.split_at_mut(whole * F::SIZE);
+    let each = body.chunks_exact(AT_ONCE * F::SIZE).zip(places.chunks_exact_mut(AT_ONCE));
+    for ((body, places), numbers) in each.zip(numbers.chunks_exact_mut(AT_ONCE * F::SIZE)) {
+        split_some::<F, AT_ONCE>(base, body, places, numbers);
     }
+    let each = tail.chunks_exact(F::SIZE).zip(tail_places.chunks_exact_mut(1));
+    for ((body, place), number) in each.zip(tail_numbers.chunks_exact_mut(F::SIZE)) {
+        split_some::<F, 1>(base, body, place, number);
+    }
+}
+
+/// Splits `N` elements. From the most places to the fewest, so that the last that is found is the first of them: then no element waits for
+/// another, and vectors are made of them.
+#[inline(always)]
+fn split_some<F: Float, const N: usize>(base: u8, body: &[u8], places: &mut [u8], numbers: &mut [u8]) {
+    // Adding and taking away 1.5 · 2^52 rounds to an integer, which is what the bits of the sum are above those of that.
+    const ROUND: f64 = 6755399441055744.0;
+    let (mut bits, mut values) = ([0u64; N], [0f64; N]);
+    for ((bits, value), bytes) in bits.iter_mut().zip(&mut values).zip(body.chunks_exact(F::SIZE)) {
+        *bits = F::get(bytes);
+        *value = F::load(*bits);
+    }
+    let (mut more, mut words) = ([ESCAPE as u64; N], [0u64; N]);
+    for p in (base..(base + MORE).min(MOST_PLACES + 1)).rev() {
+        let power = POWERS[p as usize % POWERS.len()];
+        for i in 0..N {
+            let sum = values[i] * power + ROUND;
+            let number = sum - ROUND;
+            // Not for what is no number, either.
+            let found = (number > -F::LIMIT) & (number < F::LIMIT) & (F::bits(number / power) == bits[i]);
+            let k = sum.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
+            let word = ((k << 1) ^ (k >> 63)).cast_unsigned();
+            more[i] = if found { (p - base) as u64 } else { more[i] };
+            words[i] = if found { word } else { words[i] };
+        }
+    }
+    places.iter_mut().zip(more).for_each(|(place, more)| *place = more as u8);
+    numbers.chunks_exact_mut(F::SIZE).zip(words).for_each(|(number, word)| F::put(word, number));
 }
 
 multiversion! {

@@ -5,7 +5,7 @@
 
 use crate::block::Given;
 use crate::codec::hierarchical::{self, Found as Structure};
-use crate::codec::symbols::entropy;
+use crate::codec::symbols::{self, entropy};
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::{Found, analyze};
 use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, zstd};
@@ -86,6 +86,13 @@ impl Bid {
 /// Bytes of the piece of a block that general-purpose codecs are tried on.
 const PIECE: usize = 1 << 15;
 
+/// Blocks up to this size that nobody declared are what stands between tensors, if half of them is letters, or what stands between letters, and
+/// words come again in them as in texts.
+const BETWEEN: usize = 1 << 16;
+
+/// The slowest level at which such blocks are not looked at more closely.
+const SLOWEST_FOR_BETWEEN: u8 = 6;
+
 /// A block as the bidding codecs see it.
 pub struct Sample<'a> {
     block: &'a [u8],
@@ -94,7 +101,7 @@ pub struct Sample<'a> {
     base: Option<Counterpart<'a>>,
     level: Level,
     scratch: RefCell<&'a mut Scratch>,
-    repeats: Cell<Option<bool>>,
+    again: Cell<Option<(u32, u32)>>,
     text: OnceCell<bool>,
     split: OnceCell<Option<Found>>,
     structure: OnceCell<Option<Structure>>,
@@ -116,7 +123,7 @@ impl<'a> Sample<'a> {
             base: base.filter(|b| b.bytes.len() == block.len()),
             level,
             scratch: RefCell::new(scratch),
-            repeats: Cell::new(None),
+            again: Cell::new(None),
             text: OnceCell::new(),
             split: OnceCell::new(),
             structure: OnceCell::new(),
@@ -136,6 +143,18 @@ impl<'a> Sample<'a> {
 
     fn is_short(&self) -> bool {
         is_short(self.block)
+    }
+
+    /// Whether Zstandard, with this bid, leaves so little of a short block that nobody declared, and that looks as names and what they are about do,
+    /// that it is no numbers. To take it for a dozen kinds of numbers takes longer than to compress it.
+    fn is_between(&self, bid: &Bid) -> bool {
+        let letters = || self.piece().iter().filter(|b| matches!(b, 0x20..=0x7E)).count();
+        self.declared.is_none()
+            && self.base.is_none()
+            && self.block.len() <= BETWEEN
+            && self.level.get() <= SLOWEST_FOR_BETWEEN
+            && bid.estimate.is_some_and(|estimate| 3.0 * estimate <= 1.0)
+            && 2 * letters() >= self.piece().len()
     }
 
     /// All that was found out, with the choice.
@@ -190,23 +209,42 @@ impl<'a> Sample<'a> {
 
     /// Whether words of eight bytes come again often enough for a codec that looks for matches.
     pub fn repeats(&self) -> bool {
-        self.repeats.get().unwrap_or_else(|| {
+        repeats(self.again())
+    }
+
+    /// Whether so many do that finding them may save more than coding numbers does.
+    pub fn repeats_often(&self) -> bool {
+        let (words, again) = self.again();
+        again * 8 > words
+    }
+
+    /// Words of eight bytes that were looked at, and how many of them came again.
+    fn again(&self) -> (u32, u32) {
+        self.again.get().unwrap_or_else(|| {
             // A part of the piece will do where time is short.
-            let n = if self.level.get() <= 3 { self.piece().len().min(PIECE / 4) } else { PIECE };
-            let repeats = match self.declared {
+            let hurried = self.level.get() <= 3;
+            let n = if hurried { self.piece().len().min(PIECE / 4) } else { PIECE };
+            let found = match self.declared {
                 // Bytes of which nothing is known may be of several kinds.
-                None if !self.is_short() => repeats(&scattered(self.block, n)) || repeats_far(self.block),
+                None if !self.is_short() => match again(&scattered(self.block, n)) {
+                    near if repeats(near) => near,
+                    near => again_far(self.block).filter(|far| repeats(*far)).unwrap_or(near),
+                },
                 _ => {
                     let piece = &self.piece()[..n.min(self.piece().len())];
-                    // Where a part of it has no word twice, all of it has few, unless rows come again.
-                    let part = &piece[..piece.len().min(PIECE / 8)];
-                    let promise =
-                        again(part).1 > 0 || self.is_short() && again_among::<1024, 64>(piece).1 > 0;
-                    promise && repeats(piece)
+                    // Where a part of it has no word twice, all of it has few, unless rows come again, from further away.
+                    let part = again(&piece[..piece.len().min(PIECE / 8)]);
+                    let rows = match hurried || self.is_short() {
+                        true => again_among::<1024, 64>(self.piece()),
+                        false => NEVER,
+                    };
+                    let promise = part.1 > 0 || self.is_short() && rows.1 > 0;
+                    let near = if promise { again(piece) } else { NEVER };
+                    if !repeats(near) && repeats(rows) { rows } else { near }
                 }
             };
-            self.repeats.set(Some(repeats));
-            repeats
+            self.again.set(Some(found));
+            found
         })
     }
 
@@ -292,18 +330,21 @@ const PIECES: usize = 8;
 fn scattered(block: &[u8], n: usize) -> Vec<u8> {
     let piece = n / PIECES;
     let stride = (block.len() - piece) / (PIECES - 1);
-    (0..PIECES).flat_map(|i| &block[i * stride..][..piece]).copied().collect()
+    symbols::gather(block, 1, (0..PIECES).map(|i| i * stride..i * stride + piece))
 }
 
-/// One word in 32 comes again, or the piece is too short to tell.
-fn repeats(piece: &[u8]) -> bool {
-    let (words, again) = again(piece);
+/// Where no word comes again, of more than are looked at.
+const NEVER: (u32, u32) = (u32::MAX, 0);
+
+/// One word in 32 comes again, or there were too few to tell.
+fn repeats((words, again): (u32, u32)) -> bool {
     words < 64 || again * 32 > words
 }
 
-/// Whether one word in 32 comes again anywhere in a block: a file in an archive that is there twice, say. Of the words at multiples of
-/// [`FAR_STEP`], some thousands are looked at, chosen by what they are, so that the same words are chosen wherever they stand.
-fn repeats_far(block: &[u8]) -> bool {
+/// Words anywhere in a block, and how many of them have been seen: they are where a file is in an archive twice, say. Of the words at multiples of
+/// [`FAR_STEP`], some thousands are looked at, chosen by what they are, so that the same words are chosen wherever they stand. `None` if there are
+/// too few to tell.
+fn again_far(block: &[u8]) -> Option<(u32, u32)> {
     let mut seen = [0u64; FAR_SLOTS];
     let (mut words, mut again) = (0u32, 0u32);
     for chunk in block.chunks_exact(FAR_STEP) {
@@ -316,7 +357,7 @@ fn repeats_far(block: &[u8]) -> bool {
             words += 1;
         }
     }
-    words >= 64 && again * 32 > words
+    (words >= 64).then_some((words, again))
 }
 
 /// Bytes between words that may be looked at; archives align files to more.
@@ -331,28 +372,27 @@ fn again(piece: &[u8]) -> (u32, u32) {
     // No more of the table than few words need has to be cleared.
     match piece.len() {
         0..1024 => again_among::<256, 4>(piece),
-        1024..=4096 => again_among::<2048, 4>(piece),
+        1024..=4096 => again_among::<1024, 4>(piece),
         _ => again_among::<4096, 4>(piece),
     }
 }
 
 /// The same of the words at every so many bytes, with so many places, a power of two, to remember them at.
 fn again_among<const SLOTS: usize, const STEP: usize>(piece: &[u8]) -> (u32, u32) {
-    const { assert!(PIECE / STEP <= u16::MAX as usize) };
-    // The number of the word that was there last and 1, as small tables are cleared sooner; 0 is none.
+    // Of the word that was there last so many bits, which are hardly ever those of another one; odd, as 0 is none. Small tables are cleared sooner.
     let mut last = [0u16; SLOTS];
-    let (mut words, mut again) = (0u16, 0u32);
-    let at = |number: u16| piece[number as usize * STEP..].first_chunk::<8>();
-    for w in piece.windows(8).step_by(STEP) {
+    let (mut words, mut again) = (0, 0);
+    for word in piece.windows(8).step_by(STEP) {
         let mut b = [0; 8];
-        b.copy_from_slice(w);
-        let word = u64::from_le_bytes(b);
-        let slot = (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize;
-        let before = std::mem::replace(&mut last[slot], words + 1);
-        again += (before > 0 && at(before - 1) == Some(&b)) as u32;
+        b.copy_from_slice(word);
+        let mixed = u64::from_le_bytes(b).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // The upper bits are those that depend on all of the word.
+        let slot = (mixed >> (64 - SLOTS.trailing_zeros())) as usize;
+        let of_word = (mixed >> (64 - SLOTS.trailing_zeros() - u16::BITS)) as u16 | 1;
+        again += (std::mem::replace(&mut last[slot], of_word) == of_word) as u32;
         words += 1;
     }
-    (words as u32, again)
+    (words, again)
 }
 
 /// What the plan chose for a block, and why.
@@ -445,6 +485,7 @@ pub fn choose_among(
     for &codec in codecs {
         let bid = codec.bid(&sample);
         let certain = bid.certain;
+        let between = codec.id() == zstd::ID && sample.is_between(&bid);
         sample.best.set(bid.estimate.map_or(1.0, |e| e).min(sample.best.get()));
         bids.push((codec, bid));
         if certain {
@@ -452,6 +493,9 @@ pub fn choose_among(
             if whole && let Some(bid) = hierarchical::bid_period(&sample) {
                 bids.push((&hierarchical::Hierarchical, bid));
             }
+            break;
+        }
+        if between {
             break;
         }
     }

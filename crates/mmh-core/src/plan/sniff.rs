@@ -1,7 +1,7 @@
 //! The element type of bytes that nobody declared.
 
-use crate::codec::Level;
 use crate::codec::tensor::{Element, Scratch, analyze::analyze};
+use crate::codec::{Level, symbols};
 use crate::dtype::Kind;
 
 /// Bytes of the shortest block that tells anything.
@@ -42,13 +42,8 @@ fn sample(block: &[u8]) -> Vec<u8> {
     if block.len() <= PIECE * PIECES {
         return block[..block.len() & !7].to_vec();
     }
-    (0..PIECES)
-        .flat_map(|i| {
-            let at = ((block.len() - PIECE) / (PIECES - 1) * i) & !7;
-            &block[at..at + PIECE]
-        })
-        .copied()
-        .collect()
+    let at = |i: usize| ((block.len() - PIECE) / (PIECES - 1) * i) & !7;
+    symbols::gather(block, 1, (0..PIECES).map(|i| at(i)..at(i) + PIECE))
 }
 
 /// Zeros in a row that are padding, between the files of an archive say.
@@ -78,11 +73,15 @@ fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -
 
 /// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.
 fn candidates(sample: &[u8]) -> Vec<Element> {
-    // The spread of each byte column, for columns of eight: how far the most frequent sixteenth of values reaches.
+    // How often each value occurs in each byte column of eight, which have those of two and four in them.
+    let mut counts = [[0u32; 256]; 8];
+    for eight in sample.as_chunks::<8>().0 {
+        counts.iter_mut().zip(eight).for_each(|(counts, b)| counts[*b as usize] += 1);
+    }
     let mut found = Vec::new();
     for width in 1..=3u8 {
         let size = 1usize << width;
-        let spreads: Vec<u32> = (0..size).map(|c| concentration(sample, c, size)).collect();
+        let spreads: Vec<u32> = (0..size).map(|c| concentration(counts[c..].iter().step_by(size))).collect();
         let (low, high) =
             (spreads.iter().min().copied().unwrap_or(0), spreads.iter().max().copied().unwrap_or(0));
         if high < low + low / 8 {
@@ -104,14 +103,11 @@ fn candidates(sample: &[u8]) -> Vec<Element> {
     found
 }
 
-/// Sum of squared counts of a byte column, over its length: large where few values are frequent.
-fn concentration(sample: &[u8], column: usize, size: usize) -> u32 {
-    let mut counts = [0u32; 256];
-    let mut n = 0u64;
-    for b in sample[column..].iter().step_by(size) {
-        counts[*b as usize] += 1;
-        n += 1;
-    }
-    let squares: u64 = counts.iter().map(|c| (*c as u64).pow(2)).sum();
+/// Sum of squared counts of a byte column, which is so many of those of eight, over its length: large where few values are frequent.
+fn concentration<'a>(columns: impl Iterator<Item = &'a [u32; 256]>) -> u32 {
+    let mut all = [0u32; 256];
+    columns.for_each(|counts| all.iter_mut().zip(counts).for_each(|(all, c)| *all += c));
+    let n: u64 = all.iter().map(|c| *c as u64).sum();
+    let squares: u64 = all.iter().map(|c| (*c as u64).pow(2)).sum();
     (squares * 1024 / n.max(1).pow(2).max(1)) as u32
 }

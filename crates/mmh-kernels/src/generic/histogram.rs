@@ -1,9 +1,11 @@
 //! Counting. Several tables side by side, so that equal neighbours do not wait for each other's store.
 
+use std::ops::AddAssign;
+
 /// Bytes that are counted before four tables are cleared and added up.
 const FEW: usize = 512;
 
-/// Bytes from which on eight tables pay.
+/// Bytes from which on eight tables pay. Fewer fit counts of 16 bits, whose tables are cleared and added up in half the time.
 const MANY: usize = 1 << 14;
 
 #[inline(always)]
@@ -12,25 +14,29 @@ pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
         data.iter().for_each(|b| counts[*b as usize] += 1);
         return;
     }
-    if data.len() < MANY { bytes_in::<4>(data, counts) } else { bytes_in::<8>(data, counts) }
+    if data.len() < MANY { bytes_in::<u16, 4>(data, counts) } else { bytes_in::<u32, 8>(data, counts) }
 }
 
-/// Counts in `TABLES` tables, 8 or a part of them.
+/// Counts in `TABLES` tables, 8 or a part of them, of numbers that hold a count of all of the bytes.
 #[inline(always)]
-fn bytes_in<const TABLES: usize>(data: &[u8], counts: &mut [u32; 256]) {
-    let mut t = [[0u32; 256]; TABLES];
+fn bytes_in<C, const TABLES: usize>(data: &[u8], counts: &mut [u32; 256])
+where
+    C: Copy + Default + AddAssign + From<u8> + Into<u32>,
+{
+    let one = C::from(1);
+    let mut t = [[C::default(); 256]; TABLES];
     let (words, tail) = data.as_chunks::<8>();
     for w in words {
         let v = u64::from_le_bytes(*w);
         for i in 0..8 {
-            t[i % TABLES][(v >> (8 * i)) as u8 as usize] += 1;
+            t[i % TABLES][(v >> (8 * i)) as u8 as usize] += one;
         }
     }
     for &b in tail {
-        t[0][b as usize] += 1;
+        t[0][b as usize] += one;
     }
     for (i, c) in counts.iter_mut().enumerate() {
-        *c += t.iter().map(|t| t[i]).sum::<u32>();
+        *c += t.iter().map(|t| t[i].into()).sum::<u32>();
     }
 }
 

@@ -12,8 +12,10 @@ use crate::error::Result;
 use mmh_kernels::decimals::{ESCAPE, MOST_PLACES, merge, split};
 use mmh_kernels::words::{narrow, scatter};
 
-/// Elements of the samples: those that tell whether there is anything to find, and those that tell what it costs; in pieces of so many.
+/// Elements of the samples: those that tell whether there is anything to find, those that tell at which places, and those that tell what it costs;
+/// in pieces of so many.
 const FEW: usize = 16;
+const SOME: usize = 512;
 const MANY: usize = 2048;
 const PIECE: usize = 64;
 
@@ -56,10 +58,7 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     if n < PIECE * FEW {
         return None;
     }
-    let gather = |stride: usize, piece: usize| -> Vec<u8> {
-        let pieces = symbols::pieces(n, stride, piece);
-        pieces.flat_map(|p| &body[p.start * size..p.end * size]).copied().collect()
-    };
+    let gather = |stride: usize, piece: usize| symbols::gather(body, size, symbols::pieces(n, stride, piece));
     let few = gather(n.div_ceil(FEW), 1);
     let (mut places, mut numbers) = (Vec::new(), Vec::new());
     // Gives how many are no decimals.
@@ -88,20 +87,25 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     if promising.is_empty() {
         return None;
     }
-    let many = gather((n * PIECE / MANY).max(PIECE), PIECE);
-    let many = &many[..many.len().min(MANY * size)];
-    let m = (many.len() / size) as u64;
-    let mut best: Option<Found> = None;
-    for base in promising {
-        let escapes = try_at(base, many, &mut places, &mut numbers);
+    let mut estimate_at = |base: u8, body: &[u8]| {
+        let m = (body.len() / size) as u64;
+        let escapes = try_at(base, body, &mut places, &mut numbers);
         let place_bits = entropy::of_bytes(&places).0;
         let spare = spare_bits(&numbers, size);
         shift_up(&mut numbers, size, spare);
-        let Some(split) = analyze(&numbers, numbers_of(element), block.level, &mut scratch.tensor) else {
-            continue;
-        };
+        let split = analyze(&numbers, numbers_of(element), block.level, &mut scratch.tensor)?;
         let bits = place_bits + m * split.element_millibits / 1000 + (escapes * size * 8) as u64;
-        let estimate = bits as f64 / (m * 8 * size as u64) as f64 + 200.0 / block.data.len() as f64;
+        Some(bits as f64 / (m * 8 * size as u64) as f64 + 200.0 / block.data.len() as f64)
+    };
+    let sample = |count: usize| {
+        let mut sample = gather((n * PIECE / count).max(PIECE), PIECE);
+        sample.truncate(count * size);
+        sample
+    };
+    let some = sample(SOME);
+    let mut best: Option<Found> = None;
+    for base in promising {
+        let Some(estimate) = estimate_at(base, &some) else { continue };
         match &best {
             // With more places than are needed, numbers grow by a digit each time.
             Some(b) if estimate > b.estimate * 1.02 => break,
@@ -109,7 +113,8 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
             _ => best = Some(Found { base, estimate }),
         }
     }
-    best
+    let base = best?.base;
+    estimate_at(base, &sample(MANY)).map(|estimate| Found { base, estimate })
 }
 
 /// Calls a function with the bytes of a word as a constant.

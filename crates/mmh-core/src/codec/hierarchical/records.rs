@@ -2,7 +2,7 @@
 
 use super::node::{self, Kinds};
 use super::{bad, byte, number, short, take};
-use crate::codec::symbols::entropy;
+use crate::codec::symbols::{self, entropy};
 use crate::codec::tensor::{Element, Later};
 use crate::codec::{self, Level};
 use crate::container::varint;
@@ -98,31 +98,30 @@ impl Record {
             return None;
         }
         let stride = (all * PIECE / SAMPLE.min(SAMPLE_BYTES / size).max(PIECE)).max(PIECE);
+        // All are gathered first: counting has a price of its own, whatever is counted.
+        let records = symbols::gather(data, size, symbols::pieces(all, stride, PIECE));
+        let seen = records.len() / size;
         let mut bits = 0;
-        let mut seen = 0;
-        let mut values = Vec::new();
-        let mut counts = vec![[0u32; 256]; self.fields.iter().map(|f| 1 + f.halves as usize).sum()];
-        for at in codec::symbols::pieces(all, stride, PIECE) {
-            let records = &data[at.start * size..at.end * size];
-            let mut each = counts.iter_mut();
-            for field in &self.fields {
-                values.resize(at.len() * field.count as usize, 0);
-                field.split(records, size, &mut values);
-                if field.halves {
-                    for (half, counts) in each.by_ref().take(2).enumerate() {
-                        values.iter().skip(half).step_by(2).for_each(|v| counts[*v as usize] += 1);
-                    }
-                } else if let Some(counts) = each.next() {
-                    histogram::bytes(&values, counts);
-                }
-            }
-            seen += at.len();
-        }
-        for counts in &counts {
+        let mut add = |counts: &[u32; 256]| {
             let n: u64 = counts.iter().map(|c| *c as u64).sum();
             // A sample looks less random than its source: half a nat for each value.
             let values = counts.iter().filter(|c| **c > 0).count() as u64;
             bits += (entropy::bits(counts.iter().copied()) + values * 72 / 100).min(n * 8);
+        };
+        let mut values = Vec::new();
+        for field in &self.fields {
+            values.resize(seen * field.count as usize, 0);
+            field.split(&records, size, &mut values);
+            let parts = 1 + field.halves as usize;
+            let mut counts = [[0u32; 256]; 2];
+            if field.halves {
+                values.as_chunks::<2>().0.iter().for_each(|half| {
+                    counts.iter_mut().zip(half).for_each(|(counts, v)| counts[*v as usize] += 1);
+                });
+            } else {
+                histogram::bytes(&values, &mut counts[0]);
+            }
+            counts[..parts].iter().for_each(&mut add);
         }
         let tables: usize = self.fields.len() * 64;
         Some((bits as f64 / 8.0 / seen as f64 * all as f64 + tables as f64) / data.len() as f64)

@@ -26,6 +26,11 @@ const FEW: usize = 256;
 const MANY: usize = 1 << 14;
 const PIECE: usize = 64;
 
+/// Parts of the second sample, of which the first one, if it has so many words, has to promise that of all of it one in so many has a twin.
+const PARTS: usize = 4;
+const TELLING: usize = 1024;
+const WORTH: usize = 64;
+
 /// Words of blocks too short to tell anything.
 const SHORTEST: usize = FEW;
 
@@ -137,22 +142,27 @@ impl Found {
     }
 }
 
-/// Counts words.
+/// Counts words. They lie one behind the other, in order of their first occurrence, and what is looked up is small: few words then stay in the
+/// cache, whatever there is room for.
 #[derive(Default)]
 pub struct Counter {
-    slots: Vec<Slot>,
-    /// Positions of slots in use, in order of their words' first occurrence.
+    words: Vec<Word>,
+    /// By what a key is hashed to: the position of its word and 1, or 0.
+    slots: Vec<u32>,
+    /// Of the slots, in the order of the words.
     used: Vec<u32>,
-    /// Positions of the slots of the words of a sample, in order.
+    /// Positions of the words of a sample, in order; of those that were not taken, [`NOT_TAKEN`].
     met: Vec<u32>,
     mask: usize,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
+/// Stands for a word for which there was no room.
+const NOT_TAKEN: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
+struct Word {
     key: u64,
     first: u32,
-    /// 0: free. While words are numbered: the number and 1.
     count: u32,
 }
 
@@ -161,43 +171,68 @@ impl Counter {
     fn clear(&mut self, room: usize) {
         let size = (2 * room).next_power_of_two();
         // Few of the slots that there are may have been in use.
-        for at in self.used.drain(..) {
-            self.slots[at as usize] = Slot::default();
-        }
         if self.slots.len() < size {
-            self.slots.resize(size, Slot::default());
+            self.slots = vec![0; size];
+        } else {
+            self.used.iter().for_each(|at| self.slots[*at as usize] = 0);
         }
+        self.used.clear();
+        self.words.clear();
+        self.words.reserve(room);
         self.mask = size - 1;
     }
 
     /// The slot of a word: its own, or a free one.
+    #[inline(always)]
     fn slot(&self, key: u64) -> usize {
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & self.mask;
-        while self.slots[at].count > 0 && self.slots[at].key != key {
+        while self.slots[at] > 0 && self.words[self.slots[at] as usize - 1].key != key {
             at = (at + 1) & self.mask;
         }
         at
     }
 
-    /// Counts a word; gives its slot.
-    fn count(&mut self, key: u64, i: usize) -> usize {
-        let at = self.slot(key);
-        let slot = &mut self.slots[at];
-        if slot.count == 0 {
-            // With half of the slots in use no more words are taken: those that are frequent have come by now.
-            if self.used.len() * 2 > self.mask {
-                return at;
-            }
-            *slot = Slot { key, first: i as u32, count: 1 };
-            self.used.push(at as u32);
-            return at;
+    /// Counts words, the first of them the one with this number in the block; gives their positions.
+    #[inline(always)]
+    fn count(&mut self, keys: &[u64], first: usize, positions: &mut [u32]) {
+        // Of a power of two of slots each is there.
+        let (slots, words) = (&mut self.slots[..=self.mask], &mut self.words);
+        let mask = slots.len() - 1;
+        for (i, (key, position)) in keys.iter().zip(positions).enumerate() {
+            let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
+            *position = loop {
+                let slot = &mut slots[at & mask];
+                if let Some(word) = words.get_mut((*slot as usize).wrapping_sub(1)) {
+                    if word.key == *key {
+                        word.count += 1;
+                        break *slot - 1;
+                    }
+                    at += 1;
+                    continue;
+                }
+                // With half of the slots in use no more words are taken: those that are frequent have come by now.
+                if words.len() * 2 > mask {
+                    break NOT_TAKEN;
+                }
+                words.push(Word { key: *key, first: (first + i) as u32, count: 1 });
+                self.used.push((at & mask) as u32);
+                *slot = words.len() as u32;
+                break *slot - 1;
+            };
         }
-        slot.count += 1;
-        at
     }
 
-    fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.used.iter().map(|at| &self.slots[*at as usize])
+    /// Puts a word that is new into the slot that is its own.
+    fn put(&mut self, word: Word) {
+        let at = self.slot(word.key);
+        self.words.push(word);
+        self.slots[at] = self.words.len() as u32;
+        self.used.push(at as u32);
+    }
+
+    /// Words that came more than once, of so many that were counted.
+    fn again(&self, counted: usize) -> usize {
+        counted - self.words.iter().filter(|word| word.count == 1).count()
     }
 }
 
@@ -293,24 +328,26 @@ fn of_pairs(n: u64) -> u64 {
 /// Pairs of equal keys among [`FEW`], and how often the most frequent one comes.
 fn pairs(keys: &[u64; FEW]) -> (u64, u64) {
     const SLOTS: usize = 4 * FEW;
-    // A slot has the place of its key and 1, as small tables are cleared sooner; 0 is free.
+    const { assert!(FEW == 256) };
+    // A slot has the place of its key and 1, as small tables are cleared sooner; 0 is free. Places are bytes.
     let mut slots = [0u16; SLOTS];
-    let (mut different, mut counts, mut used) = ([0u64; FEW], [0u16; FEW], 0);
-    let (mut all, mut most) = (0, 0);
+    let (mut different, mut counts, mut used) = ([0u64; FEW], [1u16; FEW], 0u16);
+    let (mut all, mut most) = (0, 1);
     for &key in keys {
         let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SLOTS;
-        while slots[at] > 0 && different[slots[at] as usize - 1] != key {
+        while slots[at] > 0 && different[(slots[at] - 1) as u8 as usize] != key {
             at = (at + 1) % SLOTS;
         }
         if slots[at] == 0 {
-            different[used] = key;
+            different[used as u8 as usize] = key;
             used += 1;
-            slots[at] = used as u16;
+            slots[at] = used;
+        } else {
+            let count = &mut counts[(slots[at] - 1) as u8 as usize];
+            all += *count as u64;
+            *count += 1;
+            most = most.max(*count as u64);
         }
-        let count = &mut counts[slots[at] as usize - 1];
-        all += *count as u64;
-        *count += 1;
-        most = most.max(*count as u64);
     }
     (all, most)
 }
@@ -378,17 +415,28 @@ fn estimate(
     let stride = (n / MANY).max(1) * PIECE;
     // Short blocks need little of the table, and what is not needed is not cleared.
     counter.clear(MANY.min(n));
+    let pieces = || symbols::pieces(n, stride, PIECE).enumerate();
     counter.met.clear();
-    counter.met.reserve(MANY + PIECE);
-    for piece in symbols::pieces(n, stride, PIECE) {
-        grid.each_key(data, piece, |i, key| {
-            let at = counter.count(key, i);
-            counter.met.push(at as u32);
-        });
+    counter.met.resize(pieces().map(|(_, piece)| piece.len()).sum(), NOT_TAKEN);
+    let (mut keys, mut positions) = ([0; PIECE], [0; PIECE]);
+    for part in 0..PARTS {
+        let mut met = 0;
+        for (p, piece) in pieces().skip(part).step_by(PARTS) {
+            let (first, len) = (piece.start, piece.len());
+            grid.each_key(data, piece, |i, key| keys[i - first] = key);
+            // All pieces are as long as one another but the last one.
+            counter.count(&keys[..len], first, &mut positions[..len]);
+            counter.met[p * PIECE..][..len].copy_from_slice(&positions[..len]);
+            met += len;
+        }
+        // Where few words have twins, those that have are as many times more in a sample that is so many times larger.
+        if part == 0 && met >= TELLING && counter.again(met) * PARTS * WORTH < met {
+            return None;
+        }
     }
     let seen = counter.met.len() as u64;
     let least = least_worth(grid, passed, seen, n as u64);
-    let mut kept: Vec<Slot> = counter.all().filter(|s| s.count >= least).copied().collect();
+    let mut kept: Vec<Word> = counter.words.iter().filter(|w| w.count >= least).copied().collect();
     if kept.is_empty() || kept.len() > MOST {
         return None;
     }
@@ -399,10 +447,9 @@ fn estimate(
             let size = element.size();
             // All eight bytes of each, of which the next one covers those that are not the word's.
             let mut rest = vec![0; escapes as usize * size + 8 - size];
-            let passed =
-                counter.met.iter().map(|at| &counter.slots[*at as usize]).filter(|s| s.count < least);
-            for (k, slot) in passed.enumerate() {
-                rest[k * size..k * size + 8].copy_from_slice(&slot.key.to_le_bytes());
+            let met = counter.met.iter().filter_map(|at| counter.words.get(*at as usize));
+            for (k, word) in met.filter(|w| w.count < least).enumerate() {
+                rest[k * size..k * size + 8].copy_from_slice(&word.key.to_le_bytes());
             }
             rest.truncate(escapes as usize * size);
             analyze(&rest, element, level, &mut scratch.tensor)?.element_millibits
@@ -417,7 +464,7 @@ fn estimate(
 }
 
 /// Bits that the numbers of a sample cost: of those of two bytes, the bits below the upper eight are as they are.
-fn cost_of_numbers(book: &mut [Slot], escapes: u32, seen: u64) -> u64 {
+fn cost_of_numbers(book: &mut [Word], escapes: u32, seen: u64) -> u64 {
     let form = Form { known: book.len(), escapes: escapes > 0 };
     let low = form.shift().map_or(0, |shift| 8 - shift.min(8));
     if low > 0 {
@@ -493,23 +540,26 @@ pub fn encode(
 }
 
 /// The words of the block that are worth their place, with where each occurs first (of those that are no longer than their keys, their keys).
-fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
+fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Word> {
     let grid = found.grid;
     let n = grid.count(data.len());
     let least = least_worth(grid, found.passed, n as u64, n as u64);
-    let mut book: Vec<Slot> = if grid.is_narrow() {
+    let mut book: Vec<Word> = if grid.is_narrow() {
         let mut counts = vec![0u32; 1 << grid.bits];
         grid.each_narrow(data, |word| counts[word as usize] += 1);
         let all = counts.into_iter().enumerate();
-        all.map(|(word, count)| Slot { key: word as u64, first: 0, count })
+        all.map(|(word, count)| Word { key: word as u64, first: 0, count })
             .filter(|s| s.count >= least)
             .collect()
     } else {
         counter.clear((4 * found.seen).clamp(1 << 10, MOST));
-        grid.each_key(data, 0..n, |i, key| {
-            counter.count(key, i);
-        });
-        counter.all().filter(|s| s.count >= least).copied().collect()
+        let (mut keys, mut positions) = ([0; PIECE], [0; PIECE]);
+        for first in (0..n).step_by(PIECE) {
+            let len = PIECE.min(n - first);
+            grid.each_key(data, first..first + len, |i, key| keys[i - first] = key);
+            counter.count(&keys[..len], first, &mut positions);
+        }
+        counter.words.iter().filter(|w| w.count >= least).copied().collect()
     };
     book.truncate(MOST);
     // Neighbours in value have neighbouring numbers, whose upper bits are alike.
@@ -520,7 +570,7 @@ fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Slot> {
 }
 
 /// The number of each word in the codebook, or the number of words in it.
-fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, numbers: &mut Vec<u16>) {
+fn number_words(data: &[u8], grid: Grid, book: &[Word], counter: &mut Counter, numbers: &mut Vec<u16>) {
     numbers.clear();
     numbers.reserve(grid.count(data.len()));
     if grid.is_narrow() {
@@ -528,23 +578,20 @@ fn number_words(data: &[u8], grid: Grid, book: &[Slot], counter: &mut Counter, n
         book.iter().enumerate().for_each(|(i, word)| table[word.key as usize] = i as u16);
         return grid.each_narrow(data, |word| numbers.push(table[word as usize]));
     }
-    // From here on slots hold numbers; the words that are not in the book have none.
+    // From here on the position of a word is its number; the words that are not in the book have none.
     counter.clear(book.len());
-    for (i, word) in book.iter().enumerate() {
-        let at = counter.slot(word.key);
-        counter.slots[at] = Slot { count: i as u32 + 1, ..*word };
-        counter.used.push(at as u32);
-    }
+    book.iter().for_each(|word| counter.put(*word));
     grid.each_key(data, 0..grid.count(data.len()), |i, key| {
         let at = counter.slot(key);
-        let slot = counter.slots[at];
-        let known = slot.count > 0 && (grid.bits <= 64 || grid.equal(data, slot.first as usize, i));
-        numbers.push(if known { slot.count as u16 - 1 } else { book.len() as u16 });
+        let known = counter.slots[at].checked_sub(1).filter(|number| {
+            grid.bits <= 64 || grid.equal(data, counter.words[*number as usize].first as usize, i)
+        });
+        numbers.push(known.map_or(book.len() as u16, |number| number as u16));
     });
 }
 
 /// All that stands before the numbers.
-fn write_head(data: &[u8], grid: Grid, book: &[Slot], form: &Form, out: &mut Vec<u8>) {
+fn write_head(data: &[u8], grid: Grid, book: &[Word], form: &Form, out: &mut Vec<u8>) {
     out.push(node::WORDS);
     varint::write(grid.bits as u64, out);
     varint::write(grid.head as u64, out);

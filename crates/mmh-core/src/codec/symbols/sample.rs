@@ -14,6 +14,14 @@ pub fn pieces(n: usize, stride: usize, piece: usize) -> impl Iterator<Item = Ran
     })
 }
 
+/// The elements of `size` bytes that such pieces have, one behind the other.
+pub fn gather(body: &[u8], size: usize, pieces: impl Iterator<Item = Range<usize>>) -> Vec<u8> {
+    let mut gathered = Vec::new();
+    // Not byte by byte, as chained iterators would go.
+    pieces.for_each(|p| gathered.extend_from_slice(&body[p.start * size..p.end * size]));
+    gathered
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

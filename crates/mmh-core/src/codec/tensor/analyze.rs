@@ -203,6 +203,9 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
     }
     // Either zero bits are dropped or whole planes are coded; what the encoder does is at least as good as the better.
     let plane = |bytes: &[u8]| {
+        if entropy::are_noise(bytes) {
+            return seen * 8;
+        }
         let (bits, values) = entropy::of_bytes(bytes);
         let bits = bits + too_low(values);
         // The encoder leaves planes alone that shrink by less than a fiftieth.
