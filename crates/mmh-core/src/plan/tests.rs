@@ -72,3 +72,27 @@ fn text_is_plain_bytes_and_numbers_are_not_text() {
     let f32s: Vec<u8> = weights(20_000).iter().flat_map(|x| x.to_le_bytes()).collect();
     assert_eq!(element(&f32s), Some((2, 0)));
 }
+
+#[test]
+fn fast_levels_leave_floats_to_zstandard_only_where_it_saves_clearly() {
+    let fresh = bf16(&weights(200_000));
+    let mut little = 0;
+    for share in 0..=16u8 {
+        // So many sixteenths of the stretches of 64 bytes are the same ones again.
+        let stretches = fresh.chunks_exact(64).zip(noise(fresh.len() / 64, 9));
+        let again = |r: u8| &fresh[64 * (r as usize / 16 % 8)..][..64];
+        let of = |(own, r): (_, u8)| if r % 16 < share { again(r) } else { own };
+        let block: Vec<u8> = stretches.flat_map(of).copied().collect();
+        let choose = |level| choose(&block, Some(Dtype::BF16), level, &mut Scratch::default());
+        let [fast, balanced] = [Level::FAST, Level::BALANCED].map(choose);
+        let clear = |c: &Choice| {
+            c.estimate_of(zstd::ID)
+                .zip(c.estimate_of(codec::tensor::ID))
+                .is_some_and(|(z, t)| z * 8.0 <= t * 7.0)
+        };
+        assert!(fast.codec.id() != zstd::ID || clear(&fast), "{share}");
+        little += (balanced.codec.id() == zstd::ID && !clear(&balanced)) as u32;
+        assert!(share < 12 || fast.codec.id() != codec::tensor::ID, "{share}");
+    }
+    assert!(little > 0);
+}
