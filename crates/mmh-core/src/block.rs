@@ -178,10 +178,20 @@ pub fn encode_into(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<Coded> {
+    // First of all, as it goes through the block from end to end: samples, which come from all over it, then find it in the cache.
+    encode_summed(given, checksum::xxh3(given.data), settings, scratch, out)
+}
+
+/// The same of a block whose checksum is known.
+pub fn encode_summed(
+    given: &Given<'_>,
+    of_data: u64,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<Coded> {
     let start = out.len();
     let data = given.data;
-    // First of all, as it goes through the block from end to end: samples, which come from all over it, then find it in the cache.
-    let of_data = checksum::xxh3(data);
     let codec = match settings.codec {
         Some(codec) => forced(codec, given, settings.level, scratch, out)?,
         None => planned(given, settings.level, scratch, out)?,

@@ -24,7 +24,7 @@ const WORTH: u64 = 1 << 12;
 const PART: u64 = 1000;
 
 /// What a segment is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stretch {
     /// A tensor, or too long.
     Other,

@@ -3,7 +3,7 @@
 use super::between::{Between, Stretch};
 use super::line::{Lane, Line};
 use super::spare::Spare;
-use super::twins::Twins;
+use super::twins::{Manner, Twins};
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
 use crate::base::Base;
 use crate::block::{self, Coded, Encoded, Given, Segment, Settings};
@@ -14,6 +14,7 @@ use crate::container::writer::{Place, Target, Writer};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use mmh_kernels::checksum;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -47,6 +48,14 @@ struct Piece {
     base: Option<u64>,
     /// What its segment is beside tensors.
     stretch: Stretch,
+}
+
+impl Piece {
+    /// How it is encoded; `None` if that depends on a base.
+    fn manner(&self) -> Option<Manner> {
+        let &Piece { dtype, whole, stretch, .. } = self;
+        self.base.is_none().then_some(Manner { dtype, whole, stretch })
+    }
 }
 
 /// A stretch of the source.
@@ -233,7 +242,9 @@ struct Made<'a, P> {
 
 enum Frame {
     /// A block of the lot's data, whose frame stands whole in its bytes.
-    Made { coded: Coded, block: Range<usize>, bytes: Range<usize>, joins: bool },
+    Made { coded: Coded, block: Range<usize>, bytes: Range<usize>, manner: Option<Manner>, joins: bool },
+    /// A block that equals one which was written, and was not encoded.
+    Twin { block: Range<usize>, from: u64, joins: bool },
     /// A run, which may become one with its neighbours.
     Run { run: Encoded, joins: bool },
     /// As many bytes as came from there on before.
@@ -254,7 +265,8 @@ pub fn run<W: Target>(
     };
     let between = Between::of(source, work)?;
     // Of a stream there is nothing to compare with.
-    let mut twins = source.filter(|_| writer.takes_copies()).map(|s| Twins::new(s, !work.copies.is_empty()));
+    let twins = source.filter(|_| writer.takes_copies()).map(|s| Twins::new(s, !work.copies.is_empty()));
+    let twins = twins.as_ref();
     let spare = Spare::default();
     let mut cutter = Cutter {
         feed,
@@ -273,7 +285,7 @@ pub fn run<W: Target>(
     let (done, stored) = (AtomicU64::new(0), AtomicU64::new(writer.written()));
 
     let mut lanes: Vec<Lane<'_, Made<'_, W::Place>>> = vec![Box::new(|lot| {
-        write(lot, writer, twins.as_mut(), workers)?;
+        write(lot, writer, twins, workers)?;
         stored.store(writer.written(), Ordering::Relaxed);
         done.fetch_add(lot.data.len() as u64, Ordering::Relaxed);
         Ok(())
@@ -294,7 +306,7 @@ pub fn run<W: Target>(
             Ok(())
         }));
     }
-    let make = |lot| make(lot, source, work, between.as_ref(), workers, &spare);
+    let make = |lot| make(lot, source, work, between.as_ref(), twins, workers, &spare);
     let finish = |lot: Made<'_, W::Place>| {
         for (place, range) in lot.places.into_inner().unwrap_or_default() {
             place.put(&lot.bytes[range]);
@@ -327,6 +339,7 @@ fn make<'a, P: Place>(
     source: Option<&'a dyn ReadAt>,
     work: &Work<'_>,
     between: Option<&Between>,
+    twins: Option<&Twins<'_>>,
     workers: &Workers,
     spare: &Spare,
 ) -> Result<Made<'a, P>> {
@@ -340,22 +353,52 @@ fn make<'a, P: Place>(
     bytes.clear();
     let mut frames = Vec::with_capacity(lot.items.len());
     for item in &lot.items {
-        frames.push(match item {
+        let frame = match item {
             Item::Copy { from, raw } => Frame::Copy { from: *from, raw: *raw },
             Item::Encode(piece) => {
                 workers.check()?;
-                encode(
-                    &data,
-                    piece,
-                    work,
-                    between.filter(|_| piece.stretch != Stretch::Other),
-                    workers,
-                    &mut bytes,
-                )?
+                let block = &data[piece.range.clone()];
+                let checksum = checksum::xxh3(block);
+                let between = between.filter(|_| piece.stretch != Stretch::Other);
+                match before(&frames, &data, piece, checksum, twins, workers)? {
+                    Some(frame) => frame,
+                    None => encode(block, checksum, piece, work, between, workers, &mut bytes)?,
+                }
             }
-        });
+        };
+        frames.push(frame);
     }
     Ok(Made { start: lot.start, data, parts: lot.parts, frames, bytes, places: Mutex::default() })
+}
+
+/// What becomes of a block that equals one which was written, or one of its own lot, and is encoded in the same manner.
+fn before(
+    frames: &[Frame],
+    data: &[u8],
+    piece: &Piece,
+    checksum: u64,
+    twins: Option<&Twins<'_>>,
+    workers: &Workers,
+) -> Result<Option<Frame>> {
+    let Some(own) = piece.manner() else { return Ok(None) };
+    let joins = piece.joins;
+    let made = frames.iter().find_map(|frame| match frame {
+        Frame::Made { coded, block, bytes, manner, .. }
+            if coded.checksum == checksum
+                && *manner == Some(own)
+                && data[block.clone()] == data[piece.range.clone()] =>
+        {
+            let (coded, block, bytes) = (*coded, piece.range.clone(), bytes.clone());
+            Some(Frame::Made { coded, block, bytes, manner: *manner, joins })
+        }
+        _ => None,
+    });
+    if made.is_some() {
+        return Ok(made);
+    }
+    let Some(twins) = twins else { return Ok(None) };
+    let from = twins.known(&data[piece.range.clone()], checksum, Some(own), workers)?;
+    Ok(from.map(|from| Frame::Twin { block: piece.range.clone(), from, joins }))
 }
 
 fn read(source: &dyn ReadAt, start: u64, len: usize, spare: &Spare) -> Result<Vec<u8>> {
@@ -399,6 +442,7 @@ fn with_given<R>(
 /// Appends a frame.
 fn encode(
     data: &[u8],
+    checksum: u64,
     piece: &Piece,
     work: &Work<'_>,
     between: Option<&Between>,
@@ -409,14 +453,14 @@ fn encode(
     out.extend([0; frame::HEAD]);
     let encode = |given: &Given<'_>, s: &mut Scratch| {
         workers.attended(s, |s| {
-            let coded = block::encode_into(given, &work.settings, s, out)?;
+            let coded = block::encode_summed(given, checksum, &work.settings, s, out)?;
             match between {
                 Some(between) => between.improve(given.data, piece.stretch, coded, at + frame::HEAD, s, out),
                 None => Ok(coded),
             }
         })
     };
-    let coded = with_given(&data[piece.range.clone()], piece, work, encode)?;
+    let coded = with_given(data, piece, work, encode)?;
     let Coded { codec, raw, checksum } = coded;
     let stored = (out.len() - at - frame::HEAD) as u64;
     if codec::is_run(codec) {
@@ -427,19 +471,20 @@ fn encode(
     frame::check(codec, stored, raw)?;
     let head = Head { codec, stored: stored as u32, raw, checksum };
     out[at..at + frame::HEAD].copy_from_slice(&head.to_bytes());
-    Ok(Frame::Made { coded, block: piece.range.clone(), bytes: at..out.len(), joins: piece.joins })
+    let (block, bytes) = (piece.range.clone(), at..out.len());
+    Ok(Frame::Made { coded, block, bytes, manner: piece.manner(), joins: piece.joins })
 }
 
 /// Writes what was made of a lot, or finds places for it.
 fn write<W: Target>(
     lot: &Made<'_, W::Place>,
     writer: &mut Writer<W>,
-    mut twins: Option<&mut Twins<'_>>,
+    twins: Option<&Twins<'_>>,
     workers: &Workers,
 ) -> Result<()> {
     for frame in &lot.frames {
         match frame {
-            Frame::Copy { from, raw } => match &twins {
+            Frame::Copy { from, raw } => match twins {
                 Some(twins) => {
                     for (i, (from, raw)) in twins.origins(*from, *raw).into_iter().enumerate() {
                         writer.push_copy(from, raw, i > 0)?;
@@ -448,10 +493,17 @@ fn write<W: Target>(
                 None => writer.push_copy(*from, *raw, false)?,
             },
             Frame::Run { run, joins } => writer.push(run, *joins)?,
-            Frame::Made { coded, block, bytes, joins } => {
+            Frame::Twin { block, from, joins } => {
+                let raw = block.len() as u64;
+                if let Some(twins) = twins {
+                    twins.copy(lot.start + block.start as u64, raw, *from);
+                }
+                writer.push_copy(*from, raw, *joins)?;
+            }
+            Frame::Made { coded, block, bytes, manner, joins } => {
                 let (at, stored) = (lot.start + block.start as u64, (bytes.len() - frame::HEAD) as u64);
                 let data = &lot.data[block.clone()];
-                let twin = twins.as_mut().map(|t| t.find(at, data, coded, stored, workers)).transpose()?;
+                let twin = twins.map(|t| t.find(at, data, coded, stored, *manner, workers)).transpose()?;
                 if let Some(from) = twin.flatten() {
                     writer.push_copy(from, coded.raw, *joins)?;
                 } else if let Some(place) = writer.push_made(coded, &lot.bytes[bytes.clone()])?

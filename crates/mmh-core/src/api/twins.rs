@@ -2,12 +2,19 @@
 //!
 //! A block is looked for by the checksum that it has anyway, among the blocks that were written as they are, and then compared: a checksum
 //! alone proves nothing. That takes place where frames are written, in order, so what is found is the same for any number of threads.
+//!
+//! Threads that encode look there before, and leave out a block that equals one which has been written. Which ones have been depends on how far the
+//! others are, but not what becomes of the block: what was made of an equal block that is encoded in the same way is what would be made of it, and
+//! that was worth a copy, so it would become one in any case, of the same first block.
 
 use super::Workers;
+use super::between::Stretch;
 use crate::block::Coded;
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 /// Blocks that take fewer bytes than this are not worth a copy frame, and neither are tensors shorter than this.
 pub const SHORTEST_COPY: u64 = 64;
@@ -15,44 +22,89 @@ pub const SHORTEST_COPY: u64 = 64;
 /// Bytes that are compared at a time.
 const PIECE: usize = 1 << 18;
 
+/// All that counts when a block is encoded, beside its bytes, where there is no base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Of its segment.
+    pub dtype: Option<Dtype>,
+    /// Whether it is all of its segment.
+    pub whole: bool,
+    /// What its segment is beside tensors.
+    pub stretch: Stretch,
+}
+
+/// The first block with some checksum and length.
+#[derive(Clone, Copy)]
+struct First {
+    /// Source offset.
+    at: u64,
+    /// `None` for one that was encoded against a base.
+    manner: Option<Manner>,
+}
+
 /// What has been written so far.
 pub struct Twins<'a> {
     /// The source, which is read again to compare.
     source: &'a dyn ReadAt,
-    /// Where the first block with this checksum and length begins: source offset.
-    firsts: HashMap<(u64, u64), u64>,
+    /// By checksum and length.
+    firsts: Mutex<HashMap<(u64, u64), First>>,
     /// Stretches of the source that are stored as copies, by their start: length, and where they are copied from. Only whole tensors are
     /// copied from elsewhere than their own blocks, so a file without them needs no such list.
-    copied: Option<BTreeMap<u64, (u64, u64)>>,
+    copied: Option<Mutex<BTreeMap<u64, (u64, u64)>>>,
 }
 
 impl<'a> Twins<'a> {
     /// Nothing has been written. `tensors`: whether there are whole tensors that are copies.
     pub fn new(source: &'a dyn ReadAt, tensors: bool) -> Twins<'a> {
-        Twins { source, firsts: HashMap::new(), copied: tensors.then(BTreeMap::new) }
+        Twins { source, firsts: Mutex::default(), copied: tensors.then(Mutex::default) }
+    }
+
+    /// Where the same bytes as those of a block were before, if that has been written, and the block would be encoded in the same manner: it is
+    /// a copy whatever is made of it, and need not be encoded.
+    pub fn known(
+        &self,
+        data: &[u8],
+        checksum: u64,
+        manner: Option<Manner>,
+        workers: &Workers,
+    ) -> Result<Option<u64>> {
+        let key = (checksum, data.len() as u64);
+        let first = self.firsts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        match first.filter(|first| first.manner.is_some() && first.manner == manner) {
+            Some(first) if self.is_at(first.at, data, workers)? => Ok(Some(first.at)),
+            _ => Ok(None),
+        }
     }
 
     /// Where the same bytes as those of the block `data` at source offset `at` were before; it will be stored as a copy then.
     pub fn find(
-        &mut self,
+        &self,
         at: u64,
         data: &[u8],
         coded: &Coded,
         stored: u64,
+        manner: Option<Manner>,
         workers: &Workers,
     ) -> Result<Option<u64>> {
         if stored < SHORTEST_COPY {
             return Ok(None);
         }
         let raw = data.len() as u64;
-        let from = *self.firsts.entry((coded.checksum, raw)).or_insert(at);
+        let mut firsts = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = firsts.entry((coded.checksum, raw)).or_insert(First { at, manner }).at;
+        drop(firsts);
         if from == at || !self.is_at(from, data, workers)? {
             return Ok(None);
         }
-        if let Some(copied) = &mut self.copied {
-            copied.insert(at, (raw, from));
-        }
+        self.copy(at, raw, from);
         Ok(Some(from))
+    }
+
+    /// So many bytes from `at` on are stored as a copy.
+    pub fn copy(&self, at: u64, raw: u64, from: u64) {
+        if let Some(copied) = &self.copied {
+            copied.lock().unwrap_or_else(PoisonError::into_inner).insert(at, (raw, from));
+        }
     }
 
     /// Whether the source has these bytes there.
@@ -78,7 +130,8 @@ impl<'a> Twins<'a> {
     pub fn origins(&self, from: u64, raw: u64) -> Vec<(u64, u64)> {
         let (mut at, end) = (from, from + raw);
         let mut found = Vec::new();
-        for (&start, &(len, origin)) in self.copied.iter().flat_map(|c| c.range(from..end)) {
+        let copied = self.copied.as_ref().map(|c| c.lock().unwrap_or_else(PoisonError::into_inner));
+        for (&start, &(len, origin)) in copied.iter().flat_map(|c| c.range(from..end)) {
             if start > at {
                 found.push((at, start - at));
             }
@@ -209,12 +262,22 @@ mod tests {
         let sum = checksum::xxh3(&source[..n]);
         let coded = Coded { codec: 0, raw: n as u64, checksum: sum };
         let workers = Workers::new(1);
-        let mut twins = Twins::new(&source, false);
-        let mut find =
-            |at: usize, data: &[u8]| twins.find(at as u64, data, &coded, n as u64, &workers).unwrap();
+        let twins = Twins::new(&source, false);
+        let manner = Manner { dtype: Some(Dtype::U8), whole: false, stretch: Stretch::Other };
+        let find = |at: usize, data: &[u8]| {
+            twins.find(at as u64, data, &coded, n as u64, Some(manner), &workers).unwrap()
+        };
+        let known = |data: &[u8], manner| twins.known(data, sum, manner, &workers).unwrap();
+        assert_eq!(known(&source[..n], Some(manner)), None);
         assert_eq!(find(0, &source[..n]), None);
         assert_eq!(find(n, &source[n..2 * n]), None);
         assert_eq!(find(2 * n, &source[..n]), Some(0));
         assert_eq!(find(2 * n, &source[..n - 1]), None);
+        assert_eq!(known(&source[..n], Some(manner)), Some(0));
+        assert_eq!(known(&source[n..2 * n], Some(manner)), None);
+        // What would be made of it is known only where it is encoded in the same way.
+        assert_eq!(known(&source[..n], Some(Manner { dtype: Some(Dtype::I8), ..manner })), None);
+        assert_eq!(known(&source[..n], Some(Manner { whole: true, ..manner })), None);
+        assert_eq!(known(&source[..n], None), None);
     }
 }
