@@ -242,17 +242,17 @@ fn forced(
 /// Encodes with the codec that the plan picks.
 fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
     let &Given { data, declared, base, whole } = given;
-    // What else the plan would look at, to come to the same end, takes a tenth of the time.
-    if declared.is_none() && base.is_none() && plan::is_text_block(data) {
-        let period = pattern251::find(data);
-        if !whole || period.is_none() {
-            return text(data, period, level, scratch, out);
+    if declared.is_none() && base.is_none() {
+        // A text, or an archive of small files: what else the plan would look at, to come to the same end, takes a tenth of the time. Where there is
+        // time, more can be found in an archive.
+        let is_text = plan::is_text_block(data);
+        if is_text || level.get() <= 6 && plan::is_mixed(data, scratch) {
+            let period = pattern251::find(data);
+            // One period of a text may be made smaller itself.
+            if !(is_text && whole && period.is_some()) {
+                return text(data, period, level, scratch, out);
+            }
         }
-    }
-    // An archive of small files, say. Where time is short what more could be found is not looked for.
-    if declared.is_none() && base.is_none() && level.get() <= 6 && plan::is_mixed(data, scratch) {
-        let period = pattern251::find(data);
-        return text(data, period, level, scratch, out);
     }
     if data.len() <= TINY {
         return smallest(given, level, scratch, out);
