@@ -256,6 +256,35 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_one_lot_are_encoded_once() {
+        let numbers = [1, 1, 2, 1, 2, 3];
+        let data: Vec<u8> = numbers.iter().flat_map(|seed| noise(FAST_BYTE_BLOCK, *seed)).collect();
+        let len = data.len() as u64;
+        let tensor =
+            Tensor { name: "t".into(), dtype: Dtype::U8, shape: vec![len], fortran: false, start: 0, len };
+        let layout = Layout::of(Format::Safetensors, vec![tensor]);
+        let settings = Settings { level: Level::FAST, codec: None, verify: true };
+        let options = CompressOptions { blake3: true, ..CompressOptions::new(settings) };
+        let mut found = Vec::new();
+        for threads in [1, 3] {
+            let workers = Workers::new(threads);
+            let quiet = &mut |_| Ok(());
+            let (pipe, _) =
+                compress_at(&data, layout.clone(), Pipe::default(), &options, &workers, quiet).unwrap();
+            let (file, _) =
+                compress_at(&data, layout.clone(), Vec::new(), &options, &workers, quiet).unwrap();
+            // Only in the file, whose header can be told of them, they are copies.
+            for (blob, expected) in [(pipe.as_ref(), 0), (file.as_slice(), 3)] {
+                assert!(decompress_bytes(blob, threads, true).unwrap() == data);
+                let archive = Archive::open(blob).unwrap();
+                assert_eq!(archive.frames().iter().filter(|f| f.codec == COPY).count(), expected);
+            }
+            found.push((pipe.0, file));
+        }
+        assert!(found[0] == found[1]);
+    }
+
+    #[test]
     fn a_checksum_alone_proves_nothing() {
         let source = noise(3 * FAST_BYTE_BLOCK, 1);
         let n = FAST_BYTE_BLOCK;

@@ -12,11 +12,15 @@ use crate::error::Result;
 use mmh_kernels::decimals::{ESCAPE, MOST_PLACES, merge, split};
 use mmh_kernels::words::{narrow, scatter};
 
-/// Elements of the samples: those that tell whether there is anything to find, those that tell at which places, and those that tell what it costs;
-/// in pieces of so many.
+/// Elements of the samples: those that tell whether there is anything to find, those that tell at which places, and those that tell what it costs.
 const FEW: usize = 16;
 const SOME: usize = 512;
 const MANY: usize = 2048;
+
+/// Up to this level fewer elements tell the places than tell the cost.
+const HURRIED: u8 = 6;
+
+/// Elements that are side by side in a sample.
 const PIECE: usize = 64;
 
 /// Places that are tried as the fewest.
@@ -102,7 +106,7 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         sample.truncate(count * size);
         sample
     };
-    let some = sample(SOME);
+    let some = sample(if block.level.get() <= HURRIED { SOME } else { MANY });
     let mut best: Option<Found> = None;
     for base in promising {
         let Some(estimate) = estimate_at(base, &some) else { continue };
