@@ -671,6 +671,8 @@ class Predictor:
     window: int
     start: int
     period: int
+    # Of the block's first element.
+    first_column: int
     # By column.
     scales: list[int]
     biases: list[int]
@@ -753,7 +755,7 @@ def decode_whole(payload: Reader, raw: int) -> bytes:
         # The sign is the top bit of the rest.
         rests = [0] * m
         if predictor is not None:
-            group_symbols, rests = read_predicted(group, predictor, m, number * GROUP)
+            group_symbols, rests = read_predicted(group, predictor, m, predictor.first_column + number * GROUP)
         elif symbols.lanes is None and symbols.exact is None:
             group_symbols = bytearray(read_plane_data(group, symbols, m, first=number * GROUP))
         else:
@@ -818,8 +820,8 @@ def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_g
     at = payload.at
     if mode == 4 and symbol_groups > 0:
         return Plane(width, model=read_model(payload))
-    if mode == 6 and symbol_groups > 0:
-        return Plane(width, predictor=read_predictor(payload))
+    if mode in (6, 7) and symbol_groups > 0:
+        return Plane(width, predictor=read_predictor(payload, within_a_row=mode == 7))
     if mode == 0:
         constant = payload.u8("constant of a plane")
         largest = (1 << width) - 1 if largest is None else largest
@@ -1272,7 +1274,7 @@ DOWN_EIGHTHS = (65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734)
 UP_EIGHTHS = (32768, 35734, 38968, 42495, 46341, 50535, 55109, 60097)
 
 
-def read_predictor(payload: Reader) -> Predictor:
+def read_predictor(payload: Reader, within_a_row: bool) -> Predictor:
     """tensor 6, *Predictor*."""
     form = payload.u8("form of a predictor")
     mantissa, rounded, window = form & 3, bool(form & 4), (form >> 4 & 7) + 1
@@ -1281,6 +1283,11 @@ def read_predictor(payload: Reader) -> Predictor:
     at = payload.at
     period = payload.varint("elements of a row")
     expect(1 <= period <= 32768, "elements of a row", "1 to 32768", period, at)
+    first_column = 0
+    if within_a_row:
+        at = payload.at
+        first_column = payload.varint("column of the first element")
+        expect(1 <= first_column < period, "column of the first element", f"1 to {period - 1}", first_column, at)
     scales, biases = [32] * period, [64] * period
     if form & 8:
         bits = Bits(payload)
@@ -1303,7 +1310,20 @@ def read_predictor(payload: Reader) -> Predictor:
     curve = [(below << 20) // total for below in accumulate(shares, initial=0)]
     magnitudes = [predicted_magnitude(mantissa, rounded, symbol - origin) for symbol in range(256)]
     return Predictor(
-        mantissa, rounded, origin, window, start, period, scales, biases, precision, weights, magnitudes, curve, {}
+        mantissa,
+        rounded,
+        origin,
+        window,
+        start,
+        period,
+        first_column,
+        scales,
+        biases,
+        precision,
+        weights,
+        magnitudes,
+        curve,
+        tables={},
     )
 
 
@@ -1364,7 +1384,8 @@ def predicted_table(predictor: Predictor, eighth: int, place: int) -> list[int]:
 
 
 def read_predicted(group: Reader, predictor: Predictor, m: int, first: int) -> tuple[bytearray, list[int]]:
-    """tensor 6, *Group*: the symbols and the signs of `m` elements; the first is number `first` of the block."""
+    """tensor 6, *Group*: the symbols and the signs of `m` elements; the first is number `first` from where the first
+    row begins."""
     count = group.uint(2, "number of words")
     at = group.at
     states = [group.uint(4, "state") for _ in range(PREDICTED_LANES)]

@@ -613,6 +613,8 @@ def predicted() -> Iterator[Vector]:
     upcast = weights.copy()
     upcast.view(np.uint32)[:700] &= 0xFFFF0000
     yield vector("f32", upcast.tobytes(), "F32")
+    # What stands before it ends within a row.
+    yield vector("within-a-row", weights.tobytes()[4 * 17 :], "F32")
     yield vector("long-rows", correlated(40, 640).astype(np.float32).tobytes(), "F32")
     # Parts of which one is weights, and one nothing but zeros.
     block = (weights.tobytes() * 2)[:65536] + bytes(40000)
@@ -1171,6 +1173,8 @@ def invalid_predicted() -> Iterator[tuple[str, bytes]]:
     def changed(at: int, to: int, of: bytes = payload) -> bytes:
         return mb.build([mb.tensor_frame(of[:at] + bytes([to]) + of[at + 1 :], block)])
 
+    yield "column-none", changed(7, 7, of=payload[:13] + b"\0" + payload[13:])
+    yield "column-behind-the-row", changed(7, 7, of=payload[:13] + b"\x18" + payload[13:])
     yield "no-sign", changed(0, payload[0] & ~4)
     yield "drop", changed(2, 16 - payload[1])
     yield "no-row", changed(12, 0)

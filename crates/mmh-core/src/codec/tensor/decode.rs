@@ -161,10 +161,11 @@ pub fn decode_or_put_off<'a>(
                 modelled(&scratch.model, g * GROUP, &mut group, own_symbols)?;
                 own_symbols
             }
-            (Mode::Predicted(_), _) => {
+            (Mode::Predicted(predictor), _) => {
                 let signs = lend(&mut scratch.signs, m);
                 let (model, work) = (&scratch.predictor, &mut scratch.predicted);
-                predicted(model, g * GROUP, &mut group, own_symbols, signs, work)?;
+                let first = predictor.phase + g * GROUP;
+                predicted(model, first, &mut group, own_symbols, signs, work)?;
                 sign_plane = packed_signs(signs);
                 own_symbols
             }

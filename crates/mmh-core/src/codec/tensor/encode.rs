@@ -206,10 +206,11 @@ pub fn encode_rows(
             if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
                 return Some(false);
             }
-        } else if signed_symbols {
+        } else if let Mode::Predicted(predictor) = &symbol_mode {
             let numbers = (&symbols[from..to], &scratch.signs[from..to]);
             let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted);
-            if !predicted::encode_group(&scratch.predictor, from, numbers, contexts, work, out) {
+            let first = predictor.phase + from;
+            if !predicted::encode_group(&scratch.predictor, first, numbers, contexts, work, out) {
                 return Some(false);
             }
         } else {

@@ -44,6 +44,10 @@ const MOST_WEIGHTED: usize = 512;
 /// Rows that least squares are made over.
 const MOST_ROWS: usize = 4096;
 
+/// Rows that tell where rows begin, and how little columns of different rows have in common, of what those of a row have.
+const ROWS_FOR_PHASE: usize = 512;
+const NOTHING_IN_COMMON: f64 = 0.25;
+
 /// Fewest rows of a block, in fractions of a row's columns, that say something of how columns hang together.
 const FEWEST_ROWS: usize = 2;
 
@@ -115,6 +119,12 @@ impl<'a> Numbers<'a> {
         Some(Numbers { symbols, signs, mantissa, base: spec.base, rounded: spec.rest_bits() == 1 })
     }
 
+    /// Those from one on.
+    fn from(&self, at: usize) -> Numbers<'a> {
+        let at = at.min(self.symbols.len());
+        Numbers { symbols: &self.symbols[at..], signs: &self.signs[at..], ..*self }
+    }
+
     fn magnitudes(&self) -> [u16; 256] {
         magnitudes(self.mantissa, self.rounded, origin(self, &self.counts()))
     }
@@ -170,9 +180,9 @@ pub fn choose(
         weights: Vec::new(),
         curve: [1; BINS],
     };
-    let mut shape = match rows {
+    let (mut shape, phase) = match rows {
         Some(period) => with_columns(&numbers, &magnitude, plain, period, known)?,
-        None => plain,
+        None => (plain, 0),
     };
     if !model.lay_out(&shape) {
         return None;
@@ -187,11 +197,11 @@ pub fn choose(
     let mut errors = [0; BINS];
     let mut sampled_contexts = Vec::with_capacity(SAMPLE);
     for (g, part) in sampled() {
-        predicted::classify(model, g * GROUP, part, contexts, Some(&mut errors), work);
+        predicted::classify(model, phase + g * GROUP, part, contexts, Some(&mut errors), work);
         sampled_contexts.push(std::mem::take(contexts));
     }
     shape.curve = curve(&errors);
-    let predictor = Predictor { shape };
+    let predictor = Predictor { shape, phase };
     predictor.build(model).ok()?;
     let mut descriptor = Vec::new();
     predictor.write(&mut descriptor);
@@ -274,9 +284,16 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize, with_products: bool) -> Sums {
+    fn of(
+        numbers: &Numbers<'_>,
+        magnitude: &[u16; 256],
+        (period, phase): (usize, usize),
+        with_products: bool,
+        most_rows: usize,
+    ) -> Sums {
+        let numbers = numbers.from((period - phase) % period);
         let rows = numbers.symbols.len() / period;
-        let step = rows.div_ceil(MOST_ROWS).max(1);
+        let step = rows.div_ceil(most_rows).max(1);
         let parts = || {
             let symbols = numbers.symbols.chunks_exact(period);
             symbols.zip(numbers.signs.chunks_exact(period)).step_by(step)
@@ -337,14 +354,48 @@ impl Sums {
     }
 }
 
-/// The shape with what its columns say; `None` if only weights are of use and are not worth what they take.
+/// The column of the first element, if rows of this length begin elsewhere than the block: columns on either side of a place where rows end
+/// have nothing in common, as they are of different rows.
+fn phase(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize) -> usize {
+    let sums = Sums::of(numbers, magnitude, (period, 0), true, ROWS_FOR_PHASE);
+    let p = period;
+    let (n, unit) = (sums.rows.max(1) as f64, UNIT as f64);
+    // Squares of correlations, without what they would be by chance.
+    let common = |i: usize, j: usize| {
+        let covariance = sums.products[i * p + j] as f64 / n / unit / unit - sums.means[i] * sums.means[j];
+        covariance * covariance / (sums.squares[i] * sums.squares[j]) - 1.0 / n
+    };
+    // What columns before have in common with a column, and that with columns behind.
+    let (mut before, mut behind) = (vec![0.0; p], vec![0.0; p]);
+    for (i, own) in before.iter_mut().enumerate() {
+        for (j, other) in behind.iter_mut().enumerate().take(i) {
+            let c = common(i, j);
+            *own += c;
+            *other += c;
+        }
+    }
+    let mean = before.iter().sum::<f64>() / (p * (p - 1) / 2).max(1) as f64;
+    // Of all pairs on different sides of a place.
+    let mut across = 0.0;
+    let (mut least, mut at) = (mean * NOTHING_IN_COMMON, 0);
+    for c in 1..p {
+        across += behind[c - 1] - before[c - 1];
+        let each = across / (c * (p - c)) as f64;
+        if each < least {
+            (least, at) = (each, c);
+        }
+    }
+    (p - at) % p
+}
+
+/// The shape with what its columns say, and the column of the first element; `None` if only weights are of use and are not worth what they take.
 fn with_columns(
     numbers: &Numbers<'_>,
     magnitude: &[u16; 256],
     plain: Shape,
     period: usize,
     known: Rows,
-) -> Option<Shape> {
+) -> Option<(Shape, usize)> {
     let rows = numbers.symbols.len() / period;
     let only_weights = matches!(known, Rows::Weighted(_));
     let enough = if only_weights { rows >= ROWS_THAT_PAY * period } else { rows * FEWEST_ROWS >= period };
@@ -352,7 +403,8 @@ fn with_columns(
     if only_weights && !weighted {
         return None;
     }
-    let mut sums = Sums::of(numbers, magnitude, period, weighted);
+    let phase = if weighted { phase(numbers, magnitude, period) } else { 0 };
+    let mut sums = Sums::of(numbers, magnitude, (period, phase), weighted, MOST_ROWS);
     let shape = Shape { period, start: START, ..plain };
     if weighted && sums.factor() {
         let p = period;
@@ -373,7 +425,7 @@ fn with_columns(
         let cost = entropy::bits(counts.iter().copied()) as f64;
         if gain > cost {
             let biases = biases(&sums, &units, &weights, precision);
-            return Some(Shape { scales, biases, precision, weights, ..shape });
+            return Some((Shape { scales, biases, precision, weights, ..shape }, phase));
         }
     }
     if only_weights {
@@ -382,7 +434,7 @@ fn with_columns(
     let deviations: Vec<f64> = sums.squares.iter().map(|s| s.sqrt()).collect();
     let (scales, units) = scales(&sums, &deviations);
     let biases = biases(&sums, &units, &[], 0);
-    Some(Shape { scales, biases, ..shape })
+    Some((Shape { scales, biases, ..shape }, phase))
 }
 
 /// The scale of each column, and in how many of its units a number of [`Sums`] is that then has a deviation of [`WIDTH`], nearly.

@@ -131,7 +131,7 @@ impl Mode {
                 codes.write(out);
             }
             Mode::Predicted(predictor) => {
-                out.push(6);
+                out.push(if predictor.phase == 0 { 6 } else { 7 });
                 predictor.write(out);
             }
         }
@@ -153,13 +153,14 @@ impl Mode {
                 from.byte()?;
                 Ok(Mode::Exact(Codes::read(from, groups)?))
             }
-            Some(6) => {
+            Some(mode @ (6 | 7)) => {
+                let within_a_row = *mode == 7;
                 let kept = params.spec.rest_bits() - params.spec.drop as u32 - params.low as u32;
                 if !params.spec.sign_moved || kept == 0 {
                     return Err(bad("predicted numbers without a sign"));
                 }
                 from.byte()?;
-                Ok(Mode::Predicted(Box::new(Predictor::read(from)?)))
+                Ok(Mode::Predicted(Box::new(Predictor::read(from, within_a_row)?)))
             }
             _ => match Mode::read(from, 8)? {
                 Mode::Constant(value) if t < 8 && value >> t != 0 => {

@@ -14,6 +14,8 @@ use mmh_kernels::predicted::{BINS, MAX_PERIOD, MAX_WEIGHTED, Model, Shape};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictor {
     pub shape: Shape,
+    /// The column of the block's first element.
+    pub phase: usize,
 }
 
 impl Predictor {
@@ -37,6 +39,9 @@ impl Predictor {
         out.push(shape.origin);
         out.extend(shape.start.to_le_bytes());
         varint::write(shape.period as u64, out);
+        if self.phase > 0 {
+            varint::write(self.phase as u64, out);
+        }
         if !shape.scales.is_empty() {
             let mut bits = BitWriter::new(out);
             bits.put_weights(&shape.scales);
@@ -56,8 +61,8 @@ impl Predictor {
         bits.finish();
     }
 
-    /// Reads the descriptor, after its mode.
-    pub fn read(from: &mut Cursor<'_>) -> Result<Predictor> {
+    /// Reads the descriptor, after its mode, which tells whether the block may begin within a row.
+    pub fn read(from: &mut Cursor<'_>, within_a_row: bool) -> Result<Predictor> {
         let form = from.byte()?;
         let origin = from.byte()?;
         let start = from.u16()?;
@@ -65,7 +70,11 @@ impl Predictor {
         if !(1..=MAX_PERIOD as u64).contains(&period) {
             return Err(bad(format_args!("rows of {period}")));
         }
-        let period = period as usize;
+        let phase = if within_a_row { from.varint()? } else { 0 };
+        if within_a_row && !(1..period).contains(&phase) {
+            return Err(bad(format_args!("column {phase} in rows of {period}")));
+        }
+        let (period, phase) = (period as usize, phase as usize);
         let (mut scales, mut biases) = (Vec::new(), Vec::new());
         if form & 8 != 0 {
             let mut bits = BitReader::new(from.0);
@@ -98,7 +107,7 @@ impl Predictor {
             weights,
             curve,
         };
-        Ok(Predictor { shape })
+        Ok(Predictor { shape, phase })
     }
 }
 
