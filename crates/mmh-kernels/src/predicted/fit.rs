@@ -16,6 +16,16 @@ pub const LARGEST_IN_ROW: i16 = 4095;
 /// What a number that is as large as others of its row and column is in [`normalize`]d rows.
 pub const UNIT: f32 = 256.0;
 
+/// What is added to a weight before it is cut off: one that is nearly half a step is not worth its bits.
+const UP: f32 = 0.4;
+
+/// How much of what is lost by rounding a weight is left to those before it. All of it is best for rows that are what least squares take them
+/// for; where rows are of several kinds weights would become large.
+const MADE_UP_FOR: f32 = 0.75;
+
+/// The largest weight.
+const LARGEST_WEIGHT: i32 = 127;
+
 /// Memory that sums are made in.
 #[derive(Default)]
 pub struct Sums {
@@ -159,20 +169,23 @@ fn cholesky(matrix: &mut [f32], period: usize) -> bool {
 }
 
 multiversion! {
-    /// With the factor of the covariance: what column `of` is best predicted with, a weight for each column before it.
-    pub fn regress(factor: &[f32], period: usize, of: usize, weights: &mut Vec<f32>) = solve;
+    /// With the factor of the covariance: what column `of` is best predicted with, a weight for each column before it, as whole numbers of so many
+    /// `steps` each. What one loses by that, those before it mostly make up for.
+    pub fn regress(factor: &[f32], period: usize, of: usize, steps: &[f32], weights: &mut Vec<f32>) = solve;
     on regress_on
 }
 
 #[inline(always)]
-fn solve(factor: &[f32], period: usize, of: usize, weights: &mut Vec<f32>) {
+fn solve(factor: &[f32], period: usize, of: usize, steps: &[f32], weights: &mut Vec<f32>) {
     weights.clear();
     weights.extend_from_slice(&factor[of * period..of * period + of]);
     for i in (0..of).rev() {
         let (before, own) = weights.split_at_mut(i);
         let row = &factor[i * period..=i * period + i];
-        own[0] /= row[i];
-        let w = own[0];
+        let exact = own[0] / row[i] / steps[i];
+        let size = ((exact.abs() + UP) as i32).min(LARGEST_WEIGHT) as f32;
+        own[0] = size.copysign(exact);
+        let w = (exact + (own[0] - exact) * MADE_UP_FOR) * steps[i];
         before.iter_mut().zip(row).for_each(|(v, l)| *v -= w * l);
     }
 }

@@ -4,7 +4,7 @@ use super::analyze::Found;
 use super::direct::MISSES;
 use super::fit::{self, Rows};
 use super::lanes;
-use super::modelled::Model;
+use super::modelled::{Lengths, Model};
 use super::params::{Cut, Mode, Params};
 use super::planes::{
     SAMPLE_PIECE, SAMPLE_STRIDE, Sample, Zeros, code_if_it_pays, plane_mode, saved_by_coding,
@@ -72,8 +72,7 @@ pub fn encode_rows(
         count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
     // Models of either kind are made at the levels that are for size, and predictions first: where they save much, nothing else would do.
-    let fit = level.get() >= fit::FASTEST_FOR_ALL || matches!(rows, Rows::Weighted(_));
-    let numbers = (fit && is_worth_a_model(&symbol_mode, symbols, level))
+    let numbers = (rows.are_predicted(level) && is_worth_a_model(&symbol_mode, symbols, level))
         .then(|| fit::Numbers::of(symbols, body, &spec, element, signs))
         .flatten();
     // Without the sign, planes of bytes are others, and zeros may be of less use.
@@ -86,21 +85,22 @@ pub fn encode_rows(
     let numbers = numbers.filter(|_| lost < n as u64 / 2);
     let known = numbers.as_ref().map(|numbers| match rows {
         Rows::Unknown => fit::rows(numbers),
-        Rows::Weighted(rows) | Rows::Plain(rows) => Some(rows),
+        Rows::Weighted(rows) | Rows::Short(rows) | Rows::Plain(rows) => Some(rows),
     });
     let predicted = numbers.zip(known).and_then(|(numbers, length)| {
         let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-        fit::choose(numbers, length, rows, model, contexts, &mut scratch.predicted)
+        fit::choose(numbers, length, rows, level, model, contexts, &mut scratch.predicted)
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
     if matches!(rows, Rows::Weighted(_)) && predicted.is_none() {
         return None;
     }
-    let much = predicted.as_ref().is_some_and(|(_, predicted)| {
-        let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
-        (predicted + n as u64) * 100 < (plain + n as u64) * (100 - MUCH)
-    });
+    let much = level.get() < fit::FASTEST_FOR_ALL
+        && predicted.as_ref().is_some_and(|(_, predicted)| {
+            let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
+            (predicted + n as u64) * 100 < (plain + n as u64) * (100 - MUCH)
+        });
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
         // This time all symbols are counted.
         let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
@@ -109,10 +109,12 @@ pub fn encode_rows(
         let classes = &mut scratch.classes;
         if matches!(rows, Rows::Weighted(_)) {
             // It is asked for the sake of comparison alone.
-            let bits = bits_of_model(symbols, &counts, &spec, element, known, most, classes);
+            let lengths = Lengths::Known(known.flatten());
+            let bits = bits_of_model(symbols, &counts, &spec, element, lengths, most, classes);
             (symbol_mode, bits.unwrap_or(plain).min(plain))
         } else {
-            model_if_it_pays(symbol_mode, plain, symbols, &counts, &spec, element, known, most, classes)
+            let lengths = Lengths::Also(known.flatten());
+            model_if_it_pays(symbol_mode, plain, symbols, &counts, &spec, element, lengths, most, classes)
         }
     } else {
         (symbol_mode, u64::MAX / 2000)
@@ -329,11 +331,11 @@ fn model_if_it_pays(
     counts: &[[u32; 256]],
     spec: &FieldSpec,
     element: Element,
-    rows: Option<Option<usize>>,
+    lengths: Lengths,
     most: u64,
     classes: &mut Vec<u8>,
 ) -> (Mode, u64) {
-    match Model::choose(symbols, &sum(counts), spec, element.kind, rows, most, classes) {
+    match Model::choose(symbols, &sum(counts), spec, element.kind, lengths, most, classes) {
         Some((model, modelled)) if modelled * 1001 < bits * 1000 => {
             (Mode::Modelled(Box::new(model)), modelled)
         }
@@ -347,7 +349,7 @@ fn bits_of_model(
     counts: &[[u32; 256]],
     spec: &FieldSpec,
     element: Element,
-    rows: Option<Option<usize>>,
+    lengths: Lengths,
     most: u64,
     classes: &mut Vec<u8>,
 ) -> Option<u64> {
@@ -359,7 +361,7 @@ fn bits_of_model(
     let of_all = |bits: u64| (bits as u128 * all as u128 / those.max(1) as u128) as u64;
     let most = (most as u128 * those as u128 / all as u128) as u64;
     let symbols = &symbols[middle.start * GROUP..symbols.len().min(middle.end * GROUP)];
-    let (_, bits) = Model::choose(symbols, &counts, spec, element.kind, rows, most, classes)?;
+    let (_, bits) = Model::choose(symbols, &counts, spec, element.kind, lengths, most, classes)?;
     Some(of_all(bits))
 }
 

@@ -148,8 +148,26 @@ pub enum Rows {
     Unknown,
     /// Their length; only a prediction with weights is of use.
     Weighted(usize),
+    /// Their length, of which weights take little; below level 9 only a prediction with weights is of use.
+    Short(usize),
     /// Their length; weights are not worth what they take.
     Plain(usize),
+}
+
+impl Rows {
+    /// Rows of this length in a part of a block of which one prediction is not good for all.
+    pub fn of_part(length: usize, elements: usize) -> Rows {
+        if elements >= ROWS_THAT_PAY * length * length { Rows::Short(length) } else { Rows::Plain(length) }
+    }
+
+    /// Whether predictions are tried.
+    pub fn are_predicted(self, level: Level) -> bool {
+        level.get() >= FASTEST_FOR_ALL || matches!(self, Rows::Weighted(_) | Rows::Short(_))
+    }
+
+    fn only_weights(self, level: Level) -> bool {
+        matches!(self, Rows::Weighted(_)) || level.get() < FASTEST_FOR_ALL
+    }
 }
 
 /// The predictor of a block and about how many bits its symbols and signs take; leaves the model. `rows` is the length of rows, as told by
@@ -158,6 +176,7 @@ pub fn choose(
     numbers: Numbers<'_>,
     rows: Option<usize>,
     known: Rows,
+    level: Level,
     model: &mut Model,
     contexts: &mut Vec<Contexts>,
     work: &mut Work,
@@ -181,7 +200,7 @@ pub fn choose(
         curve: [1; BINS],
     };
     let (mut shape, phase) = match rows {
-        Some(period) => with_columns(&numbers, &magnitude, plain, period, known)?,
+        Some(period) => with_columns(&numbers, &magnitude, plain, period, known, level)?,
         None => (plain, 0),
     };
     if !model.lay_out(&shape) {
@@ -395,9 +414,10 @@ fn with_columns(
     plain: Shape,
     period: usize,
     known: Rows,
+    level: Level,
 ) -> Option<(Shape, usize)> {
     let rows = numbers.symbols.len() / period;
-    let only_weights = matches!(known, Rows::Weighted(_));
+    let only_weights = known.only_weights(level);
     let enough = if only_weights { rows >= ROWS_THAT_PAY * period } else { rows * FEWEST_ROWS >= period };
     let weighted = (2..=MOST_WEIGHTED).contains(&period) && enough && !matches!(known, Rows::Plain(_));
     if only_weights && !weighted {
@@ -455,16 +475,16 @@ fn weights(sums: &Sums, units: &[f64], precision: u8) -> Vec<i8> {
     let p = sums.period;
     let one = (1u32 << precision) as f64;
     let mut all = Vec::with_capacity(p * (p - 1) / 2);
-    let mut own = Vec::new();
+    let (mut steps, mut own) = (Vec::new(), Vec::new());
     for j in 1..p {
-        predicted::regress(&sums.products, p, j, &mut own);
+        steps.clear();
+        steps.extend(units[..j].iter().map(|unit| (unit / units[j] / one) as f32));
+        predicted::regress(&sums.products, p, j, &steps, &mut own);
         let mut left = MAX_WEIGHT_SUM as i32;
-        for (w, unit) in own.iter().zip(units) {
-            let exact = *w as f64 * units[j] / unit * one;
-            // What is nearly half a unit is not worth its bits.
-            let size = ((exact.abs() + 0.4).min(127.0) as i32).min(left);
+        for w in &own {
+            let size = (w.abs() as i32).min(left);
             left -= size;
-            all.push(if exact < 0.0 { -size } else { size } as i8);
+            all.push(if *w < 0.0 { -size } else { size } as i8);
         }
     }
     all

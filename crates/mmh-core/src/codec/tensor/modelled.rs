@@ -36,6 +36,15 @@ pub struct Model {
     tables: Vec<Table>,
 }
 
+/// What is known of the length of rows.
+#[derive(Clone, Copy, Debug)]
+pub enum Lengths {
+    /// It has been looked for.
+    Known(Option<usize>),
+    /// It is to be looked for by the scales of columns, and this is tried as well: their means may tell another.
+    Also(Option<usize>),
+}
+
 /// Windows that are tried.
 const WINDOWS: [u8; 2] = [4, 6];
 
@@ -66,14 +75,14 @@ const RARE: u64 = 16_000;
 
 impl Model {
     /// A model of the symbols of a block, which occur `counts` times each, and about how many bits it takes to code them with it; leaves
-    /// their classes in `classes`. `rows` is the length of rows, if it was looked for. `None` if there is none worth a thought, or none that a
+    /// their classes in `classes`. `None` if there is none worth a thought, or none that a
     /// sample promises to come within two hundredths of `most` bits.
     pub fn choose(
         symbols: &[u8],
         counts: &[u32; 256],
         spec: &FieldSpec,
         kind: Kind,
-        rows: Option<Option<usize>>,
+        lengths: Lengths,
         most: u64,
         classes: &mut Vec<u8>,
     ) -> Option<(Model, u64)> {
@@ -90,18 +99,24 @@ impl Model {
         };
         let [other, window] = WINDOWS;
         let mut shapes = vec![plain(window)];
-        let rows = rows.unwrap_or_else(|| columns::period(symbols, &table));
-        if let Some(columns) = rows.and_then(|rows| columns::differ(symbols, &table, rows)) {
-            shapes.push(Shape { columns, ..plain(window) });
-        }
+        let lengths = match lengths {
+            Lengths::Known(length) => [length, None],
+            Lengths::Also(also) => {
+                let found = columns::period(symbols, &table);
+                [also.filter(|_| also != found), found]
+            }
+        };
+        let columns = lengths.into_iter().flatten().filter_map(|rows| columns::differ(symbols, &table, rows));
+        shapes.extend(columns.map(|columns| Shape { columns, ..plain(window) }));
         let classes = super::lend(classes, symbols.len());
         let mut promised = |shape: &Shape, groups: usize| {
             let counts = count(shape, symbols, groups, classes);
             let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
             segment(&counts).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns)
         };
-        // The others are hardly better than the last by more than that.
-        if most < u64::MAX && shapes.last().is_some_and(|shape| promised(shape, FEW) / 102 > most / 100) {
+        // The first is hardly better than the others by more than that.
+        let others = &shapes[1.min(shapes.len() - 1)..];
+        if most < u64::MAX && others.iter().all(|shape| promised(shape, FEW) / 102 > most / 100) {
             return None;
         }
         let promises = shapes.into_iter().map(|shape| (promised(&shape, SAMPLE), shape));

@@ -68,8 +68,7 @@ pub fn encode(
         if let Some(done) = plain::encode_rows(data, element, level, &found, with_weights, scratch, out) {
             return Some(done);
         }
-        // What is not worth weights as a whole is not in parts.
-        rows = Rows::Plain(length);
+        rows = Rows::of_part(length, element.count(1 << size));
     }
     let start = out.len();
     out.push(OF_PARTS | size as u8);

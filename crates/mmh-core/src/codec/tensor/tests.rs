@@ -174,6 +174,38 @@ fn correlated_columns_are_predicted() {
 }
 
 #[test]
+fn rows_that_begin_before_the_block_are_predicted_as_well_as_others() {
+    let numbers = correlated(3000, 64);
+    let data = bf16(&numbers, &[]);
+    let whole = encode(&data, BF16, 9).unwrap();
+    for missing in [1, 30, 63] {
+        let data = bf16(&numbers[missing..], &[]);
+        let packed = encode(&data, BF16, 9).unwrap();
+        assert_eq!(modes_of(&packed, data.len()), [7]);
+        // Behind the mode, form, origin and start: elements of a row, then the column.
+        assert_eq!((packed[12], packed[13] as usize), (64, missing));
+        assert_eq!(decode(&packed, data.len()), data);
+        assert!(packed.len() * 1000 < whole.len() * 1002, "{} {}", packed.len(), whole.len());
+    }
+}
+
+#[test]
+fn short_rows_of_one_part_are_predicted_where_a_model_is_better_for_others() {
+    let mut numbers = correlated(58_000, 27);
+    let part = 1 << 19;
+    // What a model sees: scales that come again after many rows.
+    for (i, x) in numbers.iter_mut().enumerate().skip(part) {
+        *x *= [1.0, 8.0, 64.0][i % 1296 * 7919 % 1297 % 3];
+    }
+    let data = bf16(&numbers, &[]);
+    for level in [8, 9] {
+        let packed = encode(&data, BF16, level).unwrap();
+        assert_eq!(modes_of(&packed, data.len()), [6, 4, 4], "{level}");
+        assert_eq!(decode(&packed, data.len()), data);
+    }
+}
+
+#[test]
 fn large_blocks_are_whole_where_one_prediction_is_good_for_all_and_in_parts_where_not() {
     let alike = correlated(9000, 96);
     let data = bf16(&alike, &[]);
