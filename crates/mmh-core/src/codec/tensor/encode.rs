@@ -84,7 +84,7 @@ pub fn encode_rows(
     // No prediction saves half a bit.
     let numbers = numbers.filter(|_| lost < n as u64 / 2);
     let known = numbers.as_ref().map(|numbers| match rows {
-        Rows::Unknown => fit::rows(numbers),
+        Rows::Unknown | Rows::Unpredicted => fit::rows(numbers),
         Rows::Weighted(rows) | Rows::Short(rows) | Rows::Plain(rows) => Some(rows),
     });
     let predicted = numbers.zip(known).and_then(|(numbers, length)| {
@@ -96,11 +96,10 @@ pub fn encode_rows(
     if matches!(rows, Rows::Weighted(_)) && predicted.is_none() {
         return None;
     }
-    let much = level.get() < fit::FASTEST_FOR_ALL
-        && predicted.as_ref().is_some_and(|(_, predicted)| {
-            let plain = bits_of(&symbol_mode, n, &counts, lanes::one_of(level));
-            (predicted + n as u64) * 100 < (plain + n as u64) * (100 - MUCH)
-        });
+    // So few bits that models are not asked for.
+    let plain = || bits_of(&symbol_mode, n, &counts, lanes::one_of(level)) + n as u64;
+    let few = if level.get() < fit::FASTEST_FOR_ALL { plain() * (100 - MUCH) / 100 } else { 0 };
+    let much = predicted.as_ref().is_some_and(|(_, predicted)| predicted + (n as u64) < few);
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
         // This time all symbols are counted.
         let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
@@ -121,10 +120,10 @@ pub fn encode_rows(
     };
     // A block as a whole has one model, where its parts have one each.
     let margin = if matches!(rows, Rows::Weighted(_)) { MORE_THAN_PARTS } else { 1 };
+    // Fewer bits than this are worth a prediction.
+    let enough = if much { few } else { (bits + n as u64) * 1000 / (1000 + margin) };
     let symbol_mode = match predicted {
-        Some((predictor, predicted))
-            if (predicted + n as u64) * (1000 + margin) < (bits + n as u64) * 1000 =>
-        {
+        Some((predictor, predicted)) if predicted + (n as u64) < enough => {
             Mode::Predicted(Box::new(predictor))
         }
         _ => symbol_mode,
@@ -185,6 +184,13 @@ pub fn encode_rows(
         .map(|cut| (cut, plane_mode(cut, width, &scratch.low, present, zeros.all, level, &mut scratch.bytes)))
         .collect();
 
+    // What symbols and signs take, if they are predicted.
+    let mut taken = lost;
+    if let Mode::Predicted(predictor) = &symbol_mode {
+        let mut descriptor = Vec::new();
+        predictor.write(&mut descriptor);
+        taken += 8 * descriptor.len() as u64;
+    }
     let sizes = begin(&params, data, n, &symbol_mode, high.iter().chain(&low), &zeros.presence, out);
     let groups = n.div_ceil(GROUP);
 
@@ -215,6 +221,7 @@ pub fn encode_rows(
             if !predicted::encode_group(&scratch.predictor, first, numbers, contexts, work, out) {
                 return Some(false);
             }
+            taken += 8 * (out.len() - group_start) as u64;
         } else {
             put_bytes(&symbol_mode, &symbol_table, &symbols[from..to], out);
         }
@@ -242,6 +249,19 @@ pub fn encode_rows(
     if in_lanes {
         let listed: Vec<u8> = scratch.codeless.iter().map(|at| symbols[*at as usize]).collect();
         codeless::write(&scratch.codeless, &listed, out);
+    }
+    if signed_symbols && taken > enough {
+        // A sample was not like the rest.
+        let predicted = out.split_off(start);
+        if matches!(rows, Rows::Weighted(_)) {
+            return None;
+        }
+        let done = encode_rows(data, element, level, found, Rows::Unpredicted, scratch, out);
+        if done == Some(true) && out.len() - start <= predicted.len() {
+            return done;
+        }
+        out.truncate(start);
+        out.extend(predicted);
     }
     Some(out.len() - start < data.len())
 }

@@ -152,6 +152,8 @@ pub enum Rows {
     Short(usize),
     /// Their length; weights are not worth what they take.
     Plain(usize),
+    /// Nothing, nor is anything to be predicted.
+    Unpredicted,
 }
 
 impl Rows {
@@ -162,7 +164,11 @@ impl Rows {
 
     /// Whether predictions are tried.
     pub fn are_predicted(self, level: Level) -> bool {
-        level.get() >= FASTEST_FOR_ALL || matches!(self, Rows::Weighted(_) | Rows::Short(_))
+        match self {
+            Rows::Unpredicted => false,
+            Rows::Weighted(_) | Rows::Short(_) => true,
+            Rows::Unknown | Rows::Plain(_) => level.get() >= FASTEST_FOR_ALL,
+        }
     }
 
     fn only_weights(self, level: Level) -> bool {
@@ -371,12 +377,23 @@ impl Sums {
         }
         predicted::factor(&mut self.products, p)
     }
+
+    /// With the factor: what is left of the deviation of each column.
+    fn deviations(&self) -> Vec<f64> {
+        (0..self.period).map(|i| self.products[i * self.period + i] as f64).collect()
+    }
+
+    /// With the factor: how many octaves smaller the squares of a row become, of all columns together.
+    fn gain(&self) -> f64 {
+        let squares = self.deviations().into_iter().zip(&self.squares).map(|(d, s)| s / (d * d));
+        squares.map(|r| log2((r * 65536.0).clamp(1.0, 4e9) as u32) as f64 / 65536.0 - 16.0).sum()
+    }
 }
 
 /// The column of the first element, if rows of this length begin elsewhere than the block: columns on either side of a place where rows end
 /// have nothing in common, as they are of different rows.
 fn phase(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize) -> usize {
-    let sums = Sums::of(numbers, magnitude, (period, 0), true, ROWS_FOR_PHASE);
+    let mut sums = Sums::of(numbers, magnitude, (period, 0), true, ROWS_FOR_PHASE);
     let p = period;
     let (n, unit) = (sums.rows.max(1) as f64, UNIT as f64);
     // Squares of correlations, without what they would be by chance.
@@ -404,7 +421,14 @@ fn phase(numbers: &Numbers<'_>, magnitude: &[u16; 256], period: usize) -> usize 
             (least, at) = (each, c);
         }
     }
-    (p - at) % p
+    let phase = (p - at) % p;
+    if phase == 0 {
+        return 0;
+    }
+    // Kernels of convolutions have such places in their rows, too: it is as good as what can be told with it.
+    let mut with = Sums::of(numbers, magnitude, (period, phase), true, ROWS_FOR_PHASE);
+    let is_better = with.factor() && sums.factor() && with.gain() > sums.gain();
+    if is_better { phase } else { 0 }
 }
 
 /// The shape with what its columns say, and the column of the first element; `None` if only weights are of use and are not worth what they take.
@@ -427,13 +451,9 @@ fn with_columns(
     let mut sums = Sums::of(numbers, magnitude, (period, phase), weighted, MOST_ROWS);
     let shape = Shape { period, start: START, ..plain };
     if weighted && sums.factor() {
-        let p = period;
-        let deviations: Vec<f64> = (0..p).map(|i| sums.products[i * p + i] as f64).collect();
-        let squares = deviations.iter().zip(&sums.squares).map(|(d, s)| s / (d * d));
-        let gain =
-            squares.map(|r| log2((r * 65536.0).clamp(1.0, 4e9) as u32) as f64 / 65536.0 - 16.0).sum::<f64>();
+        let deviations = sums.deviations();
         // What is saved: half of it for each row.
-        let gain = gain * 0.5 * rows as f64;
+        let gain = sums.gain() * 0.5 * rows as f64;
         let (scales, units) = scales(&sums, &deviations);
         let mut precision = 0;
         while rows as f64 > FINENESS * (1u64 << (2 * precision)) as f64 {

@@ -175,10 +175,19 @@ fn correlated_columns_are_predicted() {
 
 #[test]
 fn rows_that_begin_before_the_block_are_predicted_as_well_as_others() {
-    let numbers = correlated(3000, 64);
+    let mut numbers = correlated(3000, 64);
+    // Columns have eight numbers in common, each with signs of its own.
+    let common = weights(3000 * 8);
+    for (row, common) in numbers.chunks_mut(64).zip(common.chunks(8)) {
+        for (j, x) in row.iter_mut().enumerate() {
+            let sum =
+                common.iter().enumerate().map(|(k, c)| if (j * 37 + 11) >> k & 1 == 1 { *c } else { -c });
+            *x += sum.sum::<f32>();
+        }
+    }
     let data = bf16(&numbers, &[]);
     let whole = encode(&data, BF16, 9).unwrap();
-    for missing in [1, 30, 63] {
+    for missing in [20, 30, 50] {
         let data = bf16(&numbers[missing..], &[]);
         let packed = encode(&data, BF16, 9).unwrap();
         assert_eq!(modes_of(&packed, data.len()), [7]);
