@@ -210,7 +210,7 @@ fn packed_values_are_found_at_every_width_and_place() {
             let payload = round_trip(&of).unwrap();
             let stored = payload.len() as f64 / data.len() as f64;
             assert_eq!(payload[0], node::PACKED, "{bits} {head}");
-            assert!((stored - found.estimate).abs() < 0.01, "{bits} {head}: {stored} {}", found.estimate);
+            assert!((stored - found.estimate).abs() < 0.015, "{bits} {head}: {stored} {}", found.estimate);
             assert!(stored < [0.85, 0.89, 0.91, 0.93, 0.94][bits as usize - 3], "{bits} {head}: {stored}");
         }
     }
