@@ -831,7 +831,7 @@ def read_plane(payload: Reader, width: int, largest: int | None = None, symbol_g
         return Plane(width, lanes=read_lane_codes(payload, symbol_groups, read_states))
     if mode == 5 and symbol_groups > 0:
         return Plane(width, exact=read_lane_codes(payload, symbol_groups, read_exact))
-    allowed = "0 to 6" if symbol_groups > 0 else "0, 1 or 2"
+    allowed = "0 to 7" if symbol_groups > 0 else "0, 1 or 2"
     expect(mode <= 2, "mode of a plane", allowed, mode, at - 1)
     expect(mode == 1 or width == 8, "mode of a plane", f"0 or 1, since it has {width} bits", mode, at - 1)
     return Plane(width, code=read_code_table(payload) if mode == 2 else None)

@@ -874,7 +874,7 @@ TEN: dict[str, Any] = {"t": 10, "base": 200}
         ({}, edit(base=1), r"base: expected 0, since t is at most 8, found 1 at byte 5"),
         (TEN, edit(base=1024), r"base: expected below 2\^10, found 1024 at byte 5"),
         ({}, replace_descriptor(0, b"\x06"), r"elements of a row: expected 1 to 32768, found 0 at byte 12"),
-        ({}, replace_descriptor(0, b"\x07"), r"mode of a plane: expected 0 to 6, found 7 at byte 7"),
+        ({}, replace_descriptor(0, b"\x08"), r"mode of a plane: expected 0 to 7, found 8 at byte 7"),
         ({}, replace_descriptor(1, b"\x03"), r"mode of a plane: expected 0, 1 or 2, found 3 at byte 8"),
         ({"t": 4}, replace_descriptor(2, b"\x02"), r"mode of a plane: expected 0 or 1, since it has 4 bits, found 2"),
         ({"t": 4}, replace_descriptor(2, b"\x00\x10"), r"constant of a plane: expected at most 15, found 16"),

@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_bytes(TEXT * 12)
     bits = weights(24 << 20)
     with open(folder / "weights.bin", "wb") as file:
-        for i in range(8):
+        for i in range(12):
             file.write((bits ^ np.uint8(i)).tobytes())
     import mmh_rs as mmh
 
@@ -120,7 +120,7 @@ def test_calls(name: str, files: Path) -> None:
     "words",
     [
         ["compress", "-9", "text.txt", "-o", "out.mmh"],
-        ["compress", "--level", "max", "weights.bin", "-o", "out.mmh"],
+        ["compress", "--level", "max", "-T", "1", "weights.bin", "-o", "out.mmh"],
         ["estimate", "--level", "9", "text.txt"],
         ["compress", "-", "-o", "out.mmh"],  # and nothing comes
         ["decompress", "-", "-o", "out.mmh"],
