@@ -172,6 +172,20 @@ impl Work {
         (streams, &mut self.missing)
     }
 
+    /// Encodes pair by pair what takes `room` bytes at most.
+    pub(crate) fn each<E>(
+        &mut self,
+        pairs: [Pair<'_, E>; PAIRS],
+        room: impl Fn(usize) -> usize,
+        mut encode: impl FnMut(&Pair<'_, E>, [&mut [u8]; 2]) -> [usize; 2],
+    ) -> [[&[u8]; 2]; PAIRS] {
+        let mut sizes = [[0; 2]; PAIRS];
+        for (p, pair) in pairs.iter().enumerate() {
+            sizes[p] = encode(pair, self.streams(p, pair.groups.map(|g| room(g.len()))));
+        }
+        self.written(sizes)
+    }
+
     /// The first so many bytes of them.
     pub(crate) fn written(&self, sizes: [[usize; 2]; PAIRS]) -> [[&[u8]; 2]; PAIRS] {
         std::array::from_fn(|p| std::array::from_fn(|i| &self.streams[p][i][..sizes[p][i]]))
@@ -204,12 +218,7 @@ pub fn encode_on<'w>(
         };
         return work.written(sizes);
     }
-    let mut sizes = [[0; 2]; PAIRS];
-    for (p, pair) in pairs.iter().enumerate() {
-        let out = work.streams(p, pair.groups.map(|g| super::room(g.len())));
-        sizes[p] = encode_pair(simd, pair, misses, out);
-    }
-    work.written(sizes)
+    work.each(pairs, super::room, |pair, out| encode_pair(simd, pair, misses, out))
 }
 
 /// The same for elements of bf16, whose exponents are the symbols; what is left of them goes to `rests`, a byte each. The lengths of `rests`

@@ -80,8 +80,8 @@ fn pack(entry: &Entry) -> u64 {
     reciprocal | (others as u64) << 32
 }
 
-/// Encodes one or two groups (the second may be empty) of at most 32,768 symbols and gives their streams. Coded symbols without a frequency
-/// are written as another one; their positions, of which the groups' first are given, are appended to `misses`, in no order.
+/// Encodes the groups of two pairs (the second pair may have none) and gives their streams. Coded symbols without a frequency are written as
+/// another one; their positions are appended to `misses`, in no order.
 pub fn encode<'w>(
     pairs: [Pair<'_, Encoder>; PAIRS],
     misses: &mut Vec<u32>,
@@ -104,12 +104,7 @@ pub fn encode_on<'w>(
         let sizes = unsafe { x86_64::rans_avx512::encode(pairs, misses, out) };
         return work.written(sizes);
     }
-    let mut sizes = [[0; 2]; PAIRS];
-    for (p, pair) in pairs.iter().enumerate() {
-        let out = work.streams(p, pair.groups.map(|symbols| super::room(symbols.len())));
-        sizes[p] = encode_pair(simd, pair, misses, out);
-    }
-    work.written(sizes)
+    work.each(pairs, super::room, |pair, out| encode_pair(simd, pair, misses, out))
 }
 
 /// Both have room for their streams, whose sizes are given.
