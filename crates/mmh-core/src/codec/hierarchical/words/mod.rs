@@ -1,0 +1,50 @@
+//! Words that come again: a codebook of those that pay for themselves, the number of each word in it, and the words that are not in
+//! it, passed down (`spec/codecs/hierarchical.md`, section 4).
+//!
+//! * `grid`: where words are in a block, and what they are compared by
+//! * `promise`: the first look: whether words may be few
+//! * `estimate`: what a codebook would come to, from a sample
+//! * `search`: which words make the block smallest
+//! * `counter`: words and how often each comes
+//! * `worth`: how often a word has to come to be in the codebook
+//! * `form`: how numbers are written
+//! * `encode`, `decode`
+
+use super::{MIN_BITS, bad, byte, node, number, take_bits};
+use grid::Grid;
+
+mod counter;
+mod decode;
+mod encode;
+mod estimate;
+mod form;
+mod grid;
+mod promise;
+mod search;
+mod worth;
+
+pub use counter::Counter;
+pub use decode::decode;
+pub use encode::encode;
+pub use search::{Sought, find};
+
+/// The most words of a codebook.
+const MOST: usize = 65_535;
+
+/// Words that pay.
+#[derive(Clone, Debug)]
+pub struct Found {
+    grid: Grid,
+    /// Size over size.
+    pub estimate: f64,
+    /// Thousandths of a bit that a word costs when it is passed down.
+    passed: u64,
+    seen: usize,
+}
+
+impl Found {
+    /// In words, for `--why`.
+    pub fn describe(&self) -> String {
+        format!("{} words of {} bits in a codebook", self.seen, self.grid.bits)
+    }
+}
