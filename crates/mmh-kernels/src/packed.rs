@@ -17,6 +17,57 @@ multiversion! {
     on pack_on
 }
 
+multiversion! {
+    /// Adds to `differ` how often a bit is not what the one above it is: for each place of values of `bits` bits, 3 to 8, that follow one another from
+    /// the first bit of `data` on. Every 64th bit counts as equal to the next one. `data` is taken as so many whole words of 64 bits as it has.
+    pub fn differences(bits: u8, data: &[u8], differ: &mut [u32; 8]) = differences_generic;
+    on differences_on
+}
+
+#[inline(always)]
+fn differences_generic(bits: u8, data: &[u8], differ: &mut [u32; 8]) {
+    match bits {
+        3 => differences_in::<3>(data, differ),
+        4 => differences_in::<4>(data, differ),
+        5 => differences_in::<5>(data, differ),
+        6 => differences_in::<6>(data, differ),
+        7 => differences_in::<7>(data, differ),
+        8 => differences_in::<8>(data, differ),
+        _ => {}
+    }
+}
+
+/// Every `B`-th bit of a word, from a first one on.
+const fn every<const B: usize>() -> [u64; B] {
+    let (mut masks, mut bit) = ([0; B], 0);
+    while bit < 64 {
+        masks[bit % B] |= 1 << bit;
+        bit += 1;
+    }
+    masks
+}
+
+#[inline(always)]
+fn differences_in<const B: usize>(data: &[u8], differ: &mut [u32; 8]) {
+    let masks = const { every::<B>() };
+    let mut found = [0; B];
+    let mut add = |k: usize, word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        // The last bit has its neighbour in another word.
+        let apart = (word ^ word >> 1) & (u64::MAX >> 1);
+        for (i, mask) in masks.iter().enumerate() {
+            found[(64 * k + i) % B] += (apart & mask).count_ones();
+        }
+    };
+    // After so many words, one begins where a value does.
+    let (groups, rest) = data.as_chunks::<8>().0.as_chunks::<B>();
+    for group in groups {
+        group.iter().enumerate().for_each(|(k, word)| add(k, word));
+    }
+    rest.iter().enumerate().for_each(|(k, word)| add(k, word));
+    differ.iter_mut().zip(found).for_each(|(differ, found)| *differ += found);
+}
+
 macro_rules! with_bits {
     ($bits:ident, $head:ident, $function:ident $args:tt) => {
         match $bits {
@@ -157,6 +208,25 @@ mod tests {
                             (0..8 * len).all(|at| bit(&out, at) == if zero(at) { 0 } else { bit(data, at) });
                         assert!(same, "{simd:?} {bits} {head} {len}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn differences_are_counted_by_their_place_on_every_set() {
+        let noise: Vec<u8> = (0..400u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+        for bits in 3..=8 {
+            for len in [0, 7, 8, 63, 64, 256, 400] {
+                let data = &noise[..len];
+                let mut expected = [1; 8];
+                for at in (0..len / 8 * 64).filter(|at| at % 64 < 63) {
+                    expected[at % bits as usize] += (bit(data, at) != bit(data, at + 1)) as u32;
+                }
+                for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                    let mut differ = [1; 8];
+                    differences_on(simd, bits, data, &mut differ);
+                    assert_eq!(differ, expected, "{simd:?} {bits} {len}");
                 }
             }
         }

@@ -233,7 +233,7 @@ impl<'a> Sample<'a> {
                 _ => {
                     let piece = &self.piece()[..n.min(self.piece().len())];
                     // Where a part of it has no word twice, all of it has few, unless rows come again, from further away.
-                    let part = again(&piece[..piece.len().min(PIECE / 8)]);
+                    let part = again(&piece[..piece.len().min(if hurried { PIECE / 16 } else { PIECE / 8 })]);
                     let rows = match hurried || self.is_short() {
                         true => again_among::<1024, 64>(self.piece()),
                         false => NEVER,
@@ -269,9 +269,9 @@ impl<'a> Sample<'a> {
     /// for its encoder.
     pub fn structure(&self) -> Option<&Structure> {
         let find = || {
-            let &Sample { block: data, declared, level, .. } = self;
+            let &Sample { block: data, declared, base, level, .. } = self;
             let (element, split) = (self.element(), self.split());
-            let block = Block { data, declared, element, level, split, structure: None, base: None };
+            let block = Block { data, declared, element, level, split, structure: None, base };
             let repeats = self.repeats();
             Structure::best(&block, self.best.get(), repeats, &mut self.scratch.borrow_mut())
         };

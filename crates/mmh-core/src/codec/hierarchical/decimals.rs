@@ -6,18 +6,19 @@ use super::{bad, byte, take};
 use crate::codec::symbols::{self, entropy};
 use crate::codec::tensor::Element;
 use crate::codec::tensor::analyze::analyze;
-use crate::codec::{self, Block};
+use crate::codec::{self, Block, Level, tensor};
 use crate::dtype::Kind;
 use crate::error::Result;
 use mmh_kernels::decimals::{ESCAPE, MOST_PLACES, merge, split};
 use mmh_kernels::words::{narrow, scatter};
 
-/// Elements of the samples: those that tell whether there is anything to find, those that tell at which places, and those that tell what it costs.
+/// Elements of the samples: those that tell whether there is anything to find, those that tell how many bits the numbers have at which places, and
+/// those that tell what they cost.
 const FEW: usize = 16;
 const SOME: usize = 512;
 const MANY: usize = 2048;
 
-/// Up to this level fewer elements tell the places than tell the cost.
+/// Up to this level the two that have fewest bits are compared by what they cost. Above it, all.
 const HURRIED: u8 = 6;
 
 /// Elements that are side by side in a sample.
@@ -53,6 +54,39 @@ fn numbers_of(element: Element) -> Element {
     Element { width: element.width, kind: Kind::Unsigned, head: 0 }
 }
 
+/// Elements of a sample as decimals.
+struct Tried {
+    element: Element,
+    places: Vec<u8>,
+    numbers: Vec<u8>,
+    /// Those that are none.
+    escapes: usize,
+}
+
+impl Tried {
+    /// Takes them to have so many places, and some more.
+    fn split(&mut self, base: u8, body: &[u8]) {
+        self.places.resize(body.len() / self.element.size(), 0);
+        self.numbers.resize(body.len(), 0);
+        split(is_double(self.element), base, body, &mut self.places, &mut self.numbers);
+        self.escapes = self.places.iter().filter(|p| **p == ESCAPE).count();
+    }
+
+    /// Bits of all of them, of which the numbers take so many.
+    fn bits(&self, of_numbers: u64) -> u64 {
+        entropy::of_bytes(&self.places).0 + of_numbers + (self.escapes * self.element.size() * 8) as u64
+    }
+
+    /// The same with numbers that are coded as they will be.
+    fn coded_bits(&mut self, level: Level, scratch: &mut tensor::Scratch) -> Option<u64> {
+        let size = self.element.size();
+        let spare = spare_bits(&self.numbers, size);
+        shift_up(&mut self.numbers, size, spare);
+        let found = analyze(&self.numbers, numbers_of(self.element), level, scratch)?;
+        Some(self.bits(self.places.len() as u64 * found.element_millibits / 1000))
+    }
+}
+
 /// The places that would make the block smallest, if its elements are decimals.
 pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let element = block.element.filter(|e| e.width >= 2 && matches!(e.kind, Kind::Float { .. }))?;
@@ -64,61 +98,55 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     }
     let gather = |stride: usize, piece: usize| symbols::gather(body, size, symbols::pieces(n, stride, piece));
     let few = gather(n.div_ceil(FEW), 1);
-    let (mut places, mut numbers) = (Vec::new(), Vec::new());
-    // Gives how many are no decimals.
-    let try_at = |base: u8, body: &[u8], places: &mut Vec<u8>, numbers: &mut Vec<u8>| {
-        let m = body.len() / size;
-        numbers.resize(body.len(), 0);
-        places.resize(m, 0);
-        split(is_double(element), base, body, places, numbers);
-        places.iter().filter(|p| **p == ESCAPE).count()
-    };
+    let mut tried = Tried { element, places: Vec::new(), numbers: Vec::new(), escapes: 0 };
     // All places of all bases: what none of these finds is found at none. One in four tells of most that have none.
     for (few, least) in [(&few[..few.len() / size / 4 * size], 1), (&few[..], 3 * FEW / 4)] {
-        let n = few.len() / size;
-        let found = [0, 5, 10, 12].map(|base| n - try_at(base, few, &mut places, &mut numbers));
+        let found = [0, 5, 10, 12].map(|base| {
+            tried.split(base, few);
+            tried.places.len() - tried.escapes
+        });
         if found.iter().sum::<usize>() < least {
             return None;
         }
     }
     let mut promises = |base: &u8| {
-        let escapes = try_at(*base, &few, &mut places, &mut numbers);
+        tried.split(*base, &few);
         // Zero is a decimal of any places, and tells nothing.
-        let telling = numbers.chunks_exact(size).filter(|n| n.iter().any(|b| *b != 0)).count();
-        4 * escapes <= FEW && 2 * telling >= FEW
+        let telling = tried.numbers.chunks_exact(size).filter(|n| n.iter().any(|b| *b != 0)).count();
+        4 * tried.escapes <= FEW && 2 * telling >= FEW
     };
-    let promising: Vec<u8> = BASES.filter(|base| promises(base)).collect();
-    if promising.is_empty() {
+    let mut bases: Vec<u8> = BASES.filter(|base| promises(base)).collect();
+    if bases.is_empty() {
         return None;
     }
-    let mut estimate_at = |base: u8, body: &[u8]| {
-        let m = (body.len() / size) as u64;
-        let escapes = try_at(base, body, &mut places, &mut numbers);
-        let place_bits = entropy::of_bytes(&places).0;
-        let spare = spare_bits(&numbers, size);
-        shift_up(&mut numbers, size, spare);
-        let split = analyze(&numbers, numbers_of(element), block.level, &mut scratch.tensor)?;
-        let bits = place_bits + m * split.element_millibits / 1000 + (escapes * size * 8) as u64;
-        Some(bits as f64 / (m * 8 * size as u64) as f64 + 200.0 / block.data.len() as f64)
-    };
     let sample = |count: usize| {
         let mut sample = gather((n * PIECE / count).max(PIECE), PIECE);
         sample.truncate(count * size);
         sample
     };
-    let some = sample(if block.level.get() <= HURRIED { SOME } else { MANY });
-    let mut best: Option<Found> = None;
-    for base in promising {
-        let Some(estimate) = estimate_at(base, &some) else { continue };
-        match &best {
+    if block.level.get() <= HURRIED {
+        let some = sample(SOME);
+        bases.sort_by_cached_key(|base| {
+            tried.split(*base, &some);
+            tried.bits(used_bits(&tried.numbers, size))
+        });
+        bases.truncate(2);
+    }
+    let many = sample(MANY);
+    let mut best: Option<(u8, u64)> = None;
+    for base in bases {
+        tried.split(base, &many);
+        let Some(bits) = tried.coded_bits(block.level, &mut scratch.tensor) else { continue };
+        match best {
             // With more places than are needed, numbers grow by a digit each time.
-            Some(b) if estimate > b.estimate * 1.02 => break,
-            Some(b) if estimate >= b.estimate => {}
-            _ => best = Some(Found { base, estimate }),
+            Some((_, least)) if bits > least + least / 50 => break,
+            Some((_, least)) if bits >= least => {}
+            _ => best = Some((base, bits)),
         }
     }
-    let base = best?.base;
-    estimate_at(base, &sample(MANY)).map(|estimate| Found { base, estimate })
+    let (base, bits) = best?;
+    let estimate = bits as f64 / (8 * many.len()) as f64 + 200.0 / block.data.len() as f64;
+    Some(Found { base, estimate })
 }
 
 /// Calls a function with the bytes of a word as a constant.
@@ -146,6 +174,15 @@ pub fn spare_bits(words: &[u8], size: usize) -> u8 {
     }
     let any = with_word!(size, any(words));
     (8 * size as u32 - (64 - any.leading_zeros()).max(1)) as u8
+}
+
+/// Bits of all words of so many bytes below their first ones.
+fn used_bits(words: &[u8], size: usize) -> u64 {
+    fn used<const SIZE: usize>(words: &[u8]) -> u64 {
+        let bits = |word| u64::BITS - load::<SIZE>(word).leading_zeros();
+        words.as_chunks().0.iter().map(|word| bits(word) as u64).sum()
+    }
+    with_word!(size, used(words))
 }
 
 /// Shifts words of so many bytes up.

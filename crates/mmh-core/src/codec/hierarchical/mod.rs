@@ -136,11 +136,15 @@ impl Found {
             element_millibits: bits,
             bound,
             repeats,
+            exact: block.base.is_some(),
             level: block.level,
         };
-        let words = words::find(block.data, &sought, scratch);
+        let mut words = words::find(block.data, &sought, scratch);
         let decimals = decimals::find(block, scratch);
         let steps = steps::find(block, scratch);
+        if let Some(words) = words.as_mut().filter(|_| decimals.is_some() || steps.is_some()) {
+            words.settle(block.data, block.level, scratch);
+        }
         let all = [
             words.map(Found::Words),
             decimals.map(Found::Decimals),

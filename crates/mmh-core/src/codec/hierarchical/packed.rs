@@ -9,7 +9,7 @@ use crate::codec::{self, Block, Level};
 use crate::dtype::Kind;
 use crate::error::Result;
 use mmh_kernels::histogram;
-use mmh_kernels::packed::{BITS, pack, unpack};
+use mmh_kernels::packed::{self, BITS, pack, unpack};
 
 /// Widths that are looked for, the narrow ones first. Values of 2 and 4 bits are as many to each byte: where elements are bytes, these are coded as
 /// they are, and where they are not, two values of 2 bits are one of 4.
@@ -83,15 +83,8 @@ pub fn find(block: &Block<'_>, bound: f64) -> Option<Found> {
     let stride = (data.len() - PIECE) / (PIECES - 1) / STEP * STEP;
     let pieces: [&[u8]; PIECES] = std::array::from_fn(|i| &data[i * stride..][..PIECE]);
     let of_bytes = block.element.is_some_and(|e| e.width == 0);
-    let telling = SOUGHT.map(|bits| match bits {
-        3 => differences::<3>(&pieces),
-        4 if !of_bytes => differences::<4>(&pieces),
-        5 => differences::<5>(&pieces),
-        6 => differences::<6>(&pieces),
-        7 => differences::<7>(&pieces),
-        _ => 0,
-    });
-    let most = telling.into_iter().max().filter(|most| *most >= TELLING)?.max(differences::<8>(&pieces));
+    let telling = SOUGHT.map(|bits| if bits == 4 && of_bytes { 0 } else { differences(bits, &pieces) });
+    let most = telling.into_iter().max().filter(|most| *most >= TELLING)?.max(differences(8, &pieces));
     let widths = SOUGHT.into_iter().zip(telling).filter(|(_, telling)| telling + CLOSE >= most);
     let places = widths.flat_map(|(bits, _)| (0..bits).map(move |head| (bits, head)));
     let all = places.map(|(bits, head)| {
@@ -109,41 +102,16 @@ pub fn find(block: &Block<'_>, bound: f64) -> Option<Found> {
     (estimate < bound).then_some(Found { estimate, ..best })
 }
 
-/// Every `B`-th bit of a word, from a first one on.
-const fn every<const B: usize>() -> [u64; B] {
-    let (mut masks, mut bit) = ([0; B], 0);
-    while bit < 64 {
-        masks[bit % B] |= 1 << bit;
-        bit += 1;
-    }
-    masks
-}
-
-/// By how much more or less often than on average neighbouring bits differ, in thousandths, at that of the `B` places of a value at which it is
-/// most.
-fn differences<const B: usize>(pieces: &[&[u8]]) -> u64 {
-    let masks = const { every::<B>() };
-    let (mut differ, mut words) = ([0; B], 0);
-    for piece in pieces {
-        // The place of a word's first bit.
-        let mut first = 0;
-        for word in piece[..ASKED].as_chunks::<8>().0 {
-            let word = u64::from_le_bytes(*word);
-            // The last bit has its neighbour in another word: it counts as equal.
-            let apart = (word ^ word >> 1) & (u64::MAX >> 1);
-            let mut place = first;
-            for mask in masks {
-                differ[place] += (apart & mask).count_ones();
-                place = if place + 1 == B { 0 } else { place + 1 };
-            }
-            first = (first + 64) % B;
-            words += 1;
-        }
-    }
-    let each = (63 * words / B as u32).max(1);
-    let mean = differ.into_iter().sum::<u32>() / B as u32;
-    let most = differ.into_iter().map(|n| n.abs_diff(mean)).max();
-    (1000 * most.unwrap_or(0) / each) as u64
+/// By how much more or less often than on average neighbouring bits differ, in thousandths, at that of the places of a value at which it is most.
+fn differences(bits: u8, pieces: &[&[u8]]) -> u64 {
+    let mut differ = [0; 8];
+    pieces.iter().for_each(|piece| packed::differences(bits, &piece[..ASKED], &mut differ));
+    let differ = &differ[..bits as usize];
+    // Of each word one bit has its neighbour in another one.
+    let each = (pieces.len() * ASKED / 8 * 63 / bits as usize).max(1);
+    let mean = differ.iter().sum::<u32>() / bits as u32;
+    let most = differ.iter().map(|n| n.abs_diff(mean)).max().unwrap_or(0);
+    1000 * most as u64 / each as u64
 }
 
 /// Bits that a value takes, from a sample.

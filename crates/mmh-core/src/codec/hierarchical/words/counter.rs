@@ -1,36 +1,38 @@
-//! Counting words: each different one in order of its first occurrence, with how often it comes.
+//! Counting words: each different one, in the order in which they come first, and how often it comes.
 
-/// Words that are counted at a time.
-pub(super) const PIECE: usize = 64;
+use super::MOST;
+use super::grid::Grid;
+use std::ops::Range;
 
-/// Stands for a word for which there was no room.
-pub(super) const NOT_TAKEN: u32 = u32::MAX;
-
-/// Counts words. They lie one behind the other, in order of their first occurrence, and what is looked up is small: few words then stay in the
-/// cache, whatever there is room for.
+/// Words that were counted. They lie one behind the other, and what is looked up is small: few words then stay in the cache, whatever there is
+/// room for.
 #[derive(Default)]
 pub struct Counter {
-    pub(super) words: Vec<Word>,
+    words: Vec<Word>,
     /// By what a key is hashed to: the position of its word and 1, or 0.
-    pub(super) slots: Vec<u32>,
+    slots: Vec<u16>,
     /// Of the slots, in the order of the words.
     used: Vec<u32>,
-    /// Positions of the words of a sample, in order; of those that were not taken, [`NOT_TAKEN`].
-    pub(super) met: Vec<u32>,
     mask: usize,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Word {
     pub(super) key: u64,
+    /// Where it comes first.
     pub(super) first: u32,
+    /// How often it comes.
     pub(super) count: u32,
 }
 
+fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+}
+
 impl Counter {
-    /// Begins anew, with room for so many different words.
+    /// Begins anew, with room for so many different words, [`MOST`] at most.
     pub(super) fn clear(&mut self, room: usize) {
-        let size = (2 * room).next_power_of_two();
+        let size = (2 * room.min(MOST)).next_power_of_two();
         // Few of the slots that there are may have been in use.
         if self.slots.len() < size {
             self.slots = vec![0; size];
@@ -39,55 +41,67 @@ impl Counter {
         }
         self.used.clear();
         self.words.clear();
-        self.words.reserve(room);
         self.mask = size - 1;
+    }
+
+    /// The words, in the order in which they come first.
+    pub(super) fn words(&self) -> &[Word] {
+        &self.words
     }
 
     /// The slot of a word: its own, or a free one.
     #[inline(always)]
-    pub(super) fn slot(&self, key: u64) -> usize {
-        let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & self.mask;
+    fn slot(&self, key: u64) -> usize {
+        let mut at = hash(key) & self.mask;
         while self.slots[at] > 0 && self.words[self.slots[at] as usize - 1].key != key {
             at = (at + 1) & self.mask;
         }
         at
     }
 
-    /// Counts words, the first of them the one with this number in the block; gives their positions.
+    /// The position of the word with this key.
     #[inline(always)]
-    pub(super) fn count(&mut self, keys: &[u64], first: usize, positions: &mut [u32]) {
-        // Of a power of two of slots each is there.
-        let (slots, words) = (&mut self.slots[..=self.mask], &mut self.words);
-        let mask = slots.len() - 1;
-        for (i, (key, position)) in keys.iter().zip(positions).enumerate() {
-            let mut at = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
-            *position = loop {
-                let slot = &mut slots[at & mask];
-                if let Some(word) = words.get_mut((*slot as usize).wrapping_sub(1)) {
-                    if word.key == *key {
-                        word.count += 1;
-                        break *slot - 1;
-                    }
-                    at += 1;
-                    continue;
-                }
-                // With half of the slots in use no more words are taken: those that are frequent have come by now.
-                if words.len() * 2 > mask {
-                    break NOT_TAKEN;
-                }
-                words.push(Word { key: *key, first: (first + i) as u32, count: 1 });
-                self.used.push((at & mask) as u32);
-                *slot = words.len() as u32;
-                break *slot - 1;
-            };
-        }
+    pub(super) fn position(&self, key: u64) -> Option<usize> {
+        self.slots[self.slot(key)].checked_sub(1).map(|at| at as usize)
     }
 
-    /// Puts a word that is new into the slot that is its own.
+    /// Counts some words of a block.
+    #[inline(always)]
+    pub(super) fn count(&mut self, data: &[u8], grid: Grid, range: Range<usize>) {
+        let Counter { words, slots, used, mask } = self;
+        // Of a power of two of slots each is there.
+        let slots = &mut slots[..=*mask];
+        let mask = slots.len() - 1;
+        // With half of the slots in use no more words are taken: those that are frequent have come by now.
+        let room = (slots.len() / 2).min(MOST);
+        grid.each_key(data, range, |i, key| {
+            let mut at = hash(key);
+            loop {
+                let slot = &mut slots[at & mask];
+                match words.get_mut((*slot as usize).wrapping_sub(1)) {
+                    Some(word) if word.key == key => {
+                        word.count += 1;
+                        return;
+                    }
+                    Some(_) => at += 1,
+                    None => {
+                        if words.len() < room {
+                            words.push(Word { key, first: i as u32, count: 1 });
+                            used.push((at & mask) as u32);
+                            *slot = words.len() as u16;
+                        }
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Puts a word that is new behind the others.
     pub(super) fn put(&mut self, word: Word) {
         let at = self.slot(word.key);
         self.words.push(word);
-        self.slots[at] = self.words.len() as u32;
+        self.slots[at] = self.words.len() as u16;
         self.used.push(at as u32);
     }
 

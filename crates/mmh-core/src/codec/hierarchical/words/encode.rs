@@ -1,11 +1,11 @@
 //! Writes the node.
 
-use super::counter::{Counter, PIECE, Word};
+use super::counter::{Counter, Word};
 use super::form::Form;
 use super::grid::Grid;
 use super::search::{Sought, find};
 use super::worth::least_worth;
-use super::{Found, MOST, node};
+use super::{Found, MOST, Tried, node};
 use crate::codec::tensor::Element;
 use crate::codec::{self, Block};
 use crate::container::varint;
@@ -20,7 +20,7 @@ pub fn encode(
     scratch: &mut codec::Scratch,
     out: &mut Vec<u8>,
 ) -> Result<bool> {
-    let (data, grid) = (block.data, found.grid);
+    let (data, grid) = (block.data, found.tried.grid);
     let book = codebook(data, found, &mut scratch.hierarchical.counter);
     if book.is_empty() {
         return Ok(false);
@@ -62,9 +62,9 @@ pub fn encode(
 
 /// The words of the block that are worth their place, with where each occurs first (of those that are no longer than their keys, their keys).
 fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Word> {
-    let grid = found.grid;
+    let Tried { grid, passed, .. } = found.tried;
     let n = grid.count(data.len());
-    let least = least_worth(grid, found.passed, n as u64, n as u64);
+    let least = least_worth(grid, passed, n as u64, n as u64);
     let mut book: Vec<Word> = if grid.is_narrow() {
         let mut counts = vec![0u32; 1 << grid.bits];
         grid.each_narrow(data, |word| counts[word as usize] += 1);
@@ -73,14 +73,9 @@ fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Word> {
             .filter(|s| s.count >= least)
             .collect()
     } else {
-        counter.clear((4 * found.seen).clamp(1 << 10, MOST));
-        let (mut keys, mut positions) = ([0; PIECE], [0; PIECE]);
-        for first in (0..n).step_by(PIECE) {
-            let len = PIECE.min(n - first);
-            grid.each_key(data, first..first + len, |i, key| keys[i - first] = key);
-            counter.count(&keys[..len], first, &mut positions);
-        }
-        counter.words.iter().filter(|w| w.count >= least).copied().collect()
+        counter.clear(found.room.clamp(1 << 10, MOST));
+        counter.count(data, grid, 0..n);
+        counter.words().iter().filter(|w| w.count >= least).copied().collect()
     };
     book.truncate(MOST);
     // Neighbours in value have neighbouring numbers, whose upper bits are alike.
@@ -103,10 +98,9 @@ fn number_words(data: &[u8], grid: Grid, book: &[Word], counter: &mut Counter, n
     counter.clear(book.len());
     book.iter().for_each(|word| counter.put(*word));
     grid.each_key(data, 0..grid.count(data.len()), |i, key| {
-        let at = counter.slot(key);
-        let known = counter.slots[at].checked_sub(1).filter(|number| {
-            grid.bits <= 64 || grid.equal(data, counter.words[*number as usize].first as usize, i)
-        });
+        let known = counter
+            .position(key)
+            .filter(|number| grid.bits <= 64 || grid.equal(data, counter.words()[*number].first as usize, i));
         numbers.push(known.map_or(book.len() as u16, |number| number as u16));
     });
 }
@@ -153,6 +147,7 @@ fn pass_down(
         element_millibits: None,
         bound: 1.0,
         repeats: true,
+        exact: false,
         level: block.level,
     };
     if let Some(found) = find(rest, &sought, scratch) {

@@ -1,6 +1,7 @@
 //! Where words are in a block, and what they are compared by.
 
 use mmh_kernels::words::read;
+use std::ops::Range;
 
 /// Where words are in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ impl Grid {
     }
 
     /// A word as a number that is equal for equal words, and hardly ever for others.
-    pub(super) fn key(&self, data: &[u8], i: usize) -> u64 {
+    fn key(&self, data: &[u8], i: usize) -> u64 {
         let at = self.head + i * self.bits;
         if self.bits <= 64 {
             return read(data, at, self.bits);
@@ -32,27 +33,43 @@ impl Grid {
         key
     }
 
-    /// Calls `f` with words and their keys. Those of whole numbers are read as such.
+    /// Calls `f` with words that follow one another, and their keys. Those of whole numbers are read as such.
     #[inline(always)]
-    pub(super) fn each_key(
-        &self,
-        data: &[u8],
-        words: impl Iterator<Item = usize>,
-        mut f: impl FnMut(usize, u64),
-    ) {
-        fn load<const SIZE: usize>(data: &[u8], at: usize) -> u64 {
-            let mut word = [0; 8];
-            if let Some(bytes) = data.get(at..).and_then(|d| d.first_chunk::<SIZE>()) {
-                word[..SIZE].copy_from_slice(bytes);
-            }
-            u64::from_le_bytes(word)
+    pub(super) fn each_key(&self, data: &[u8], words: Range<usize>, mut f: impl FnMut(usize, u64)) {
+        let first = words.start;
+        macro_rules! each {
+            ($number:ty) => {{
+                let at = |i: usize| self.head / 8 + i * size_of::<$number>();
+                let part = data.get(at(words.start)..at(words.end)).unwrap_or_default();
+                let numbers = part.as_chunks().0.iter().map(|bytes| <$number>::from_le_bytes(*bytes));
+                numbers.enumerate().for_each(|(i, number)| f(first + i, number as u64))
+            }};
         }
-        let head = self.head / 8;
         match (self.bits, self.head % 8) {
-            (16, 0) => words.for_each(|i| f(i, load::<2>(data, head + 2 * i))),
-            (32, 0) => words.for_each(|i| f(i, load::<4>(data, head + 4 * i))),
-            (64, 0) => words.for_each(|i| f(i, load::<8>(data, head + 8 * i))),
+            (16, 0) => each!(u16),
+            (32, 0) => each!(u32),
+            (64, 0) => each!(u64),
             _ => words.for_each(|i| f(i, self.key(data, i))),
+        }
+    }
+
+    /// The keys of words that are anywhere, `at(0)` and so on, for a first look.
+    #[inline(always)]
+    pub(super) fn quick_keys(&self, data: &[u8], at: impl Fn(usize) -> usize, keys: &mut [u64]) {
+        macro_rules! each {
+            ($number:ty) => {
+                for (i, key) in keys.iter_mut().enumerate() {
+                    let first = self.head / 8 + at(i) * size_of::<$number>();
+                    let word = data.get(first..).and_then(|data| data.first_chunk());
+                    *key = word.map_or(0, |bytes| <$number>::from_le_bytes(*bytes) as u64);
+                }
+            };
+        }
+        match (self.bits, self.head % 8) {
+            (16, 0) => each!(u16),
+            (32, 0) => each!(u32),
+            (64, 0) => each!(u64),
+            _ => keys.iter_mut().enumerate().for_each(|(i, key)| *key = self.quick_key(data, at(i))),
         }
     }
 
@@ -72,7 +89,7 @@ impl Grid {
     }
 
     /// The key for a first look at long words of whole groups of 64 bits: that of their ends.
-    pub(super) fn quick_key(&self, data: &[u8], i: usize) -> u64 {
+    fn quick_key(&self, data: &[u8], i: usize) -> u64 {
         if self.bits <= 128 || !self.bits.is_multiple_of(64) {
             return self.key(data, i);
         }

@@ -64,19 +64,8 @@ pub(super) fn promises(
         let stride = grid.count(data.len()) / FEW;
         // Not at the same place of each stride, where all might be of one column.
         let scatter = |i: usize| ((i as u32).wrapping_mul(0x9E37_79B9) as u64 * stride as u64) >> 32;
-        let words = (0..FEW).map(|i| i * stride + scatter(i) as usize);
         let mut keys = [0; FEW];
-        match grid.bits {
-            ..=128 => {
-                let mut next = keys.iter_mut();
-                grid.each_key(data, words, |_, key| {
-                    if let Some(next) = next.next() {
-                        *next = key;
-                    }
-                });
-            }
-            _ => keys.iter_mut().zip(words).for_each(|(key, i)| *key = grid.quick_key(data, i)),
-        }
+        grid.quick_keys(data, |i| i * stride + scatter(i) as usize, &mut keys);
         pairs(&keys)
     };
     let best_of = |step: usize| {

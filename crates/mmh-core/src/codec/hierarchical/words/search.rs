@@ -1,9 +1,9 @@
 //! The words whose codebook would make a block smallest: which are tried, and which is best.
 
-use super::Found;
 use super::estimate::estimate;
 use super::grid::Grid;
 use super::promise::{FEW, promises};
+use super::{Found, Tried};
 use crate::codec::tensor::Element;
 use crate::codec::{self, Level};
 use crate::dtype::Kind;
@@ -16,6 +16,10 @@ const SHORTEST: usize = FEW;
 
 /// Words of a block that is too long for one word in its sample to tell of most others.
 const FAR: usize = 8 * FEW;
+
+/// Of what others offer, what words have to promise by a part of their sample for the rest of it not to be asked. By then many of those that come
+/// again have come once, and seem to cost as much as others.
+const CLEAR: f64 = 0.9;
 
 /// What a word costs that has to be passed down, over its bits, when nothing is known of it.
 const PASSED: u64 = 1000;
@@ -32,13 +36,15 @@ pub struct Sought {
     pub bound: f64,
     /// Whether words of eight bytes may come again often.
     pub repeats: bool,
+    /// Whether the size has to be known as closely as a sample tells, also where a part of it tells that the words pay.
+    pub exact: bool,
     /// How much to look for.
     pub level: Level,
 }
 
 /// The grid of words whose codebook would make the block smallest, if one would.
 pub fn find(data: &[u8], sought: &Sought, scratch: &mut codec::Scratch) -> Option<Found> {
-    let &Sought { most, element, element_millibits, bound, repeats, level } = sought;
+    let &Sought { most, element, element_millibits, bound, repeats, exact, level } = sought;
     let element = element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
     let own = 8 * element.size();
     let per_bit = element_millibits.map_or(PASSED, |m| m / own as u64);
@@ -77,13 +83,17 @@ pub fn find(data: &[u8], sought: &Sought, scratch: &mut codec::Scratch) -> Optio
         let (promised, found) = promises(data, grid, is_own, passed, passed.min(offered));
         pairs |= found;
         let Some(grid) = promised else { continue };
-        let own = is_own.then_some(Element { head: 0, ..element });
-        let Some((estimate, seen)) = estimate(data, grid, own, passed, level, scratch) else { continue };
-        // A narrower word that does as well is simpler; an estimate is not worth a codebook for less than a fiftieth.
-        if estimate * 51.0 < 50.0 * per_bit as f64 / 1000.0
-            && best.as_ref().is_none_or(|b| estimate * 1.01 < b.estimate)
-        {
-            best = Some(Found { grid, estimate, passed, seen });
+        let tried = Tried { grid, own: is_own.then_some(Element { head: 0, ..element }), passed };
+        if let Some(best) = &mut best {
+            best.settle(data, level, scratch);
+        }
+        // An estimate is not worth a codebook for less than a fiftieth.
+        let worth = 50.0 / 51.0 * per_bit as f64 / 1000.0;
+        let enough = if exact { 0.0 } else { CLEAR * offer.min(worth) };
+        // A narrower word that does as well is simpler.
+        let worth = best.as_ref().map_or(worth, |b| worth.min(b.estimate / 1.01));
+        if let Some(found) = estimate(data, &tried, worth, enough, level, scratch) {
+            best = Some(Found::of(tried, found));
         }
     }
     best
