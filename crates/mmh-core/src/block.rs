@@ -1,7 +1,9 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 
 use crate::codec::hierarchical::Found as Structure;
-use crate::codec::{self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, zstd};
+use crate::codec::{
+    self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, tensor, zstd,
+};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -9,6 +11,10 @@ use crate::plan;
 use crate::source::Layout;
 use mmh_kernels::checksum;
 use twox_hash::XxHash3_64;
+
+mod settle;
+
+use settle::settle;
 
 /// The most bytes that a block may restore, by the format.
 pub const MAX_BLOCK: usize = 1 << 24;
@@ -50,6 +56,12 @@ const PAGE: u64 = 4096;
 
 /// Blocks up to this size are encoded with all codecs: a sample would be no smaller.
 const TINY: usize = 16_384;
+
+/// The fastest level that has models of numbers.
+const MODELS: u8 = 7;
+
+/// What models leave of numbers at the least, where they save much.
+const SAVED_BY_MODELS: f64 = 0.9;
 
 /// Blocks up to this size that nobody declared are seldom numbers.
 const SHORT: usize = 1024;
@@ -260,7 +272,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
     let choice = plan::choose_given(given, level, scratch);
     let block = choice.block(data, declared, level, base);
     let start = out.len();
-    let codec = attempt(choice.codec, &block, scratch, out)?;
+    let codec = settle(&choice, &block, scratch, out)?;
     match choice.alone() {
         Some((other, estimate))
             if choice.codec.id() == delta::ID
@@ -284,8 +296,21 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         {
             alone(codec, start, &zstd::Zstd, &block, scratch, out)
         }
+        // Models make numbers smaller than they were bid for.
+        _ if codec == hierarchical::ID
+            && level.get() >= MODELS
+            && choice.structure.is_some()
+            && choice
+                .estimate_of(tensor::ID)
+                .is_some_and(|e| e * data.len() as f64 * SAVED_BY_MODELS < (out.len() - start) as f64) =>
+        {
+            alone(codec, start, &tensor::Tensor, &block, scratch, out)
+        }
         // Where words come again, longer stretches may, from further away than the piece reaches.
-        _ if codec == hierarchical::ID && choice.structure.is_some() => {
+        _ if codec == hierarchical::ID
+            && choice.structure.is_some()
+            && zstd::is_near(data, out.len() - start, level, scratch) =>
+        {
             alone(codec, start, &zstd::Zstd, &block, scratch, out)
         }
         _ => Ok(codec),

@@ -18,6 +18,7 @@ use std::fmt;
 mod sniff;
 
 use sniff::is_text;
+pub use sniff::{sniff, top_bytes};
 
 /// Why a codec bids as it does.
 pub enum Reason {
@@ -182,7 +183,7 @@ impl<'a> Sample<'a> {
     pub fn element(&self) -> Option<Element> {
         let find = || match self.declared {
             Some(dtype) => Some(Element::of(dtype)),
-            None => sniff::sniff(self.block, self.level, &mut self.scratch.borrow_mut().tensor),
+            None => sniff(self.block, self.level, &mut self.scratch.borrow_mut().tensor),
         };
         *self.element.get_or_init(find)
     }
@@ -431,6 +432,14 @@ impl Choice {
     pub fn has_disappointed(&self, stored: usize, raw: usize) -> bool {
         let bid = self.estimate_of(self.codec.id()).unwrap_or(1.0);
         stored as f64 > (bid * raw as f64) * DISAPPOINTING
+    }
+
+    /// The bids beside the winner's that do without a base, the best first.
+    pub fn others(&self) -> Vec<(&'static dyn Codec, f64)> {
+        let others = self.bids.iter().filter(|(c, _)| ![codec::delta::ID, self.codec.id()].contains(&c.id()));
+        let mut estimates: Vec<_> = others.filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e))).collect();
+        estimates.sort_by(|a, b| a.1.total_cmp(&b.1));
+        estimates
     }
 
     /// The best bid that does without a base.

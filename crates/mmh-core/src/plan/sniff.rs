@@ -71,13 +71,27 @@ fn ratio(sample: &[u8], element: Element, level: Level, scratch: &mut Scratch) -
         .map_or(1.0, |f| f.element_millibits as f64 / 1000.0 / (8 << element.width) as f64)
 }
 
-/// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.
-fn candidates(sample: &[u8]) -> Vec<Element> {
-    // How often each value occurs in each byte column of eight, which have those of two and four in them.
+/// The byte column of eight that is the most concentrated one, at `of`, if it is clearly more so than another: where the top bytes of numbers stand.
+pub fn top_bytes(of: &[u8]) -> Option<usize> {
+    let counts = columns(of);
+    let spreads = counts.each_ref().map(|counts| concentration([counts].into_iter()));
+    let (low, high) = (spreads.iter().min().copied()?, spreads.iter().max().copied()?);
+    (high >= low + low / 8).then(|| spreads.iter().position(|s| *s == high))?
+}
+
+/// How often each value occurs in each byte column of eight.
+fn columns(sample: &[u8]) -> [[u32; 256]; 8] {
     let mut counts = [[0u32; 256]; 8];
     for eight in sample.as_chunks::<8>().0 {
         counts.iter_mut().zip(eight).for_each(|(counts, b)| counts[*b as usize] += 1);
     }
+    counts
+}
+
+/// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.
+fn candidates(sample: &[u8]) -> Vec<Element> {
+    // Those of eight have those of two and four in them.
+    let counts = columns(sample);
     let mut found = Vec::new();
     for width in 1..=3u8 {
         let size = 1usize << width;

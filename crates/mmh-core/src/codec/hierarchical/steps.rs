@@ -40,14 +40,49 @@ fn words_of(width: u8) -> Element {
 /// What a sample promises to save is chance above this.
 const WORTH: f64 = 0.99;
 
+/// Pieces that tell whether floats are like their neighbours, and the elements of each.
+const LOOKS: usize = 8;
+const NEIGHBOURS: usize = 64;
+
+/// Whether neighbours have the same sign and nearly the same exponent half as often again as chance would make them: then they are on the same scale,
+/// as second moments of an optimizer are, or a curve's values. Words that are the same are for others.
+fn are_on_a_scale(body: &[u8], size: usize, exponent: u8) -> bool {
+    let n = body.len() / size;
+    let below = 15u32.saturating_sub(exponent as u32);
+    // Of the exponent all but the highest bits, which differ last.
+    let top = |element: &[u8]| {
+        let (low, high) = (element[size - 2], element[size - 1]);
+        (u16::from_le_bytes([low, high]) >> below) as u8 & 0x7F | high & 0x80
+    };
+    let (mut counts, mut pairs, mut alike) = ([0u64; 256], 0, 0);
+    for piece in symbols::pieces(n, (n / LOOKS).max(NEIGHBOURS), NEIGHBOURS) {
+        let mut last: Option<&[u8]> = None;
+        for element in body[piece.start * size..piece.end * size].chunks_exact(size) {
+            counts[top(element) as usize] += 1;
+            if let Some(before) = last.filter(|before| *before != element) {
+                pairs += 1;
+                alike += (top(before) == top(element)) as u64;
+            }
+            last = Some(element);
+        }
+    }
+    let all: u64 = counts.iter().sum();
+    let squares: u64 = counts.iter().map(|c| c * c).sum();
+    2 * alike * all * all > 3 * squares * pairs
+}
+
 /// Whether steps are smaller than the elements, or anything at all. Bytes are left to others: what goes up soon begins again.
 pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
-    let element =
-        block.element.filter(|e| e.width >= 1 && matches!(e.kind, Kind::Signed | Kind::Unsigned))?;
+    let element = block.element.filter(|e| e.width >= 1)?;
     let size = element.size();
     let body = &block.data[block.data.len().min(element.head as usize)..];
     let n = body.len() / size;
     if n < 3 {
+        return None;
+    }
+    if let Kind::Float { exponent } = element.kind
+        && !are_on_a_scale(body, size, exponent)
+    {
         return None;
     }
     let mut words = Vec::new();

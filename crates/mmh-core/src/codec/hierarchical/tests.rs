@@ -168,6 +168,33 @@ fn integers_in_order_become_their_steps() {
 }
 
 #[test]
+fn floats_on_one_scale_become_their_steps_and_weights_do_not() {
+    let uniform = |seed: u64| noise(40_000, seed).into_iter().map(|b| b as f32 / 64.0);
+    let low: Vec<u8> = noise(80_000, 9);
+    let bytes = |of: Vec<f32>| -> Vec<u8> {
+        let low = low.chunks(2).map(|b| u16::from_le_bytes([b[0], b[1]]) as u32);
+        of.iter().zip(low).flat_map(|(x, low)| (x.to_bits() & !0xFFFF | low).to_le_bytes()).collect()
+    };
+    // Second moments of an optimizer: rows on scales that are octaves apart.
+    let row = |i: usize| 20.0 * ((i / 500) as f32 * 0.7).sin() - 40.0;
+    let each = uniform(1).zip(uniform(2)).enumerate();
+    let moments = bytes(each.map(|(i, (a, b))| 2f32.powf(row(i) + (a - b) / 4.0)).collect());
+    let weights = bytes(uniform(3).zip(uniform(4)).map(|(a, b)| (a - b) * 0.02).collect());
+    for level in [Level::FAST, Level::BALANCED] {
+        let of = |data| Block { level, ..block(data, Some(Dtype::F32), Some(Element::of(Dtype::F32))) };
+        let found = steps::find(&of(&moments), &mut Default::default()).unwrap();
+        let payload = round_trip(&of(&moments)).unwrap();
+        assert_eq!(payload[0], node::STEPS);
+        let estimate = found.estimate * moments.len() as f64;
+        assert!((estimate / payload.len() as f64 - 1.0).abs() < 0.02, "{estimate} {}", payload.len());
+        let mut alone = Vec::new();
+        codec::tensor::Tensor.encode(&of(&moments), &mut Default::default(), &mut alone).unwrap();
+        assert!(payload.len() * 100 < alone.len() * 95, "{} {}", payload.len(), alone.len());
+        assert!(steps::find(&of(&weights), &mut Default::default()).is_none());
+    }
+}
+
+#[test]
 fn steps_by_hand_and_lies_of_them() {
     let good = payload(&[&[node::STEPS, 1, 12, 16, 0], &[0, 0, 4, 0, 0x20, 0, 0x50]]);
     let mut out = [0; 6];

@@ -151,6 +151,12 @@ impl Codec for Tensor {
         if let Some(done) = parts::encode(data, element, level, scratch, out) {
             return Ok(done);
         }
+        if block.declared.is_none()
+            && block.split.is_some()
+            && let Some(done) = parts::encode_mixed(data, element, level, scratch, out)
+        {
+            return Ok(done);
+        }
         match block.split.cloned().or_else(|| analyze::analyze(data, element, level, scratch)) {
             Some(found) => Ok(direct::encode(data, element, level, &found, scratch, out)
                 .unwrap_or_else(|| encode::encode(data, element, level, &found, scratch, out))),

@@ -4,13 +4,15 @@
 use super::analyze::{Found, analyze};
 use super::decode::Later;
 use super::fit::Rows;
-use super::params::bad;
+use super::params::{Mode, Params, bad};
 use super::planes::{Sample, Zeros};
-use super::{Element, Scratch, decode as whole, encode as plain, fit, lend};
+use super::{Element, GROUP, Scratch, decode as whole, direct, encode as plain, fit, lend};
 use crate::codec::Level;
 use crate::codec::cursor::Cursor;
+use crate::dtype::Kind;
 use crate::error::Result;
-use mmh_kernels::fields;
+use crate::plan::{sniff, top_bytes};
+use mmh_kernels::fields::{self, FieldSpec};
 
 /// In the first byte of a payload: it is of parts.
 const OF_PARTS: u8 = 0x80;
@@ -71,9 +73,7 @@ pub fn encode(
         rows = Rows::of_part(length, element.count(1 << size));
     }
     let start = out.len();
-    out.push(OF_PARTS | size as u8);
-    let sizes = out.len();
-    out.resize(sizes + 4 * data.len().div_ceil(1 << size), 0);
+    let sizes = begin(data.len(), size, out);
     for (i, part) in data.chunks(1 << size).enumerate() {
         let from = out.len();
         let done = analyze(part, element, level, scratch)
@@ -81,6 +81,103 @@ pub fn encode(
         if done != Some(true) {
             out.truncate(start);
             return None;
+        }
+        plain::set_size(sizes, i, out.len() - from, out);
+    }
+    Some(out.len() - start < data.len())
+}
+
+/// The fewest bytes of which nothing is known that are worth a look at their parts.
+const SHORTEST_MIXED: usize = 1 << 17;
+
+/// What kinds of their own have to save, in thousandths: a code for each part costs some.
+const WORTH: f64 = 5.0;
+
+/// log2 of the size of the parts of bytes of which nothing is known.
+fn size_of_mixed(len: usize) -> u32 {
+    if len > 1 << 19 { 17 } else { 16 }
+}
+
+/// The numbers of each part of a block of which nothing is known but what `element` says about all of it, if they are not the same everywhere: formats
+/// without a reader keep names between their tensors, so that what follows is aligned in another way, or tensors of several types.
+fn mixed(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    scratch: &mut Scratch,
+) -> Option<Vec<(Element, Found)>> {
+    if data.len() <= SHORTEST_MIXED {
+        return None;
+    }
+    let parts = || data.chunks(1 << size_of_mixed(data.len()));
+    // Elements of a size have their top bytes so far apart.
+    let place = |top: Option<usize>| top.map(|top| top & (element.size() - 1));
+    let own =
+        (element.width > 0).then_some((element.head as usize + element.size() - 1) & (element.size() - 1));
+    let alike = parts().all(|part| {
+        let middle = (part.len() / 2) & !7;
+        let top = top_bytes(&part[middle..part.len().min(middle + LOOK)]);
+        top.is_none() || place(top) == own
+    });
+    if alike {
+        return None;
+    }
+    let whole = analyze(data, element, level, scratch)?.ratio(data.len()) * data.len() as f64;
+    let mut of_parts = 0.0;
+    let mut found = Vec::new();
+    for part in parts() {
+        let element = sniff(part, level, scratch).unwrap_or(BYTES);
+        let split = analyze(part, element, level, scratch)?;
+        of_parts += split.ratio(part.len()) * part.len() as f64;
+        found.push((element, split));
+    }
+    (of_parts * (1000.0 + WORTH) < whole * 1000.0).then_some(found)
+}
+
+/// What may be anything.
+const BYTES: Element = Element { width: 0, kind: Kind::Unsigned, head: 0 };
+
+/// Begins a payload in parts; gives the place of their sizes.
+fn begin(len: usize, size: u32, out: &mut Vec<u8>) -> usize {
+    out.push(OF_PARTS | size as u8);
+    let sizes = out.len();
+    out.resize(sizes + 4 * len.div_ceil(1 << size), 0);
+    sizes
+}
+
+/// Appends the payload of a part of which nothing is made smaller.
+fn as_it_is(part: &[u8], out: &mut Vec<u8>) {
+    let spec = FieldSpec { t: 8, ..FieldSpec::default() };
+    let params = Params { spec, head: 0, low: 0, segment: 0, signed_symbols: false };
+    let sizes = plain::begin(&params, part, part.len(), &Mode::Packed, [].iter(), &[], out);
+    for (g, group) in part.chunks(GROUP).enumerate() {
+        out.extend_from_slice(group);
+        plain::set_size(sizes, g, group.len(), out);
+    }
+}
+
+/// Bytes of each part that tell where its elements end.
+const LOOK: usize = 4096;
+
+/// Appends the payload of a block of which nothing is known, in parts of several kinds; `None`, with `out` as it was, if all of it is of one.
+pub fn encode_mixed(
+    data: &[u8],
+    element: Element,
+    level: Level,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Option<bool> {
+    let found = mixed(data, element, level, scratch)?;
+    let size = size_of_mixed(data.len());
+    let start = out.len();
+    let sizes = begin(data.len(), size, out);
+    for (i, (part, (element, split))) in data.chunks(1 << size).zip(&found).enumerate() {
+        let from = out.len();
+        let done = direct::encode(part, *element, level, split, scratch, out)
+            .unwrap_or_else(|| plain::encode(part, *element, level, split, scratch, out));
+        if !done {
+            out.truncate(from);
+            as_it_is(part, out);
         }
         plain::set_size(sizes, i, out.len() - from, out);
     }

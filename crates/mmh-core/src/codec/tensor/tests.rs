@@ -232,6 +232,69 @@ fn large_blocks_are_whole_where_one_prediction_is_good_for_all_and_in_parts_wher
 }
 
 #[test]
+fn bytes_of_several_kinds_are_in_parts_with_elements_of_their_own() {
+    // Tensors behind names of any length, one of them of another type.
+    let w = weights(150_000);
+    let (first, second) = w.split_at(70_000);
+    let data = [&bytes(first), b"a.name".as_slice(), &bytes(second), b"b", &bf16(&w, &[])].concat();
+    let mut scratch = codec::Scratch::default();
+    for level in [2, 5, 8].map(|l| Level::new(l).unwrap()) {
+        let split = analyze::analyze(&data, F32, level, &mut scratch.tensor).unwrap();
+        let all = Block {
+            data: &data,
+            declared: None,
+            element: Some(F32),
+            level,
+            split: Some(&split),
+            structure: None,
+            base: None,
+        };
+        let mut sizes = [None, Some(Dtype::F32)].map(|declared| {
+            let mut out = Vec::new();
+            assert!(Tensor.encode(&Block { declared, ..all }, &mut scratch, &mut out).unwrap());
+            assert!(decode(&out, data.len()) == data);
+            assert_eq!(out[0] & 0x80 != 0, declared.is_none());
+            out.len()
+        });
+        sizes.sort();
+        assert!(sizes[0] * 100 < sizes[1] * 95, "{sizes:?}");
+        // What is of one kind stays whole, wherever it begins.
+        let whole = &data[3..270_000];
+        let element = Element { head: 1, ..F32 };
+        let split = analyze::analyze(whole, element, level, &mut scratch.tensor).unwrap();
+        let of = Block { data: whole, element: Some(element), split: Some(&split), ..all };
+        let mut out = Vec::new();
+        assert!(Tensor.encode(&of, &mut scratch, &mut out).unwrap());
+        assert_eq!(out[0] & 0x80, 0);
+    }
+}
+
+#[test]
+fn a_sign_that_is_mostly_the_same_is_a_part_of_the_symbol() {
+    let n = 4 * GROUP;
+    let f16 = element(1, Kind::Float { exponent: 5 });
+    // Rounded towards zero; those that would be subnormal are left out.
+    let half = |w: f32| ((w.abs().max(0.001).to_bits() >> 13) - (112 << 10)) as u16;
+    let numbers: Vec<u16> = weights(n).into_iter().map(half).collect();
+    let with = |minus: u64| -> Vec<u8> {
+        let signs = random(n).map(|x| ((x >> 7) % 100 < minus) as u16);
+        numbers.iter().zip(signs).flat_map(|(x, s)| (x | s << 15).to_le_bytes()).collect()
+    };
+    let (even, uneven) = (with(50), with(20));
+    for level in [2, 5] {
+        let (even, packed) = (encode(&even, f16, level).unwrap(), encode(&uneven, f16, level).unwrap());
+        assert_eq!(decode(&packed, uneven.len()), uneven);
+        // A sign of which a fifth is minus is worth .72 bits.
+        assert!(
+            (even.len() - packed.len()) * 8 * 100 > n * 20,
+            "level {level}: {} {}",
+            even.len(),
+            packed.len()
+        );
+    }
+}
+
+#[test]
 fn groups_that_are_not_alike_have_codes_of_their_own() {
     // Two neighbours share a code.
     let n = 16 * GROUP + 1234;

@@ -52,6 +52,9 @@ fn saves(ratio: f64, sample: &Sample<'_>) -> bool {
     sample.split().is_none_or(|found| ratio * 8.0 <= found.ratio(sample.block().len()) * 7.0)
 }
 
+/// Up to this level compressing takes little longer than at the fastest.
+const FAST: i32 = 3;
+
 /// From this level on a block may take a second.
 const SLOW: i32 = 13;
 
@@ -129,6 +132,33 @@ pub fn quick_ratio(data: &[u8], scratch: &mut Scratch) -> Option<f64> {
     let mut out = Vec::new();
     let n = compress(data, 1, scratch, &mut out).ok()?;
     Some(n as f64 / data.len().max(1) as f64)
+}
+
+/// What the slower levels of Zstandard take off what a fast one makes that looks for words of four bytes, at most, where words that come again have been
+/// taken out of as many bytes: a tenth. Sparse numbers are what they are slowest at, some MB a second.
+const MORE: f64 = 0.9;
+
+/// Blocks up to this size are tried without a question.
+const SOON: usize = 128 << 10;
+
+/// Whether a block may become as small as `size`, by what a fast level makes of it, if that is much faster than the one for `level`.
+pub fn is_near(data: &[u8], size: usize, level: Level, scratch: &mut super::Scratch) -> bool {
+    if data.len() <= SOON || level_for(level, data.len(), false) <= FAST {
+        return true;
+    }
+    let quick = quick_size(data, &mut scratch.zstd);
+    quick.is_none_or(|quick| quick as f64 * MORE <= size as f64)
+}
+
+/// The size at a fast level that looks for words of four bytes: numbers are no longer, and the fastest levels look for five and more.
+fn quick_size(data: &[u8], scratch: &mut Scratch) -> Option<usize> {
+    let context = scratch.compress.get_or_insert_with(CCtx::create);
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
+    context.set_parameter(CParameter::CompressionLevel(FAST)).ok()?;
+    context.set_parameter(CParameter::MinMatch(4)).ok()?;
+    let size = append(data.len(), &mut Vec::new(), |room| context.compress2(room, data)).ok();
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
+    size
 }
 
 /// Appends the frame, and gives its size.
