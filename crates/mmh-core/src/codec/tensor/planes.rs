@@ -9,7 +9,7 @@ use mmh_kernels::huffman::{self, CodeLengths};
 use mmh_kernels::{histogram, planes, zeros};
 
 /// log2 of the elements of the finest segment.
-pub const FINEST: u32 = 6;
+pub const FINEST: u32 = 5;
 
 /// Elements of a piece of a sample of a plane, and how many of them it stands for; at the fastest levels four times as many.
 pub const SAMPLE_PIECE: usize = 1024;

@@ -270,6 +270,26 @@ fn bytes_of_several_kinds_are_in_parts_with_elements_of_their_own() {
 }
 
 #[test]
+fn a_few_low_bits_among_many_zeros_cost_little() {
+    // Halves that were cast from bfloat16: those that are subnormal alone have bits below the seventh of the mantissa.
+    let n = 4 * GROUP;
+    let half = |w: f32| ((w.abs().max(0.001).to_bits() >> 13) - (112 << 10)) as u16 & !7;
+    let numbers: Vec<u16> = weights(n).into_iter().map(half).collect();
+    let with = |few: u64| -> Vec<u8> {
+        let low = random(n).map(|x| if x % 1000 < few { (x >> 40) as u16 & 7 | 1 } else { 0 });
+        numbers.iter().zip(low).flat_map(|(x, low)| (x | low).to_le_bytes()).collect()
+    };
+    let (none, few) = (with(0), with(1));
+    for level in [2, 5] {
+        let [none, packed] =
+            [&none, &few].map(|data| encode(data, element(1, Kind::Float { exponent: 5 }), level).unwrap());
+        assert_eq!(decode(&packed, few.len()), few);
+        let more = packed.len().saturating_sub(none.len()) * 8;
+        assert!(more * 100 < n * 16, "level {level}: {more} bits more of {n} numbers");
+    }
+}
+
+#[test]
 fn a_sign_that_is_mostly_the_same_is_a_part_of_the_symbol() {
     let n = 4 * GROUP;
     let f16 = element(1, Kind::Float { exponent: 5 });
