@@ -134,6 +134,24 @@ fn decimals_come_back_with_the_strange_ones_among_them() {
 }
 
 #[test]
+fn frequent_words_of_late_rows_are_in_the_codebook() {
+    // Each row has a word of its own for every fourth place: classes that were never trained.
+    let (rows, columns) = (14, 18_000);
+    let other = noise(4 * rows * columns, 1);
+    let frequent = noise(4 * rows, 2);
+    let untrained = noise(rows * columns, 3);
+    let data: Vec<u8> = (0..rows * columns)
+        .flat_map(|i| {
+            let (from, i) = if untrained[i] < 64 { (&frequent, i / columns) } else { (&other, i) };
+            <[u8; 4]>::try_from(&from[4 * i..4 * i + 4]).unwrap()
+        })
+        .collect();
+    let of = block(&data, Some(Dtype::U32), Some(Element::of(Dtype::U32)));
+    let payload = round_trip(&of).unwrap();
+    assert!(payload.len() * 100 < data.len() * 82, "{} of {}", payload.len(), data.len());
+}
+
+#[test]
 fn integers_in_order_become_their_steps() {
     let positions: Vec<u8> = (0..131_072i64).flat_map(|i| i.to_le_bytes()).collect();
     let draws = noise(4 * 50_000, 4);

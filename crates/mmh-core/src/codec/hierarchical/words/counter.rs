@@ -97,6 +97,24 @@ impl Counter {
         });
     }
 
+    /// Counts all words of a block. Where there is no more room, words that came once are forgotten, if those are most: rows of a matrix have frequent
+    /// words of their own, which come late.
+    pub(super) fn count_all(&mut self, data: &[u8], grid: Grid, n: usize) {
+        let room = self.mask.div_ceil(2).min(MOST);
+        let mut forgets = true;
+        for first in (0..n).step_by(room / 4) {
+            self.count(data, grid, first..n.min(first + room / 4));
+            if forgets && self.words.len() * 4 >= room * 3 {
+                self.used.iter().for_each(|at| self.slots[*at as usize] = 0);
+                self.used.clear();
+                let all = std::mem::take(&mut self.words);
+                self.words.reserve(room);
+                all.into_iter().filter(|word| word.count > 1).for_each(|word| self.put(word));
+                forgets = self.words.len() * 2 < room;
+            }
+        }
+    }
+
     /// Puts a word that is new behind the others.
     pub(super) fn put(&mut self, word: Word) {
         let at = self.slot(word.key);

@@ -74,7 +74,7 @@ fn codebook(data: &[u8], found: &Found, counter: &mut Counter) -> Vec<Word> {
             .collect()
     } else {
         counter.clear(found.room.clamp(1 << 10, MOST));
-        counter.count(data, grid, 0..n);
+        counter.count_all(data, grid, n);
         counter.words().iter().filter(|w| w.count >= least).copied().collect()
     };
     book.truncate(MOST);
