@@ -5,8 +5,11 @@ use std::ops::AddAssign;
 /// Bytes that are counted before four tables are cleared and added up.
 const FEW: usize = 512;
 
-/// Bytes from which on eight tables pay. Fewer fit counts of 16 bits, whose tables are cleared and added up in half the time.
-const MANY: usize = 1 << 14;
+/// Bytes from which on counts of 16 bits, whose tables are cleared and added up in half the time, may not be enough.
+const MANY: usize = 1 << 18;
+
+/// Bytes from which on eight tables pay.
+const SOME: usize = 1 << 11;
 
 #[inline(always)]
 pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
@@ -14,7 +17,11 @@ pub fn bytes(data: &[u8], counts: &mut [u32; 256]) {
         data.iter().for_each(|b| counts[*b as usize] += 1);
         return;
     }
-    if data.len() < MANY { bytes_in::<u16, 4>(data, counts) } else { bytes_in::<u32, 8>(data, counts) }
+    match data.len() {
+        ..SOME => bytes_in::<u16, 4>(data, counts),
+        SOME..MANY => bytes_in::<u16, 8>(data, counts),
+        _ => bytes_in::<u32, 8>(data, counts),
+    }
 }
 
 /// Counts in `TABLES` tables, 8 or a part of them, of numbers that hold a count of all of the bytes.

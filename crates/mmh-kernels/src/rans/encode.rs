@@ -24,13 +24,43 @@ pub(crate) struct Entry {
 /// What the encoder looks up, by symbol. Those without a frequency have the entry of the most frequent one.
 pub struct Encoder {
     pub(crate) entries: [Entry; 256],
-    /// The frequency's low byte, its high one with bit 7 set where the symbol has none, the first slot's low and high byte.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    pub(crate) bytes: [[u8; 256]; 4],
+    pub(crate) places: Places,
     /// The reciprocal, 2^(31 + n) over the frequency, rounded down, where 2^n is not below it and n at least 1; and above it the frequency,
     /// n − 1 << [`FREQUENCY_BITS`], the first slot << [`START_AT`], and [`MISSING_BIT`] where the symbol has none.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) packed: [u64; 256],
+}
+
+/// What vectors look up, by symbol less `first`, modulo 256.
+pub(crate) struct Places {
+    /// Quarters of the tables that are used: 1, 2 or 4.
+    pub(crate) quarters: usize,
+    pub(crate) first: u8,
+    /// The frequency's low byte, its high one with bit 7 set where the symbol has none, the first slot's low and high byte.
+    pub(crate) bytes: [[u8; 256]; 4],
+}
+
+impl Places {
+    fn new(entries: &[Entry; 256]) -> Places {
+        let has = |entry: &Entry| entry.missing == 0;
+        let window =
+            (entries.iter().position(has).unwrap_or(0), entries.iter().rposition(has).unwrap_or(255));
+        // The last symbol of a part has no frequency: those that are outside are taken for it.
+        let (first, quarters) = match window.1 - window.0 {
+            0..63 => (window.0, 1),
+            63..127 => (window.0, 2),
+            _ => (0, 4),
+        };
+        let mut bytes = [[0; 256]; 4];
+        for i in 0..256 {
+            let entry = &entries[(first + i) % 256];
+            let ([f, high_f], [s, high_s]) = (entry.frequency.to_le_bytes(), entry.start.to_le_bytes());
+            let marked = high_f | if has(entry) { 0 } else { MISSING };
+            bytes.iter_mut().zip([f, marked, s, high_s]).for_each(|(table, byte)| table[i] = byte);
+        }
+        Places { quarters, first: first as u8, bytes }
+    }
 }
 
 /// Fractional bits of the reciprocals.
@@ -56,17 +86,15 @@ impl Encoder {
             start += frequency;
         }
         let stand_in = entries.iter().copied().max_by_key(|e| e.frequency).unwrap_or_default();
-        let mut bytes = [[0; 256]; 4];
         let mut packed = [0; 256];
-        for (symbol, entry) in entries.iter_mut().enumerate() {
-            let missing = entry.frequency == 0;
-            *entry = if missing { Entry { missing: 1, ..stand_in } } else { *entry };
-            let ([f, high_f], [s, high_s]) = (entry.frequency.to_le_bytes(), entry.start.to_le_bytes());
-            let marked = high_f | if missing { MISSING } else { 0 };
-            bytes.iter_mut().zip([f, marked, s, high_s]).for_each(|(table, byte)| table[symbol] = byte);
-            packed[symbol] = pack(entry);
+        for (entry, packed) in entries.iter_mut().zip(&mut packed) {
+            if entry.frequency == 0 {
+                *entry = Entry { missing: 1, ..stand_in };
+            }
+            *packed = pack(entry);
         }
-        Encoder { entries, bytes, packed }
+        let places = Places::new(&entries);
+        Encoder { entries, places, packed }
     }
 }
 

@@ -12,11 +12,21 @@ const BUCKETS: usize = TOTAL as usize >> BUCKET_BITS;
 /// Steps of a search, at most: they tell 2^4 − 1 values apart that begin within a bucket.
 pub const MOST_STEPS: usize = 4;
 
+/// Entries of the table of near slots.
+const NEAR: usize = 128;
+
+/// Buckets whose slots it tells, whole.
+const NEAR_BUCKETS: usize = 3;
+
+/// Steps that such a table has to save.
+const STEPS_SAVED: usize = 2;
+
 /// Where no value begins: above all slots.
 const NOWHERE: u16 = u16::MAX;
 
 /// A code of at most 64 values. They have ranks in the order of their slots: a bucket tells the rank of its first slot, and a search from there
-/// on that of any other.
+/// on that of any other. Rare values stand together where symbols are exponents; a table of the slots there spares all others the steps that
+/// only these would take.
 #[repr(C, align(64))]
 pub struct Narrow {
     /// The rank of the first slot of each bucket.
@@ -29,6 +39,12 @@ pub struct Narrow {
     pub frequency: [u16; MOST],
     /// Its symbol.
     pub symbol: [u8; MOST],
+    /// The rank of the slot that is so far above `near_from`, or the least that it can be, which is 0 for the first entry and the last one. Those
+    /// that are further above, or below, have the last one.
+    pub near: [u8; NEAR],
+    pub near_from: u16,
+    /// Whether `near` tells anything.
+    pub is_near: bool,
     /// Steps that a search takes.
     pub steps: usize,
     /// Whether half of the entries are enough.
@@ -48,17 +64,31 @@ impl Narrow {
             known += 1;
             next += frequencies.of(s);
         }
-        let most = inside.into_iter().max().unwrap_or(0);
-        let steps = (most as usize + 1).next_power_of_two().trailing_zeros() as usize;
+        let steps_of = |inside: &[u8]| {
+            let most = inside.iter().max().map_or(0, |most| *most as usize);
+            (most + 1).next_power_of_two().trailing_zeros() as usize
+        };
+        let steps_without =
+            |first: usize| steps_of(&inside[..first]).max(steps_of(&inside[first + NEAR_BUCKETS..]));
+        let (all, dense) =
+            (steps_of(&inside), inside.iter().enumerate().max_by_key(|b| b.1).map_or(0, |b| b.0));
+        let firsts = dense.saturating_sub(NEAR_BUCKETS - 1)..=dense.min(BUCKETS - NEAR_BUCKETS);
+        let (few, first) = firsts.map(|first| (steps_without(first), first)).min().unwrap_or((all, 0));
+        let is_near = few + STEPS_SAVED <= all;
+        let steps = if is_near { few } else { all };
         if steps > MOST_STEPS {
             return None;
         }
+        let near_from = ((first << BUCKET_BITS) as u16).wrapping_sub(1);
         let mut tables = Box::new(Narrow {
             coarse: [0; BUCKETS],
             ahead: [[NOWHERE; MOST]; MOST_STEPS],
             start,
             frequency: [0; MOST],
             symbol,
+            near: [0; NEAR],
+            near_from,
+            is_near,
             steps,
             half: known <= MOST / 2,
         });
@@ -67,6 +97,16 @@ impl Narrow {
             let f = frequencies.of(*symbol);
             tables.frequency[rank] = f << 4;
             tables.coarse[first_bucket(start[rank])..first_bucket(start[rank] + f)].fill(rank as u8);
+        }
+        if is_near {
+            let end = |rank: usize| start[rank] + (tables.frequency[rank] >> 4);
+            let mut rank = 0;
+            for (slot, near) in (near_from.wrapping_add(1)..).zip(&mut tables.near[1..NEAR - 1]) {
+                while rank + 1 < known && end(rank) <= slot {
+                    rank += 1;
+                }
+                *near = rank as u8;
+            }
         }
         for (k, ahead) in tables.ahead.iter_mut().enumerate() {
             let later = start[..known].get(1 << k..).unwrap_or_default();
@@ -82,10 +122,13 @@ mod tests {
 
     #[test]
     fn a_search_finds_the_symbol_of_every_slot() {
-        let codes: [Vec<u8>; 6] = [
+        let codes: [Vec<u8>; 9] = [
             vec![1, 1],
             (0..32).map(|i: u8| 40 + 3 * i.min(31 - i)).collect(),
             (0..64).map(|i: u8| 40 + i.min(63 - i)).collect(),
+            (0..64).map(|i: u8| 1 + i).collect(),
+            (0..60).map(|i: u8| 60 - i).collect(),
+            [vec![100; 20], vec![1; 30], vec![100; 3]].concat(),
             [vec![127], vec![0; 100], vec![90, 120], vec![0; 50], vec![100; 4]].concat(),
             [vec![127; 40], vec![70; 14]].concat(),
             vec![80; 64],
@@ -100,6 +143,8 @@ mod tests {
                     for k in (0..narrow.steps).rev() {
                         rank += if slot as u16 >= narrow.ahead[k][rank] { 1 << k } else { 0 };
                     }
+                    let near = (slot as u16).wrapping_sub(narrow.near_from).min(NEAR as u16 - 1);
+                    rank = rank.max(narrow.near[near as usize] as usize);
                     assert!(!narrow.half || rank < MOST / 2);
                     assert_eq!(narrow.symbol[rank], symbol, "slot {slot}");
                     assert_eq!(slot as u16 - narrow.start[rank], place);
@@ -114,7 +159,8 @@ mod tests {
     fn codes_of_many_or_of_many_rare_values_are_none() {
         let code = |weights: &[u8]| Narrow::new(&Frequencies::from_weights(0, weights, 0).unwrap());
         assert!(code(&[9; 65]).is_none());
-        assert!(code(&[&[127; 1], &[1; 17][..]].concat()).is_none());
+        assert!(code(&[&[127; 1], &[1; 17][..]].concat()).is_some_and(|c| c.is_near));
+        assert!(code(&[&[1; 17][..], &[127], &[1; 17]].concat()).is_none());
         assert!(code(&[&[127; 1], &[1; 15][..]].concat()).is_some());
     }
 }

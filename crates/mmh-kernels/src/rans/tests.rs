@@ -137,13 +137,16 @@ fn groups_side_by_side_have_codes_of_their_own() {
 #[test]
 fn codes_of_few_values_are_decoded_alike_however_many_groups_share_them() {
     // As many values, and more of them rare, from code to code.
-    let codes: [Vec<u8>; 6] = [
+    let codes: [Vec<u8>; 9] = [
         vec![80; 64],
         (0..32).map(|i: u8| 40 + 3 * i.min(31 - i)).collect(),
         (0..32).map(|i: u8| 40 + 2 * i.min(31 - i)).collect(),
         (0..64).map(|i: u8| 50 + i.min(63 - i)).collect(),
         vec![60, 0, 60, 127, 127, 1, 1, 1, 1, 1],
         vec![70; 100],
+        (0..64).map(|i: u8| 1 + i).collect(),
+        (0..60).map(|i: u8| 60 - i).collect(),
+        [vec![1; 20], vec![100; 10]].concat(),
     ];
     let n = 3000;
     let coded: Vec<_> = (codes.iter().enumerate())
@@ -172,6 +175,37 @@ fn codes_of_few_values_are_decoded_alike_however_many_groups_share_them() {
                         assert!(*out == coded[which].0, "{simd:?} {groups} {stride} {first}");
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_side_by_side_give_what_each_gives_alone() {
+    // Of few values that begin somewhere, of more, and of all that there are.
+    let symbols: [Vec<u8>; 3] = [40, 100, 256].map(|kinds| {
+        let mut next = random(kinds as u64);
+        (0..5000)
+            .map(|_| (next() % (1 + next() % kinds)) as u8 ^ if kinds < 256 { 0x80 } else { 0 })
+            .collect()
+    });
+    for without in [0, 7] {
+        let tables = symbols.each_ref().map(|s| Encoder::new(&fit(s, without).unwrap()));
+        let alone =
+            [0, 1, 2].map(|c| streams_of(Simd::Scalar, &tables[c], [&symbols[c], &symbols[c][1234..]]));
+        for simd in sets() {
+            for (a, b) in (0..9).map(|i| (i / 3, i % 3)) {
+                let pair = |c: usize, at: u32| {
+                    let groups = [symbols[c].as_slice(), &symbols[c][1234..]];
+                    Pair { table: &tables[c], groups, first: [at + 7, at + 100_007] }
+                };
+                let (mut misses, mut work) = (Vec::new(), Work::default());
+                let streams = encode_on(simd, [pair(a, 0), pair(b, 1 << 20)], &mut misses, &mut work);
+                assert!(streams[0] == alone[a].0.each_ref().map(Vec::as_slice), "{simd:?} {a} {b}");
+                assert!(streams[1] == alone[b].0.each_ref().map(Vec::as_slice), "{simd:?} {a} {b}");
+                misses.sort_unstable();
+                let expected = alone[a].1.iter().copied().chain(alone[b].1.iter().map(|at| at + (1 << 20)));
+                assert!(misses.into_iter().eq(expected), "{simd:?} {a} {b}");
             }
         }
     }

@@ -233,7 +233,7 @@ fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
 const AHEAD: usize = 512;
 
 /// Steps after which the symbols of a piece are handed on.
-const PIECE: usize = 32;
+const PIECE: usize = 128;
 
 /// What takes symbols while they are new: the group, the first element, the symbols.
 pub type Take<'f> = &'f mut dyn FnMut(usize, usize, &mut [u8]);

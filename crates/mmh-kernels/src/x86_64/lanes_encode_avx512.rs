@@ -1,7 +1,7 @@
 //! The encoder of lanes in registers of 512 bits. The symbols of two streams share the bytes of a register: the first one's are the low bytes of
 //! lanes of 16 bits. The bytes are those of `generic::lanes`, which also takes the rows in which lanes are missing.
 
-use super::bytes_avx512::{Table, look_up, registers};
+use super::bytes_avx512::{Table, look_up, look_up_in, places, registers};
 use crate::generic::lanes::{Writer, whole_rows};
 use crate::lanes::{Encoder, LANES, PAIRS, Pair};
 use std::arch::x86_64::*;
@@ -36,17 +36,6 @@ impl Tables {
             states: registers(&e.states),
             first: _mm512_set1_epi8(e.places.first as i8),
         }
-    }
-}
-
-/// `table[index]`, of so many registers.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up_in<const REGISTERS: usize>(table: &Table, index: __m512i, high: __mmask64) -> __m512i {
-    match REGISTERS {
-        1 => _mm512_permutexvar_epi8(index, table[0]),
-        2 => _mm512_permutex2var_epi8(table[0], index, table[1]),
-        _ => look_up(table, index, high),
     }
 }
 
@@ -137,7 +126,6 @@ impl Two {
         let apart = unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) };
         let (low, top) = (_mm512_set1_epi16(0xff), _mm512_set1_epi16(256));
         let (seven, eight, one) = (_mm512_set1_epi8(7), _mm512_set1_epi16(8), _mm512_set1_epi8(1));
-        let last = _mm512_set1_epi8((64 * REGISTERS - 1) as u8 as i8);
         let [la, lb] = self.lanes;
         // SAFETY: the caller's promise.
         let symbols = unsafe {
@@ -158,8 +146,7 @@ impl Two {
             }
         };
         // What is outside of the tables has no code, and neither has their last value.
-        let symbols =
-            if REGISTERS == 4 { symbols } else { _mm512_min_epu8(_mm512_sub_epi8(symbols, t.first), last) };
+        let symbols = places::<REGISTERS>(symbols, t.first);
         let high = if REGISTERS == 4 { _mm512_movepi8_mask(symbols) } else { 0 };
         let bits = look_up_in::<REGISTERS>(&t.bits, symbols, high);
         let threshold = look_up_in::<REGISTERS>(&t.threshold, symbols, high);
@@ -263,6 +250,45 @@ fn tail<const BF16: bool>(source: &[u8], rests: &mut [u8], symbols: &mut [u8; 2 
     source.len() / 2
 }
 
+/// Appends the positions of a stream's symbols without a code, in order: those of its `bits` in the words of the rows. Which rows have any is not to be
+/// foreseen, so there is no branch on it.
+#[target_feature(enable = "avx512f,popcnt")]
+fn list_missing(missing: &[u64], bits: u64, first: u32, misses: &mut Vec<u32>) {
+    const AT_ONCE: usize = 64;
+    for (i, some) in missing.chunks(AT_ONCE).enumerate() {
+        // Room for eight behind the last one.
+        let (mut rows, mut places, mut n) = ([0u64; AT_ONCE + 8], [0u64; AT_ONCE + 8], 0);
+        let mut place = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+        for eight in some.chunks(8) {
+            let here = u8::MAX >> (8 - eight.len());
+            // SAFETY: the mask leaves out what is not there, and at most as many words are written as were read before, and eight more.
+            unsafe {
+                let row = _mm512_maskz_loadu_epi64(here, eight.as_ptr().cast());
+                let row = _mm512_and_si512(row, _mm512_set1_epi64(bits as i64));
+                let any = _mm512_test_epi64_mask(row, row);
+                _mm512_storeu_si512(rows.as_mut_ptr().add(n).cast(), _mm512_maskz_compress_epi64(any, row));
+                _mm512_storeu_si512(
+                    places.as_mut_ptr().add(n).cast(),
+                    _mm512_maskz_compress_epi64(any, place),
+                );
+                n += any.count_ones() as usize;
+            }
+            place = _mm512_add_epi64(place, _mm512_set1_epi64(8));
+        }
+        for (row, place) in rows[..n].iter().zip(&places) {
+            let first = first + ((i * AT_ONCE + *place as usize) * LANES) as u32;
+            let mut row = *row;
+            loop {
+                misses.push(first + row.trailing_zeros() / 2);
+                row &= row - 1;
+                if row == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// Two streams from their last rows, which are encoded already, on.
 struct Task<'a> {
     tables: Tables,
@@ -337,15 +363,10 @@ impl<'a> Task<'a> {
     }
 
     /// The sizes of the streams. Positions of symbols without a code are appended to `misses`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
     fn end(self, missing: &[u64], misses: &mut Vec<u32>) -> [usize; 2] {
-        for (r, row) in missing.iter().enumerate() {
-            let mut row = *row;
-            while row != 0 {
-                let (lane, stream) = (row.trailing_zeros() / 2, (row.trailing_zeros() % 2) as usize);
-                misses.push(self.first[stream] + (r * LANES) as u32 + lane);
-                row &= row - 1;
-            }
+        for (bits, first) in [EVEN, !EVEN].into_iter().zip(self.first) {
+            list_missing(missing, bits, first, misses);
         }
         let mut sizes = [0; 2];
         for (i, mut writer) in self.writers.into_iter().enumerate().filter(|(i, _)| self.elements[*i] > 0) {

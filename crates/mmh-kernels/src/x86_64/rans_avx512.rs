@@ -134,11 +134,28 @@ side_by_side!(one, 0 x0 p0 t0 o0);
 /// Rows that are looked up at once.
 const ROWS: usize = 4;
 
+/// [`crate::rans::Encoder::places`] in registers.
+struct Tables {
+    bytes: [bytes_avx512::Table; 4],
+    first: __m512i,
+}
+
+impl Tables {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn new(e: &Encoder) -> Tables {
+        Tables {
+            bytes: e.places.bytes.each_ref().map(|bytes| bytes_avx512::registers(bytes)),
+            first: _mm512_set1_epi8(e.places.first as i8),
+        }
+    }
+}
+
 /// Frequency and first slot << 16 of the symbols of four rows, and which of them have none, in no order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up_rows(
-    tables: &[bytes_avx512::Table; 4],
+fn look_up_rows<const REGISTERS: usize>(
+    tables: &Tables,
     order: __m512i,
     rows: &[u8; ROWS * LANES],
 ) -> ([__m512i; ROWS], __mmask64) {
@@ -146,12 +163,13 @@ fn look_up_rows(
     let symbols = unsafe { _mm512_loadu_si512(rows.as_ptr().cast()) };
     // Such that what is interleaved below comes out row by row.
     let symbols = _mm512_permutexvar_epi8(order, symbols);
-    let high = _mm512_movepi8_mask(symbols);
+    let symbols = bytes_avx512::places::<REGISTERS>(symbols, tables.first);
+    let high = if REGISTERS == 4 { _mm512_movepi8_mask(symbols) } else { 0 };
     let [low_f, high_f, low_s, high_s] = [
-        bytes_avx512::look_up(&tables[0], symbols, high),
-        bytes_avx512::look_up(&tables[1], symbols, high),
-        bytes_avx512::look_up(&tables[2], symbols, high),
-        bytes_avx512::look_up(&tables[3], symbols, high),
+        bytes_avx512::look_up_in::<REGISTERS>(&tables.bytes[0], symbols, high),
+        bytes_avx512::look_up_in::<REGISTERS>(&tables.bytes[1], symbols, high),
+        bytes_avx512::look_up_in::<REGISTERS>(&tables.bytes[2], symbols, high),
+        bytes_avx512::look_up_in::<REGISTERS>(&tables.bytes[3], symbols, high),
     ];
     let missing = _mm512_movepi8_mask(high_f);
     let high_f = _mm512_and_si512(high_f, _mm512_set1_epi8(!MISSING as i8));
@@ -209,7 +227,21 @@ pub fn encode(
     misses: &mut Vec<u32>,
     out: [[&mut [u8]; 2]; PAIRS],
 ) -> [[usize; 2]; PAIRS] {
-    let tables = pairs.map(|pair| pair.table.bytes.each_ref().map(|bytes| bytes_avx512::registers(bytes)));
+    match pairs[0].table.places.quarters.max(pairs[1].table.places.quarters) {
+        1 => encode_in::<1>(pairs, misses, out),
+        2 => encode_in::<2>(pairs, misses, out),
+        _ => encode_in::<4>(pairs, misses, out),
+    }
+}
+
+/// The same with tables in so many registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+fn encode_in<const REGISTERS: usize>(
+    pairs: [Pair<'_, Encoder>; PAIRS],
+    misses: &mut Vec<u32>,
+    out: [[&mut [u8]; 2]; PAIRS],
+) -> [[usize; 2]; PAIRS] {
+    let tables = [Tables::new(pairs[0].table), Tables::new(pairs[1].table)];
     let order = order();
     // SAFETY: the array has 64 readable bytes.
     let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
@@ -232,7 +264,7 @@ pub fn encode(
             for _ in 0..rounds {
                 $(
                     let Some((quad, rest)) = $s.quads.split_last() else { break };
-                    let (rows, missing) = look_up_rows(&tables[$pair], order, quad);
+                    let (rows, missing) = look_up_rows::<REGISTERS>(&tables[$pair], order, quad);
                     $s.quads = rest;
                     if missing != 0 {
                         find_missing(pairs[$pair].table, quad, $s.next(), misses);

@@ -21,7 +21,14 @@ pub fn suited(groups: &[Group<'_>]) -> usize {
     match groups.as_chunks::<2>().0.iter().take_while(is_pair).take(PAIRS).count() {
         PAIRS => 2 * PAIRS,
         // Two pairs gain nothing over four streams of other codes, unless the search is short.
-        2 | 3 if groups.iter().take(4).all(|g| g.table.narrow.as_ref().is_some_and(|n| n.steps <= 2)) => 4,
+        2 | 3
+            if groups
+                .iter()
+                .take(4)
+                .all(|g| g.table.narrow.as_ref().is_some_and(|n| n.steps <= 2 && !n.is_near)) =>
+        {
+            4
+        }
         _ => 0,
     }
 }
@@ -32,15 +39,22 @@ pub fn decode(groups: &mut [Group<'_>], readers: &mut [Reader], soon: &mut Soon)
     let narrow = || groups.iter().filter_map(|g| g.table.narrow.as_deref());
     let steps = narrow().map(|n| n.steps).max().unwrap_or(MOST_STEPS);
     let half = narrow().all(|n| n.half);
-    match (groups.len(), steps, half) {
-        (4, ..=2, true) => two::<2, true>(groups, readers, soon),
-        (4, ..=2, false) => two::<2, false>(groups, readers, soon),
-        (8, ..=2, true) => four::<2, true>(groups, readers, soon),
-        (8, ..=2, false) => four::<2, false>(groups, readers, soon),
-        (8, 3, true) => four::<3, true>(groups, readers, soon),
-        (8, 3, false) => four::<3, false>(groups, readers, soon),
-        (8, _, true) => four::<MOST_STEPS, true>(groups, readers, soon),
-        (8, _, false) => four::<MOST_STEPS, false>(groups, readers, soon),
+    let is_near = narrow().any(|n| n.is_near);
+    match (groups.len(), steps, half, is_near) {
+        (4, ..=2, true, false) => two::<2, true, false>(groups, readers, soon),
+        (4, ..=2, false, false) => two::<2, false, false>(groups, readers, soon),
+        (8, ..=2, true, false) => four::<2, true, false>(groups, readers, soon),
+        (8, ..=2, false, false) => four::<2, false, false>(groups, readers, soon),
+        (8, 3, true, false) => four::<3, true, false>(groups, readers, soon),
+        (8, 3, false, false) => four::<3, false, false>(groups, readers, soon),
+        (8, _, true, false) => four::<MOST_STEPS, true, false>(groups, readers, soon),
+        (8, _, false, false) => four::<MOST_STEPS, false, false>(groups, readers, soon),
+        (8, ..=2, true, true) => four::<2, true, true>(groups, readers, soon),
+        (8, ..=2, false, true) => four::<2, false, true>(groups, readers, soon),
+        (8, 3, true, true) => four::<3, true, true>(groups, readers, soon),
+        (8, 3, false, true) => four::<3, false, true>(groups, readers, soon),
+        (8, _, true, true) => four::<MOST_STEPS, true, true>(groups, readers, soon),
+        (8, _, false, true) => four::<MOST_STEPS, false, true>(groups, readers, soon),
         _ => 0,
     }
 }
@@ -61,48 +75,52 @@ fn look_up<const HALF: bool>(table: &[u16; MOST], index: __m512i) -> __m512i {
 /// The ranks of 32 slots.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn search<const STEPS: usize, const HALF: bool>(narrow: &Narrow, slots: __m512i) -> __m512i {
-    let halves = narrow.coarse.as_chunks::<64>().0;
-    // SAFETY: each half has 64 readable bytes.
-    let load = |i: usize| unsafe { _mm512_loadu_si512(halves[i].as_ptr().cast()) };
-    // The rank of the first bucket, which the upper bytes look up, is 0.
-    let mut rank = _mm512_permutex2var_epi8(load(0), _mm512_srli_epi16::<BUCKET_BITS>(slots), load(1));
+fn search<const STEPS: usize, const HALF: bool, const NEAR: bool>(
+    narrow: &Narrow,
+    slots: __m512i,
+) -> __m512i {
+    let look_up_byte = |table: &[u8; 128], index: __m512i| {
+        let halves = table.as_chunks::<64>().0;
+        // SAFETY: each half has 64 readable bytes.
+        let load = |i: usize| unsafe { _mm512_loadu_si512(halves[i].as_ptr().cast()) };
+        _mm512_permutex2var_epi8(load(0), index, load(1))
+    };
+    // The first entry, which the upper bytes look up, is 0.
+    let mut rank = look_up_byte(&narrow.coarse, _mm512_srli_epi16::<BUCKET_BITS>(slots));
     for k in (0..STEPS).rev() {
         let reached = _mm512_cmpge_epu16_mask(slots, look_up::<HALF>(&narrow.ahead[k], rank));
         rank = _mm512_mask_add_epi16(rank, reached, rank, _mm512_set1_epi16(1 << k));
+    }
+    if NEAR {
+        let near = _mm512_sub_epi16(slots, _mm512_set1_epi16(narrow.near_from as i16));
+        let near = _mm512_min_epu16(near, _mm512_set1_epi16(narrow.near.len() as i16 - 1));
+        rank = _mm512_max_epu8(rank, look_up_byte(&narrow.near, near));
     }
     rank
 }
 
 /// What steps need besides the states.
 struct Constants {
-    zero: __m512i,
     ones: __m512i,
     slot: __m512i,
     /// 16 words backwards.
     backwards: __m256i,
-    /// The low bytes of lanes, those of either stream backwards.
-    symbols: __m512i,
-    /// The lanes of either stream.
-    first: __mmask32,
-    second: __mmask32,
+    /// The bytes of either stream backwards.
+    symbols: __m256i,
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn constants() -> Constants {
     let backwards: [u16; LANES] = std::array::from_fn(|i| (LANES - 1 - i) as u16);
-    let symbols: [u8; 64] = std::array::from_fn(|i| (2 * (i / 16 * 16 % 32 + 15 - i % 16)) as u8);
+    let symbols: [u8; 2 * LANES] = std::array::from_fn(|i| (LANES - 1 - i % LANES) as u8);
     Constants {
-        zero: _mm512_setzero_si512(),
         ones: _mm512_set1_epi16(-1),
         slot: _mm512_set1_epi16(TOTAL as i16 - 1),
         // SAFETY: the array has 32 readable bytes.
         backwards: unsafe { _mm256_loadu_si256(backwards.as_ptr().cast()) },
-        // SAFETY: the array has 64 readable bytes.
-        symbols: unsafe { _mm512_loadu_si512(symbols.as_ptr().cast()) },
-        first: 0xffff,
-        second: 0xffff_0000,
+        // SAFETY: as above.
+        symbols: unsafe { _mm256_loadu_si256(symbols.as_ptr().cast()) },
     }
 }
 
@@ -124,41 +142,34 @@ unsafe fn refill(
 ) -> u32 {
     // SAFETY: the caller's promise.
     let words = ends.map(|end| unsafe { _mm256_loadu_si256(end.sub(2 * LANES).cast()) });
-    let words = words.map(|words| _mm512_castsi256_si512(_mm256_permutexvar_epi16(c.backwards, words)));
+    let words = words.map(|words| _mm256_permutexvar_epi16(c.backwards, words));
     let takes: u32;
-    let (_expanded, _other): (__m512i, __m512i);
     // In assembly, as the compiler would take the masks through general registers, which takes longer than all of this.
     // SAFETY: these are instructions on registers alone, for which the function is compiled.
     unsafe {
         asm!(
             "vpcmpltuw {carry}, {low}, {addend}",
-            "vpcmpequw {takes}, {high}, {zero}",
-            "kandnd {takes}, {carry}, {takes}",
-            "kmovd {count:e}, {takes}",
-            "kandd {first}, {takes}, {of_first}",
-            "kandd {second}, {takes}, {of_second}",
-            "vpexpandw {expanded}{{{first}}}{{z}}, {words}",
-            "vpexpandw {other}{{{second}}}{{z}}, {other_words}",
             "vpsubw {high}{{{carry}}}, {high}, {ones}",
+            "vptestnmw {takes}, {high}, {high}",
+            "kmovd {count:e}, {takes}",
+            "kshiftrd {second}, {takes}, 16",
+            "vpexpandw ymm30{{{takes}}}{{z}}, {words}",
+            "vpexpandw ymm31{{{second}}}{{z}}, {other_words}",
             "vmovdqu16 {high}{{{takes}}}, {low}",
-            "vporq {expanded}, {expanded}, {other}",
-            "vmovdqu16 {low}{{{takes}}}, {expanded}",
+            "vinserti64x4 zmm30, zmm30, ymm31, 1",
+            "vmovdqu16 {low}{{{takes}}}, zmm30",
             carry = out(kreg) _,
             takes = out(kreg) _,
-            first = out(kreg) _,
             second = out(kreg) _,
             count = out(reg) takes,
-            expanded = out(zmm_reg) _expanded,
-            other = out(zmm_reg) _other,
+            out("zmm30") _,
+            out("zmm31") _,
             high = inout(zmm_reg) *high,
             low = inout(zmm_reg) *low,
             addend = in(zmm_reg) addend,
-            zero = in(zmm_reg) c.zero,
             ones = in(zmm_reg) c.ones,
-            words = in(zmm_reg) words[0],
-            other_words = in(zmm_reg) words[1],
-            of_first = in(kreg) c.first,
-            of_second = in(kreg) c.second,
+            words = in(ymm_reg) words[0],
+            other_words = in(ymm_reg) words[1],
             options(pure, nomem, nostack, preserves_flags),
         );
     }
@@ -198,7 +209,7 @@ fn store(high: __m512i, low: __m512i, readers: &mut [Reader]) {
 macro_rules! side_by_side {
     ($name:ident, $($i:literal $high:ident $low:ident $p:ident $q:ident $t:ident $o:ident $r:ident),*) => {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
-        fn $name<const STEPS: usize, const HALF: bool>(
+        fn $name<const STEPS: usize, const HALF: bool, const NEAR: bool>(
             groups: &mut [Group<'_>],
             readers: &mut [Reader],
             soon: &mut Soon,
@@ -229,7 +240,7 @@ macro_rules! side_by_side {
                 for _ in 0..rounds {
                     $(
                         let slots = _mm512_and_si512($low, c.slot);
-                        let rank = search::<STEPS, HALF>($t, slots);
+                        let rank = search::<STEPS, HALF, NEAR>($t, slots);
                         // f · (x >> 12) + place, of which f · (x >> 16) · 16 alone may take more than 16 bits: all else adds up to at most
                         // 15 · 4095 + 4094.
                         let f = look_up::<HALF>(&$t.frequency, rank);
@@ -244,9 +255,13 @@ macro_rules! side_by_side {
                             let takes = refill(&c, &mut $high, &mut $low, addend, [$p, $q]);
                             $p = $p.sub(2 * (takes as u16).count_ones() as usize);
                             $q = $q.sub(2 * (takes >> 16).count_ones() as usize);
-                            let symbols = _mm512_loadu_si512($t.symbol.as_ptr().cast());
-                            let symbols = _mm512_permutexvar_epi8(rank, symbols);
-                            let symbols = _mm512_castsi512_si256(_mm512_permutexvar_epi8(c.symbols, symbols));
+                            let ranks = _mm512_cvtepi16_epi8(rank);
+                            let halves = [0, 32].map(|at| _mm256_loadu_si256($t.symbol.as_ptr().add(at).cast()));
+                            let symbols = match HALF {
+                                true => _mm256_permutexvar_epi8(ranks, halves[0]),
+                                false => _mm256_permutex2var_epi8(halves[0], ranks, halves[1]),
+                            };
+                            let symbols = _mm256_shuffle_epi8(symbols, c.symbols);
                             _mm_storeu_si128($o.add(done).cast(), _mm256_castsi256_si128(symbols));
                             _mm_storeu_si128($r.add(done).cast(), _mm256_extracti128_si256::<1>(symbols));
                         }

@@ -17,10 +17,10 @@ impl<'a> BitWriter<'a> {
     pub fn put(&mut self, value: u64, n: u32) {
         self.waiting |= value << self.count;
         self.count += n;
-        while self.count >= 8 {
-            self.out.push(self.waiting as u8);
-            self.waiting >>= 8;
-            self.count -= 8;
+        if self.count >= 32 {
+            self.out.extend((self.waiting as u32).to_le_bytes());
+            self.waiting >>= 32;
+            self.count -= 32;
         }
     }
 
@@ -41,9 +41,8 @@ impl<'a> BitWriter<'a> {
 
     /// Fills up the last byte with zeros.
     pub fn finish(self) {
-        if self.count > 0 {
-            self.out.push(self.waiting as u8);
-        }
+        let bytes = self.count.div_ceil(8) as usize;
+        self.out.extend_from_slice(&self.waiting.to_le_bytes()[..bytes]);
     }
 }
 
@@ -61,12 +60,17 @@ impl<'a> BitReader<'a> {
 
     /// The next 32 bits, which are not taken yet.
     pub fn peek(&self) -> u32 {
+        self.peek_long() as u32
+    }
+
+    /// The next 57 bits, and maybe some more.
+    pub fn peek_long(&self) -> u64 {
         let rest = self.from.get(self.at / 8..).unwrap_or(&[]);
         let word = match rest.first_chunk::<8>() {
             Some(b) => u64::from_le_bytes(*b),
             None => rest.iter().rev().fold(0, |w, &b| w << 8 | b as u64),
         };
-        (word >> (self.at % 8)) as u32
+        word >> (self.at % 8)
     }
 
     /// Leaves out `n` bits.

@@ -18,8 +18,9 @@ pub const SIDE_BY_SIDE: usize = 4;
 /// The same of exact codes, where symbols need not wait for others: those of few values have registers for as many.
 pub const MOST_SIDE_BY_SIDE: usize = 8;
 
-/// Elements of a piece of a sample.
+/// Elements of a piece of a sample, and those from the beginning of one to the next at the most: where more are left out, pieces are shorter.
 const PIECE: usize = 1024;
+const STRIDE: usize = 16 * PIECE;
 
 /// A group to decode.
 pub struct Part<'a, C: Code> {
@@ -38,8 +39,9 @@ pub trait Code: Clone + PartialEq {
     /// What the decoder looks up.
     type Decoder;
 
-    /// Whether two groups with the same code decode so much faster than two without that codes are chosen for it.
-    const PAIRS: bool;
+    /// Of all bits one in so many may be lost for two groups to have the same code, which then decode faster than two without; 0 if any loss is
+    /// worth that.
+    const PAIR_LOSES: u64;
 
     /// The one that suits counts; `None` where too few values occur.
     fn for_counts(counts: &[u32; 256]) -> Option<Self>;
@@ -102,9 +104,9 @@ impl<C: Code> Codes<C> {
             let costs: Vec<Vec<u64>> = groups.iter().map(cost).collect();
             let nearest = |costs: &Vec<u64>| (0..all.len()).min_by_key(|c| costs[*c]).unwrap_or(0) as u8;
             of = costs.iter().map(nearest).collect();
-            if C::PAIRS {
-                make_even(&mut of, all.len(), |g, c| costs[g][c]);
-            }
+            let bits: u64 = costs.iter().zip(&of).map(|(costs, c)| costs[*c as usize]).sum();
+            let most = bits.checked_div(C::PAIR_LOSES).unwrap_or(u64::MAX);
+            make_even(&mut of, all.len(), most, |g, c| costs[g][c]);
             best = Codes { chosen: of.clone(), all };
         }
         let dearer = best.bits(groups, one_of) >= one.bits(groups, one_of);
@@ -211,8 +213,8 @@ impl<C: Code> Codes<C> {
 }
 
 /// Two groups with the same code decode faster than two without: of two codes with an odd number of groups, one gives the other the group
-/// that loses least.
-fn make_even(of: &mut [u8], codes: usize, cost: impl Fn(usize, usize) -> u64) {
+/// that loses least, unless it loses more than `most`.
+fn make_even(of: &mut [u8], codes: usize, most: u64, cost: impl Fn(usize, usize) -> u64) {
     let odd = |of: &[u8]| {
         (0..codes).filter(|c| of.iter().filter(|o| **o as usize == *c).count() % 2 == 1).collect()
     };
@@ -226,7 +228,7 @@ fn make_even(of: &mut [u8], codes: usize, cost: impl Fn(usize, usize) -> u64) {
             };
             Some((cost(g, to).saturating_sub(cost(g, of[g] as usize)), g, to))
         });
-        if let Some((_, g, to)) = moves.min() {
+        if let Some((_, g, to)) = moves.min().filter(|best| best.0 <= most) {
             of[g] = to as u8;
         }
     }
@@ -241,26 +243,28 @@ pub fn sum<'a>(groups: impl IntoIterator<Item = &'a [u32; 256]>) -> [u32; 256] {
     total
 }
 
-/// Counts of the symbols of all groups of `n` elements: of one piece of each `one_of`. `fill` writes the symbols of a range of elements.
-pub fn count_groups(
+/// Counts of `n` symbols, of as many together as `of` tells: of one in `one_of`. `fill` writes the symbols of a range of elements.
+pub fn count(
     n: usize,
+    of: usize,
     one_of: usize,
     fill: &mut dyn FnMut(Range<usize>, &mut [u8]),
 ) -> Vec<[u32; 256]> {
-    let mut counts = vec![[0u32; 256]; n.div_ceil(GROUP)];
-    // All of a group are gathered first: counting has a price of its own, however few are counted.
-    let (mut symbols, mut group) = (Vec::with_capacity(GROUP / one_of.max(1) + PIECE), 0);
-    for piece in pieces(n, one_of * PIECE, PIECE) {
-        if piece.start / GROUP != group {
-            histogram::bytes(&symbols, &mut counts[group]);
+    let mut counts = vec![[0u32; 256]; n.div_ceil(of)];
+    let stride = (one_of * PIECE).min(STRIDE);
+    // All that are counted together are gathered first: counting has a price of its own, however few are counted.
+    let (mut symbols, mut now) = (Vec::with_capacity(n.min(of) / one_of.max(1) + PIECE), 0);
+    for piece in pieces(n, stride, stride / one_of) {
+        if piece.start / of != now {
+            histogram::bytes(&symbols, &mut counts[now]);
             symbols.clear();
-            group = piece.start / GROUP;
+            now = piece.start / of;
         }
         let known = symbols.len();
         symbols.resize(known + piece.len(), 0);
         fill(piece, &mut symbols[known..]);
     }
-    if let Some(counts) = counts.get_mut(group) {
+    if let Some(counts) = counts.get_mut(now) {
         histogram::bytes(&symbols, counts);
     }
     counts

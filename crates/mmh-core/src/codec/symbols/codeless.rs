@@ -77,18 +77,19 @@ pub fn read<C: Code>(codes: &Codes<C>, n: usize, from: &mut Cursor<'_>) -> Resul
     let mut all = Vec::with_capacity(count as usize);
     let mut next = 0usize;
     for _ in 0..count {
-        let times = bits.peek().trailing_zeros();
-        let gap = if times < LONG {
-            bits.skip(times + 1);
-            times << low | bits.take(low as u32)
-        } else if times == LONG {
-            bits.skip(LONG + 1);
-            bits.take(FULL)
-        } else {
-            return Err(bad("a gap of more than 24 units"));
+        // At most 57 bits, which are looked at together.
+        let ahead = bits.peek_long();
+        let times = ahead.trailing_zeros();
+        let (whole, rest) = match times {
+            ..LONG => (times << low, low as u32),
+            LONG => (0, FULL),
+            _ => return Err(bad("a gap of more than 24 units")),
         };
-        let at = next + gap as usize;
-        let symbol = kinds.get(bits.take(width) as usize);
+        let ahead = ahead >> (times + 1);
+        let gap = (whole | ahead as u32 & ((1 << rest) - 1)) as usize;
+        let at = next + gap;
+        let symbol = kinds.get((ahead >> rest) as usize & ((1 << width) - 1));
+        bits.skip(times + 1 + rest + width);
         let Some(&symbol) = symbol.filter(|s| at < n && !codes.of(at / GROUP).has(**s)) else {
             return Err(bad(format_args!("element {at} of {n} cannot have a symbol without a code")));
         };

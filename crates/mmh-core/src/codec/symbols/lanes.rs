@@ -11,7 +11,7 @@ impl Code for Frequencies {
     type Encoder = Encoder;
     type Decoder = Decoder;
 
-    const PAIRS: bool = true;
+    const PAIR_LOSES: u64 = 0;
 
     fn for_counts(counts: &[u32; 256]) -> Option<Frequencies> {
         Frequencies::for_counts(counts, CODELESS_BITS)

@@ -20,7 +20,7 @@ mod lanes;
 mod rans;
 mod sample;
 
-pub use code::{Code, Codes, MOST_CODES, MOST_SIDE_BY_SIDE, Part, SIDE_BY_SIDE, Streams, count_groups, sum};
+pub use code::{Code, Codes, MOST_CODES, MOST_SIDE_BY_SIDE, Part, SIDE_BY_SIDE, Streams, count, sum};
 pub use rans::Table;
 pub use sample::{gather, pieces};
 

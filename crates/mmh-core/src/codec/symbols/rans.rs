@@ -35,7 +35,7 @@ impl Code for Table {
     type Encoder = Encoder;
     type Decoder = Decoder;
 
-    const PAIRS: bool = false;
+    const PAIR_LOSES: u64 = 2000;
 
     /// A value so rare that a slot of its own would lengthen the codes of the others by more than it would cost without a code gets none.
     fn for_counts(counts: &[u32; 256]) -> Option<Table> {

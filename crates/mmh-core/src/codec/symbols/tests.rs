@@ -23,7 +23,7 @@ fn hills(n: usize) -> Vec<u8> {
 fn check<C: Code + std::fmt::Debug>(symbols: &[u8], offered: usize) -> usize {
     let groups = symbols.len().div_ceil(GROUP);
     let mut fill = |of: std::ops::Range<usize>, to: &mut [u8]| to.copy_from_slice(&symbols[of]);
-    let counts = count_groups(symbols.len(), 1, &mut fill);
+    let counts = count(symbols.len(), GROUP, 1, &mut fill);
     let codes = Codes::<C>::choose(&counts, 1, offered.min(groups)).unwrap();
     let (mut streams, mut without) = (Streams::default(), Vec::new());
     streams.encode(&codes, symbols.len(), &mut fill, &mut without);
@@ -70,7 +70,7 @@ fn planes_come_back() {
 #[test]
 fn exact_frequencies_come_close_to_the_entropy() {
     let symbols = hills(9 * GROUP);
-    let groups = count_groups(symbols.len(), 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
+    let groups = count(symbols.len(), GROUP, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
     let ideal: u64 =
         (0..3).map(|k| entropy::bits(sum(groups.iter().skip(k).step_by(3)).into_iter())).sum::<u64>() / 8;
     let size = check::<Table>(&symbols, 3) as u64;

@@ -1,6 +1,7 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
 use super::counts::{Counts, too_low};
+use super::planes::pays;
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{self, entropy};
@@ -65,6 +66,8 @@ fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     match (exponent, level.get()) {
         // As many values as suit the 256 states of lanes.
         (0..=5, 1..=3) => 1,
+        // As many as exact frequencies of few values have.
+        (0..=5, 4..=6) if width == 0 => FAST_BYTE - exponent,
         (0..=5, _) => 3,
         (_, 1..=3) => 0,
         // Numbers of 16 bits are put together while lanes of 256 states are decoded.
@@ -74,7 +77,8 @@ fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
     }
 }
 
-/// The most bits of a byte's symbol that 256 states serve well, which decode at twice the speed of exact frequencies.
+/// The most bits of a byte's symbol that 256 states serve well, which decode at twice the speed of exact frequencies, or for which exact frequencies
+/// have tables that fit registers.
 const FAST_BYTE: u8 = 6;
 
 /// The splits that are compared.
@@ -155,7 +159,7 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             // A rest that is noise to its last bit is so without its first bits, too.
             let (rest_millibits, zero_bits, any_zeros) = match noise {
                 true => (spec.rest_bits() as u64 * 1000, 0, false),
-                false => rest_cost(&spec, body, n, scratch),
+                false => rest_cost(&spec, body, n, level, scratch),
             };
             noise |= rest_millibits == spec.rest_bits() as u64 * 1000 && !any_zeros;
             let found = Found {
@@ -181,7 +185,13 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
 }
 
 /// Thousandths of bits that the rest of an element costs, the low bits that are zero everywhere, and whether any are somewhere.
-fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> (u64, u32, bool) {
+fn rest_cost(
+    spec: &FieldSpec,
+    body: &[u8],
+    n: usize,
+    level: Level,
+    scratch: &mut Scratch,
+) -> (u64, u32, bool) {
     let r = spec.rest_bits();
     if r == 0 {
         return (0, 0, false);
@@ -216,8 +226,7 @@ fn rest_cost(spec: &FieldSpec, body: &[u8], n: usize, scratch: &mut Scratch) -> 
         }
         let (bits, values) = entropy::of_bytes(bytes);
         let bits = bits + too_low(values);
-        // The encoder leaves planes alone that shrink by less than a fiftieth.
-        if bits * 50 > seen * 8 * 49 { seen * 8 } else { bits }
+        if pays(bits, seen, level) { bits } else { seen * 8 }
     };
     let coded_bits = planes_of.chunks_exact(sampled).map(plane).sum::<u64>() + seen * (r % 8) as u64;
     let zero_bits = all.trailing_zeros().min(r);

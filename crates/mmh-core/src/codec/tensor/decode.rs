@@ -108,7 +108,7 @@ pub fn decode_or_put_off<'a>(
         Mode::Exact(codes) => BatchDecoder::Exact(codes, codes.decoders()),
         _ => BatchDecoder::None,
     };
-    let batches = decoder.batches(n, spec == BYTES);
+    let batches = decoder.batches(n, spec.width == 0);
 
     if spec == BYTES && !matches!(decoder, BatchDecoder::None) {
         let body = &mut out[head..body_end];

@@ -8,7 +8,7 @@ use super::params::{Cut, Mode, Params};
 use super::planes::{Sample, Zeros};
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{codeless, count_groups};
+use crate::codec::symbols::{codeless, count};
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::MANY;
 use std::ops::Range;
@@ -36,10 +36,11 @@ pub fn encode(
     let head = element.head as usize;
     let body = &data[head..head + n * element.size()];
     let spec = found.spec;
-    let one_of = lanes::one_of(level);
+    let one_of = lanes::one_of(n, &spec, level);
     scratch.misses.clear();
     let misses = &mut scratch.misses;
-    let counts = count_groups(n, one_of, &mut |of, to| symbols(&spec, body, of, to, misses));
+    let counts =
+        count(n, lanes::together(&spec, level), one_of, &mut |of, to| symbols(&spec, body, of, to, misses));
     if scratch.misses.len() * one_of > n / MISSES {
         return None;
     }

@@ -11,7 +11,7 @@ use super::planes::{
 };
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{codeless, count_groups, entropy, pieces};
+use crate::codec::symbols::{codeless, count, entropy, pieces};
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, EncodeTable};
@@ -68,8 +68,10 @@ pub fn encode_rows(
         fields::symbols(&spec, body, lend(&mut scratch.symbols, n), &mut scratch.misses);
     }
     let (symbols, signs) = (&scratch.symbols[..n], lend(&mut scratch.signs, n));
-    let counts =
-        count_groups(n, lanes::one_of(level), &mut |of, to| to.copy_from_slice(&scratch.symbols[of]));
+    let one_of = lanes::one_of(n, &spec, level);
+    let counts = count(n, lanes::together(&spec, level), one_of, &mut |of, to| {
+        to.copy_from_slice(&scratch.symbols[of]);
+    });
     let symbol_mode = lanes::choose(&counts, n, &spec, level).unwrap_or_else(|| byte_mode(symbols, level));
     // Models of either kind are made at the levels that are for size, and predictions first: where they save much, nothing else would do.
     let numbers = (rows.are_predicted(level) && is_worth_a_model(&symbol_mode, symbols, level))
@@ -97,12 +99,12 @@ pub fn encode_rows(
         return None;
     }
     // So few bits that models are not asked for.
-    let plain = || bits_of(&symbol_mode, n, &counts, lanes::one_of(level)) + n as u64;
+    let plain = || bits_of(&symbol_mode, n, &counts, one_of) + n as u64;
     let few = if level.get() < fit::FASTEST_FOR_ALL { plain() * (100 - MUCH) / 100 } else { 0 };
     let much = predicted.as_ref().is_some_and(|(_, predicted)| predicted + (n as u64) < few);
     let (symbol_mode, bits) = if is_worth_a_model(&symbol_mode, symbols, level) && !much {
         // This time all symbols are counted.
-        let counts = count_groups(n, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
+        let counts = count(n, GROUP, 1, &mut |of, to| to.copy_from_slice(&symbols[of]));
         let plain = bits_of(&symbol_mode, n, &counts, 1);
         let most = predicted.as_ref().map_or(u64::MAX, |p| p.1);
         let classes = &mut scratch.classes;
@@ -146,7 +148,7 @@ pub fn encode_rows(
         let by_coding = |top: u32, bottom: u32, bytes: &mut Vec<u8>| -> u64 {
             planes::cut(top - bottom)
                 .filter(|cut| cut.0 == 8)
-                .map(|cut| saved_by_coding(cut.1 + bottom as u8, width, rest, n, bytes))
+                .map(|cut| saved_by_coding(cut.1 + bottom as u8, width, rest, n, level, bytes))
                 .sum()
         };
         let (top, bottom) = (spec.rest_bits(), found.drop as u32);

@@ -22,8 +22,10 @@ const SLOWEST: u8 = 6;
 /// The fastest level whose groups have a choice of codes, and that uses exact frequencies.
 const CHOOSES: u8 = 4;
 
-/// Of how many symbols one is looked at, at levels that are faster and at others.
+/// Of how many symbols one is looked at, at levels that are faster and at others, and the same at the faster ones where there are many.
 const ONE_OF: [usize; 2] = [16, 4];
+const ONE_OF_MANY: usize = 32;
+const MANY_FAST: usize = 1 << 17;
 
 /// Codes that groups are offered; more where the symbols are nearly all of the block.
 const OFFERED: usize = 4;
@@ -38,18 +40,28 @@ const MANY_EXACT: usize = GROUP / 2;
 /// Exponents of bf16 as symbols; signs and mantissas are the rests.
 const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
 
-/// Of how many symbols one is looked at.
-pub fn one_of(level: Level) -> usize {
-    ONE_OF[(level.get() >= CHOOSES) as usize]
+/// Of how many of `n` symbols one is looked at.
+pub fn one_of(n: usize, spec: &FieldSpec, level: Level) -> usize {
+    match level.get() >= CHOOSES {
+        // Bytes are nearly all symbol.
+        false if n >= MANY_FAST && spec.width > 0 => ONE_OF_MANY,
+        chooses => ONE_OF[chooses as usize],
+    }
 }
 
-/// The codes for a plane of `n` symbols, where lanes suit the level and pay. `groups` are the counts of one in [`one_of`] of them.
+/// How many symbols are counted together: those of a group, where groups have a choice.
+pub fn together(spec: &FieldSpec, level: Level) -> usize {
+    if level.get() >= CHOOSES || spec.width == 0 { GROUP } else { usize::MAX }
+}
+
+/// The codes for a plane of `n` symbols, where lanes suit the level and pay. `groups` are the counts of one in [`one_of`] of them, of as many
+/// as are counted [`together`].
 pub fn choose(groups: &[[u32; 256]], n: usize, spec: &FieldSpec, level: Level) -> Option<Mode> {
     if n < MANY {
         return None;
     }
     let chooses = level.get() >= CHOOSES;
-    let one_of = one_of(level);
+    let one_of = one_of(n, spec, level);
     let total = sum(groups);
     let elements = total.iter().map(|c| *c as u64).sum::<u64>() * one_of as u64;
     let pays = |bits: u64| bits * 52 < elements * 8 * 51;

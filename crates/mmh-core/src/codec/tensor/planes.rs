@@ -15,12 +15,18 @@ pub const FINEST: u32 = 5;
 pub const SAMPLE_PIECE: usize = 1024;
 pub const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
 
-/// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth.
+/// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth. At the fastest levels, whose other planes
+/// decode ten times as fast, a twelfth.
 const PAYS: (u64, u64) = (51, 52);
+const PAYS_FAST: (u64, u64) = (11, 12);
 
-/// Whether coding pays that makes `cost` bits of so many bytes.
-fn pays(cost: u64, bytes: u64) -> bool {
-    cost * PAYS.1 < bytes * 8 * PAYS.0
+/// Whether coding a plane of the rest pays that makes `cost` bits of so many bytes.
+pub fn pays(cost: u64, bytes: u64, level: Level) -> bool {
+    pays_by(cost, bytes, if level.get() <= 3 { PAYS_FAST } else { PAYS })
+}
+
+fn pays_by(cost: u64, bytes: u64, (most, of): (u64, u64)) -> bool {
+    cost * of < bytes * 8 * most
 }
 
 /// How far apart the pieces of a sample are.
@@ -129,17 +135,18 @@ fn code_limit(level: Level) -> u32 {
 
 pub fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
-    if !pays(entropy::bits(counts.iter().copied()), total) {
+    if !pays_by(entropy::bits(counts.iter().copied()), total, PAYS) {
         return Mode::Packed;
     }
     match CodeLengths::for_counts(counts, code_limit(level)) {
-        Some(code) if pays(huffman::coded_bits(counts, &code), total) => Mode::Coded(Box::new(code)),
+        Some(code) if pays_by(huffman::coded_bits(counts, &code), total, PAYS) => Mode::Coded(Box::new(code)),
         _ => Mode::Packed,
     }
 }
 
 /// The rests of a sample of a block.
 pub struct Sample<'a> {
+    level: Level,
     width: u8,
     rests: &'a [u64],
     n: usize,
@@ -166,16 +173,19 @@ impl<'a> Sample<'a> {
             fields::rests(spec, &body[piece.start * size..piece.end * size], &mut rests[at..]);
             n += piece.len();
         }
-        Sample { width, rests, n, bytes }
+        Sample { level, width, rests, n, bytes }
     }
 
     /// Whether coding a plane of bytes of the rest could pay.
     pub fn may_pay(&mut self, shift: u8) -> bool {
         let bytes = lend(self.bytes, self.n);
         planes::pack(self.width, self.rests, self.n, 8, shift, bytes);
+        if entropy::are_noise(bytes) {
+            return false;
+        }
         let mut counts = [0u32; 256];
         histogram::bytes(bytes, &mut counts);
-        pays(entropy::bits(counts.iter().copied()) + SHORT, self.n as u64)
+        pays(entropy::bits(counts.iter().copied()) + SHORT, self.n as u64, self.level)
     }
 }
 
@@ -189,7 +199,7 @@ impl Sample<'_> {
             let mut counts = [0u32; 256];
             histogram::bytes(bytes, &mut counts);
             let bits = entropy::bits(counts.iter().copied());
-            if pays(bits, self.n as u64) {
+            if pays(bits, self.n as u64, self.level) {
                 saved += (8 * self.n as u64 - bits) * elements as u64 / self.n as u64;
             }
         }
@@ -219,7 +229,7 @@ pub fn plane_mode(
     }
     // Noise is told by a part of it; only what promises to pay is looked at in full.
     let (cost, total) = sampled_cost(shift, width, rest, n, stride(level), bytes);
-    if !pays(cost, total) {
+    if !pays(cost, total, level) {
         return Mode::Packed;
     }
     let whole = lend(bytes, n);
@@ -253,7 +263,14 @@ fn sampled_cost(
 }
 
 /// Bits that coding a plane of bytes would save.
-pub fn saved_by_coding(shift: u8, width: u8, rest: &[u64], n: usize, bytes: &mut Vec<u8>) -> u64 {
+pub fn saved_by_coding(
+    shift: u8,
+    width: u8,
+    rest: &[u64],
+    n: usize,
+    level: Level,
+    bytes: &mut Vec<u8>,
+) -> u64 {
     let (cost, total) = sampled_cost(shift, width, rest, n, SAMPLE_STRIDE, bytes);
-    if pays(cost, total) { (total * 8 - cost) * n as u64 / total.max(1) } else { 0 }
+    if pays(cost, total, level) { (total * 8 - cost) * n as u64 / total.max(1) } else { 0 }
 }
