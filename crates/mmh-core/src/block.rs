@@ -57,6 +57,9 @@ const PAGE: u64 = 4096;
 /// Blocks up to this size are encoded with all codecs: a sample would be no smaller.
 const TINY: usize = 16_384;
 
+/// The fastest level whose groups of numbers have a choice of codes.
+const CHOICE_OF_CODES: u8 = 4;
+
 /// The fastest level that has models of numbers.
 const MODELS: u8 = 7;
 
@@ -295,6 +298,14 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
                 || choice.has_disappointed(out.len() - start, data.len())) =>
         {
             alone(codec, start, &zstd::Zstd, &block, scratch, out)
+        }
+        // Floats on several scales, which steps are for, are smaller than they were bid for where groups choose among codes.
+        _ if codec == hierarchical::ID
+            && level.get() >= CHOICE_OF_CODES
+            && matches!(choice.structure, Some(Structure::Steps(_)))
+            && choice.element.is_some_and(|e| matches!(e.kind, Kind::Float { .. })) =>
+        {
+            alone(codec, start, &tensor::Tensor, &block, scratch, out)
         }
         // Models make numbers smaller than they were bid for.
         _ if codec == hierarchical::ID

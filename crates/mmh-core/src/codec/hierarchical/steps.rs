@@ -40,13 +40,23 @@ fn words_of(width: u8) -> Element {
 /// What a sample promises to save is chance above this.
 const WORTH: f64 = 0.99;
 
-/// Pieces that tell whether floats are like their neighbours, and the elements of each.
+/// Thousandths of bits that exponents take in bell-shaped numbers, at the most: where they take no more, there is but one scale to be on.
+const ON_ONE_SCALE: u64 = 3_000;
+
+/// Pieces that tell whether floats are like their neighbours, those that tell it of most tensors, and the elements of each.
 const LOOKS: usize = 8;
+const FIRST_LOOKS: usize = 2;
 const NEIGHBOURS: usize = 64;
 
 /// Whether neighbours have the same sign and nearly the same exponent half as often again as chance would make them: then they are on the same scale,
 /// as second moments of an optimizer are, or a curve's values. Words that are the same are for others.
 fn are_on_a_scale(body: &[u8], size: usize, exponent: u8) -> bool {
+    // Weights are hardly ever alike more often than by chance, which few of them tell.
+    alike(body, size, exponent, FIRST_LOOKS) > 1.35 && alike(body, size, exponent, LOOKS) > 1.5
+}
+
+/// How many times as often as by chance neighbours are alike, by so many pieces.
+fn alike(body: &[u8], size: usize, exponent: u8, looks: usize) -> f64 {
     let n = body.len() / size;
     let below = 15u32.saturating_sub(exponent as u32);
     // Of the exponent all but the highest bits, which differ last.
@@ -54,21 +64,25 @@ fn are_on_a_scale(body: &[u8], size: usize, exponent: u8) -> bool {
         let (low, high) = (element[size - 2], element[size - 1]);
         (u16::from_le_bytes([low, high]) >> below) as u8 & 0x7F | high & 0x80
     };
-    let (mut counts, mut pairs, mut alike) = ([0u64; 256], 0, 0);
-    for piece in symbols::pieces(n, (n / LOOKS).max(NEIGHBOURS), NEIGHBOURS) {
-        let mut last: Option<&[u8]> = None;
-        for element in body[piece.start * size..piece.end * size].chunks_exact(size) {
-            counts[top(element) as usize] += 1;
-            if let Some(before) = last.filter(|before| *before != element) {
-                pairs += 1;
-                alike += (top(before) == top(element)) as u64;
-            }
-            last = Some(element);
+    let (mut counts, mut tops, mut pairs, mut same) =
+        ([0u16; 256], Vec::with_capacity(looks * NEIGHBOURS), 0, 0);
+    for piece in symbols::pieces(n, (n / looks).max(NEIGHBOURS), NEIGHBOURS) {
+        let elements = body[piece.start * size..piece.end * size].chunks_exact(size);
+        let first = tops.len();
+        tops.extend(elements.map(top));
+        for (i, two) in tops[first..].windows(2).enumerate() {
+            let at = (piece.start + i) * size;
+            let differ = two[0] != two[1] || body[at..at + size] != body[at + size..at + 2 * size];
+            pairs += differ as u64;
+            same += (differ && two[0] == two[1]) as u64;
         }
     }
-    let all: u64 = counts.iter().sum();
-    let squares: u64 = counts.iter().map(|c| c * c).sum();
-    2 * alike * all * all > 3 * squares * pairs
+    tops.iter().for_each(|top| counts[*top as usize] += 1);
+    let all = tops.len() as u64;
+    // Each value as often as it occurs: the sum of the squares.
+    let squares: u64 = tops.iter().map(|top| counts[*top as usize] as u64).sum();
+    // Exact, as none of these is above 2^53.
+    (same * all * all) as f64 / (squares * pairs).max(1) as f64
 }
 
 /// Whether steps are smaller than the elements, or anything at all. Bytes are left to others: what goes up soon begins again.
@@ -81,7 +95,8 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
         return None;
     }
     if let Kind::Float { exponent } = element.kind
-        && !are_on_a_scale(body, size, exponent)
+        && (block.split.is_some_and(|split| split.exponent_millibits(exponent) < ON_ONE_SCALE)
+            || !are_on_a_scale(body, size, exponent))
     {
         return None;
     }

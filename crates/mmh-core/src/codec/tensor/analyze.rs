@@ -33,6 +33,12 @@ impl Found {
         (elements * self.element_millibits as f64 / 8000.0 + tables) / len.max(1) as f64
     }
 
+    /// About how many thousandths of bits an exponent of so many bits takes, if what else is in a symbol is noise.
+    pub fn exponent_millibits(&self, exponent: u8) -> u64 {
+        let others = self.spec.t.saturating_sub(exponent) as u64;
+        self.symbol_millibits.saturating_sub(1000 * others)
+    }
+
     /// In words, for `--why`.
     pub fn describe(&self) -> String {
         let zeros = match self.zero_bits {
