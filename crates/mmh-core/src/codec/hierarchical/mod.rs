@@ -142,7 +142,10 @@ impl Found {
         let mut words = words::find(block.data, &sought, scratch);
         let decimals = decimals::find(block, scratch);
         let steps = steps::find(block, scratch);
-        if let Some(words) = words.as_mut().filter(|_| decimals.is_some() || steps.is_some()) {
+        // What a part of the sample says of words is more than what all of it does, and enough where nothing is less.
+        let others = [decimals.as_ref().map(|d| d.estimate), steps.as_ref().map(|s| s.estimate)];
+        let least = others.into_iter().flatten().fold(f64::INFINITY, f64::min);
+        if let Some(words) = words.as_mut().filter(|words| least < words.estimate) {
             words.settle(block.data, block.level, scratch);
         }
         let all = [
