@@ -40,6 +40,11 @@ fn words_of(width: u8) -> Element {
 /// What a sample promises to save is chance above this.
 const WORTH: f64 = 0.99;
 
+/// What steps of floats leave of what the floats themselves would take, at the most: at the fastest levels, up to this one, and at others. They take several
+/// times as long, and where groups choose among codes floats take less than they are estimated to.
+const WORTH_FOR_FLOATS: [f64; 2] = [0.875, 0.97];
+const FASTEST: u8 = 3;
+
 /// Thousandths of bits that exponents take in bell-shaped numbers, at the most: where they take no more, there is but one scale to be on.
 const ON_ONE_SCALE: u64 = 3_000;
 
@@ -111,7 +116,14 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let found = analyze(&words, words_of(element.width), block.level, &mut scratch.tensor)?;
     let share = found.element_millibits as f64 / (8000 * size) as f64;
     let estimate = share + (OVERHEAD + size as f64) / block.data.len() as f64;
-    (estimate < WORTH).then_some(Found { estimate })
+    let is_float = matches!(element.kind, Kind::Float { .. });
+    let most = match block.split.filter(|_| is_float) {
+        Some(split) => {
+            split.ratio(block.data.len()) * WORTH_FOR_FLOATS[(block.level.get() > FASTEST) as usize]
+        }
+        None => WORTH,
+    };
+    (estimate < most).then_some(Found { estimate })
 }
 
 /// Appends the node.
