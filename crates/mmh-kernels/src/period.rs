@@ -38,7 +38,7 @@ const WORD: usize = 8;
 /// What words are hashed to has so many bits.
 const HASH: u32 = 14;
 
-/// Whether there may be a period of up to `max` bytes. `false` is certain, and takes a fifth of the time that a search for the first bytes does.
+/// Whether there may be a period of up to `max` bytes. `false` is certain, and takes less time than a search for the first bytes does.
 ///
 /// A period `p` is `STEPS · j − i` with `i` below [`STEPS`], and so the word at `STEPS · j` is the one at `i`: baby steps and giant steps (D. Shanks,
 /// "Class number, a theory of factorization, and genera", 1971).

@@ -111,12 +111,10 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
     }
 }
 
-/// Of how many elements so many may have the rarer sign for the sign to be tried as a part of the symbol: of 40 % it takes a thirtieth of a bit less.
+/// Of twenty elements so many may have the rarer sign for the sign to be tried as a part of the symbol: of 40 % it takes a thirtieth of a bit less.
 /// Models have symbols of magnitudes, and leave the sign to them only where there is nearly none.
-const MOST_MINUS: (u64, u64, u64) = (8, 20, 1);
-
 fn most_minus(level: Level) -> u64 {
-    if level.get() <= 6 { MOST_MINUS.0 } else { MOST_MINUS.2 }
+    if level.get() <= 6 { 8 } else { 1 }
 }
 
 /// Estimates every candidate on a sample of the block and gives the cheapest; `None` if there is no whole element.
@@ -151,7 +149,7 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         let float = matches!(element.kind, Kind::Float { .. });
         // The sign is the highest bit of the widest field, and joins the symbol only where it is often enough the same.
         let minus = fields.iter().fold(0, |n, field| n + (field >> (widest - 1))) as u64;
-        let with_sign = !float || minus.min(seen - minus) * MOST_MINUS.1 < seen * most_minus(level);
+        let with_sign = !float || minus.min(seen - minus) * 20 < seen * most_minus(level);
         let unsigned = float.then(|| Counts::of(fields, widest - 1, &mut scratch.counts));
         let signed = with_sign.then(|| Counts::of(fields, widest, &mut scratch.counts));
         let mut noise = false;

@@ -16,7 +16,7 @@ pub const SAMPLE_PIECE: usize = 1024;
 pub const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
 
 /// A plane must shrink by this much to be coded: a fifty-second, about what decoding it costs is worth. At the fastest levels, whose other planes
-/// decode ten times as fast, a twelfth.
+/// decode many times as fast, a twelfth.
 const PAYS: (u64, u64) = (51, 52);
 const PAYS_FAST: (u64, u64) = (11, 12);
 
