@@ -79,7 +79,7 @@ impl<L: Send, M: Send + Sync> Line<'_, L, M> {
         let mut home = || floor.work(&mut look);
         match is_one {
             true => home(),
-            false => workers.all(home, || floor.work(&mut || workers.check())),
+            false => workers.all(usize::MAX, home, || floor.work(&mut || workers.check())),
         }
         let state = floor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.failed {

@@ -14,6 +14,7 @@
 //! * `diff`: what two files do not have in common
 //! * `validate`: statistics of tensors, what they look like, and the proof that they come back
 //! * `target`: a temporary file that takes its name only when it is whole
+//! * `workers`: the threads of one call
 //! * `watch`, `attended`: asking the caller whether to go on, also while a pipe is waited for
 
 mod attended;
@@ -35,6 +36,7 @@ mod twins;
 mod validate;
 mod verify;
 mod watch;
+mod workers;
 
 pub use compress::{
     CompressOptions, compress_bytes, compress_bytes_by, compress_file, compress_into, room_for,
@@ -53,21 +55,17 @@ pub(crate) use target::Output;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify, verify_against};
 pub use watch::{Ask, Watch};
+pub use workers::Workers;
 
-use crate::codec::{self, Scratch};
+use crate::codec;
 use crate::container::index::{FrameRow, Index};
 use crate::error::{Error, Result};
 use line::Lane;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Bytes of source that one thread works on at a time, or one block if that is more: few enough for its cache.
 pub(crate) const LOT: usize = 512 << 10;
-/// Bytes that are read at a time to be looked at, at most, and for each thread.
-const BATCH: usize = 64 << 20;
-const BATCH_PER_THREAD: usize = 4 << 20;
-const LONG_BATCH_PER_THREAD: usize = 16 << 20;
 /// Blocks of a lot or a batch: small tensors must not pile up.
 pub(crate) const BATCH_BLOCKS: usize = 1024;
 
@@ -130,128 +128,6 @@ pub struct Report {
     pub blake3: Option<[u8; 32]>,
     /// SHA-256 of it.
     pub sha256: Option<[u8; 32]>,
-}
-
-/// The threads of one call. They are started when there is work for more than one, and end with the call.
-pub struct Workers {
-    threads: usize,
-    pool: std::sync::OnceLock<Option<rayon::ThreadPool>>,
-    watch: Option<Arc<Watch>>,
-}
-
-impl Workers {
-    /// `threads` threads; 0 for as many as the machine has.
-    pub fn new(threads: usize) -> Workers {
-        Workers::watched(threads, None)
-    }
-
-    /// The same for a caller on this thread that is asked now and then whether to go on.
-    pub fn watched(threads: usize, ask: Option<Ask>) -> Workers {
-        let threads = match threads {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            n => n,
-        };
-        Workers { threads, pool: std::sync::OnceLock::new(), watch: ask.map(Watch::new).map(Arc::new) }
-    }
-
-    /// How many there are.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-
-    /// An error if the caller wants no more. Whatever takes long looks here between blocks.
-    pub fn check(&self) -> Result<()> {
-        self.watch.as_ref().map_or(Ok(()), |watch| watch.check())
-    }
-
-    /// Has codecs that take long look there, too.
-    pub(crate) fn attended<R>(&self, scratch: &mut Scratch, work: impl FnOnce(&mut Scratch) -> R) -> R {
-        scratch.watch = self.watch.clone();
-        let done = work(scratch);
-        scratch.watch = None;
-        done
-    }
-
-    fn install<R: Send>(&self, pool: &rayon::ThreadPool, work: impl FnOnce() -> R + Send) -> R {
-        match &self.watch {
-            Some(watch) => watch.install(pool, work),
-            None => pool.install(work),
-        }
-    }
-
-    /// Bytes of a batch for this many threads.
-    pub(crate) fn batch(&self) -> usize {
-        (self.threads * BATCH_PER_THREAD).min(BATCH)
-    }
-
-    /// The same for slow work.
-    pub(crate) fn long_batch(&self) -> usize {
-        (self.threads * LONG_BATCH_PER_THREAD).min(BATCH)
-    }
-
-    fn pool(&self) -> Option<&rayon::ThreadPool> {
-        if self.threads <= 1 {
-            return None;
-        }
-        // Without threads from the system the work is done on this one.
-        self.pool
-            .get_or_init(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(self.threads)
-                    .thread_name(|i| format!("mmh-{i}"))
-                    .build()
-                    .ok()
-            })
-            .as_ref()
-    }
-
-    /// Applies `f` to every item, in parallel; the results are in the order of the items.
-    pub fn map<T: Send, R: Send>(&self, items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
-        use rayon::prelude::*;
-        // One item is not worth starting threads for.
-        match if items.len() > 1 { self.pool() } else { None } {
-            Some(pool) => self.install(pool, || items.into_par_iter().with_max_len(1).map(f).collect()),
-            None => items.into_iter().map(f).collect(),
-        }
-    }
-
-    /// Takes bytes into a hash, by all threads.
-    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher, bytes: &[u8]) {
-        match self.pool() {
-            Some(pool) => self.install(pool, || {
-                hasher.update_rayon(bytes);
-            }),
-            // Not by rayon's own pool, whose threads would stay, and be missing after a fork.
-            None => {
-                hasher.update(bytes);
-            }
-        }
-    }
-
-    /// Has every thread work: the one that called at `home`, the others elsewhere.
-    pub(crate) fn all(&self, home: impl FnOnce(), elsewhere: impl Fn() + Sync) {
-        match self.pool() {
-            Some(pool) => pool.in_place_scope(|scope| {
-                for _ in 1..self.threads {
-                    scope.spawn(|_| elsewhere());
-                }
-                home();
-            }),
-            None => home(),
-        }
-    }
-
-    /// Does both, at once where there are threads.
-    pub fn join<A: Send, B: Send>(
-        &self,
-        a: impl FnOnce() -> A + Send,
-        b: impl FnOnce() -> B + Send,
-    ) -> (A, B) {
-        match self.pool() {
-            Some(pool) => self.install(pool, || rayon::join(a, b)),
-            None => (a(), b()),
-        }
-    }
 }
 
 /// Content hashes of restored bytes, fed in order and compared with the index at the end.

@@ -253,7 +253,7 @@ impl<R: ReadAt> Archive<R> {
     /// Fills `out` with source bytes from `start` on, reading only the frames that cover them.
     pub fn read_range(&self, start: u64, out: &mut [u8], workers: &Workers, check: bool) -> Result<()> {
         let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
-        workers.map(self.pieces(start, out, check)?, read).into_iter().collect()
+        workers.each(self.pieces(start, out, check)?, read)
     }
 
     /// The same into memory without a value, of which all has one if this succeeds. Whoever restores a piece clears its memory just before, so that
@@ -270,7 +270,7 @@ impl<R: ReadAt> Archive<R> {
             let piece = Piece { frame, skip, out: memory::cleared(out) };
             with_scratch(|s| self.read_piece(piece, check, s))
         };
-        workers.map(self.pieces(start, out, check)?, read).into_iter().collect()
+        workers.each(self.pieces(start, out, check)?, read)
     }
 
     /// The same by this thread alone, of several that do so.

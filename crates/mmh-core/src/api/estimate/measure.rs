@@ -124,7 +124,7 @@ impl Sample<'_> {
             }
         }
         // Threads that share caches and memory, or that others use too, are less than so many times one.
-        Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads as f64)))
+        Ok((of_class, (busy / wall.max(1e-9)).clamp(1.0, self.workers.threads() as f64)))
     }
 
     /// Bytes of the piece of a segment that begins there.

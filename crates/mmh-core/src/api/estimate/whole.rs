@@ -29,7 +29,7 @@ pub fn whole(
         let settings = Settings { level, codec: None, verify: true };
         let name = Some(name.to_owned());
         let options = CompressOptions {
-            threads: workers.threads,
+            threads: workers.threads(),
             blake3: true,
             name,
             base: base.clone(),
