@@ -4,8 +4,9 @@
 
 The large file is made of the weights of the one named (bf16, safetensors), again and again, with the two lowest bits of
 each changed at random, so that no stretch comes twice. Whole commands are timed, the start of Python included;
-candidates take turns in an order that changes, each writes a new file; what was restored is compared first. The
-threads of `mmh.compress` and `mmh.decompress` are compared on 256 MiB in memory. Times are medians, in seconds.
+candidates take turns in an order that changes, each writes a new file, and what was written before is on the disk by
+then; what was restored is compared first. The threads of `mmh.compress` and `mmh.decompress` are compared on 256 MiB in
+memory, where glibc keeps freed pages. Times are medians, in seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 from tables import table
 
 import mmh_rs as mmh
+from mmh_rs.bench.measure import keep_pages
 
 PER_TENSOR = 16 << 20
 """Weights of each tensor."""
@@ -65,6 +67,8 @@ def command(words: Sequence[str | Path], made: Path) -> Callable[[], float]:
 
     def run() -> float:
         made.unlink(missing_ok=True)
+        # What was written before is not to be brought to the disk meanwhile.
+        os.sync()
         start = time.perf_counter()
         subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
@@ -128,6 +132,7 @@ def threads_in_memory(source: Path, runs: int) -> str:
     with source.open("rb") as file:
         file.seek(1 << 16)
         data = np.frombuffer(file.read(IN_MEMORY), dtype=np.uint16)
+    keep_pages()
     out = bytearray(data.nbytes)
     rows = []
     for level in ("fast", "balanced", "max"):
