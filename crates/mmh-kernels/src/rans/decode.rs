@@ -19,6 +19,15 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Whether its code has so few values that twice as many groups as of others are decoded side by side here.
+    pub fn is_narrow(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+            return self.narrow.is_some();
+        }
+        false
+    }
+
     /// The table of a code, which has no escape.
     pub fn new(frequencies: &Frequencies) -> Decoder {
         let mut table = Box::new([0; TOTAL as usize]);

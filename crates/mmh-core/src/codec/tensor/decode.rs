@@ -13,7 +13,7 @@ use mmh_kernels::memory::{self, Soon};
 use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
 use mmh_kernels::predicted::{Model, Work};
-use mmh_kernels::rans::LANES as ROW;
+use mmh_kernels::rans::{Decoder, LANES as ROW};
 
 /// A plane of the rest, and its decoding table if it is coded.
 struct Described {
@@ -276,14 +276,15 @@ enum BatchDecoder<'a> {
 }
 
 impl BatchDecoder<'_> {
-    /// Groups of `n` elements that are decoded at once; all, where each decodes by itself. Where symbols are `all` that there is to the elements, they are
-    /// as many as have registers; else fewer, whose symbols wait in a cache.
+    /// Groups of `n` elements that are decoded at once; all, where each decodes by itself. Where symbols are `all` that there is to the elements, or codes
+    /// decode in registers, they are as many as have some; else fewer, whose symbols wait in a cache.
     fn batches(&self, n: usize, all: bool) -> Vec<Vec<usize>> {
         match self {
             BatchDecoder::None => vec![(0..n.div_ceil(GROUP)).collect()],
             BatchDecoder::Lanes(codes, _) => codes.batches(n, SIDE_BY_SIDE),
-            BatchDecoder::Exact(codes, _) => {
-                codes.batches(n, if all { MOST_SIDE_BY_SIDE } else { SIDE_BY_SIDE })
+            BatchDecoder::Exact(codes, tables) => {
+                let most = all || tables.iter().all(Decoder::is_narrow);
+                codes.batches(n, if most { MOST_SIDE_BY_SIDE } else { SIDE_BY_SIDE })
             }
         }
     }
