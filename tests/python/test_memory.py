@@ -353,3 +353,27 @@ def test_blobs_of_a_newer_version() -> None:
         mmh.decompress(header_of_version(9) + blob[16:])
     with pytest.raises(mmh.CorruptionError):
         mmh.decompress(header_of_version(9)[:12] + blob[12:])
+
+
+@pytest.mark.parametrize("level", [1, 5])
+@pytest.mark.parametrize("kind", ["fp32", "upcast", "fp16"])
+def test_what_no_cache_holds_comes_back_at_any_place_and_damage_is_found(kind: str, level: int) -> None:
+    wide = np.random.default_rng(7).normal(0, 0.02, 5_000_003).astype(np.float32)
+    if kind == "upcast":
+        wide = (wide.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    values = np.concatenate([wide, wide[::-1]]).astype(np.float16) if kind == "fp16" else wide
+    raw = values.view(np.uint8)
+    blob = mmh.compress(values, level=level)
+    memory = np.empty(raw.size + 64, np.uint8)
+    for place in (0, 1, 16, 48):
+        memory[:] = 0
+        out = memory[place : place + raw.size]
+        for threads in (1, 3):
+            assert mmh.decompress(blob, out=out, threads=threads) == raw.size
+            assert np.array_equal(out, raw)
+    damaged = bytearray(blob)
+    for at in np.random.default_rng(level).integers(len(blob) // 50, len(blob) * 49 // 50, 20):
+        damaged[at] ^= 0x10
+        with pytest.raises(mmh.CorruptionError):
+            mmh.decompress(damaged, out=out)
+        damaged[at] ^= 0x10

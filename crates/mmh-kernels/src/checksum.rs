@@ -19,6 +19,49 @@ pub fn xxh3_on(simd: Simd, data: &[u8]) -> u64 {
     XxHash3_64::oneshot(data)
 }
 
+/// XXH3-64 of bytes that are made one after the other, taken while they are in registers. Blocks of 1,024 bytes are taken whole.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// As much as has been taken.
+    pub(crate) done: usize,
+    /// Whether that is all of it.
+    pub(crate) ended: bool,
+    pub(crate) lanes: [u64; 8],
+}
+
+impl Running {
+    /// Of nothing yet; `None` where the CPU has nothing that takes bytes.
+    pub fn new() -> Option<Running> {
+        #[cfg(target_arch = "x86_64")]
+        if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+            let lanes = crate::x86_64::xxh3_avx512::BEGINNING;
+            return Some(Running { done: 0, ended: false, lanes });
+        }
+        None
+    }
+
+    /// How many bytes have been taken.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// The hash of `data`, of which the first bytes have been taken.
+    pub fn finish(self, data: &[u8]) -> u64 {
+        if self.done == 0 {
+            return xxh3(data);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if Simd::Avx512.is_available() {
+            if self.ended {
+                return crate::x86_64::xxh3_avx512::end(&self.lanes, data.len());
+            }
+            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+            return unsafe { crate::x86_64::xxh3_avx512::go_on(&self.lanes, self.done, data) };
+        }
+        xxh3(data)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

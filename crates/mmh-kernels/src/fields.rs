@@ -1,5 +1,6 @@
 //! The split of an element into a symbol and a rest, as `spec/codecs/tensor.md` section 1 defines it.
 
+use crate::checksum::Running;
 use crate::cpu::Simd;
 use crate::generic;
 use crate::generic::fields::Cuts;
@@ -217,24 +218,7 @@ pub fn merge_planes_on(
     fill: u64,
     out: &mut [u8],
 ) {
-    if planes.len() > MOST_PLANES || planes.iter().any(|p| p.data.is_empty()) {
-        return;
-    }
-    let size = spec.size();
-    let n = symbols.len().min(out.len() / size);
-    let mut at = 0;
-    while at < n {
-        // As far as each plane's bits stay at one place in its bytes.
-        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(n - at, usize::min);
-        let mut parts = [Part::default(); MOST_PLANES];
-        for (part, p) in parts.iter_mut().zip(planes) {
-            let (row, column) = (at / p.data.len(), at % p.data.len());
-            let (bits, shift) = (p.bits as u32, p.shift as u32);
-            *part = Part { bytes: &p.data[column..column + run], down: (bits * row as u32) & 7, bits, shift };
-        }
-        let parts = &mut parts[..planes.len()];
-        #[allow(unused_mut)]
-        let (mut symbols, mut out) = (&symbols[at..at + run], &mut out[size * at..size * (at + run)]);
+    each_run(spec, symbols, planes, out, |mut symbols, parts, mut out| {
         #[cfg(target_arch = "x86_64")]
         if simd.is_available() {
             let done = match simd {
@@ -244,10 +228,83 @@ pub fn merge_planes_on(
                 Simd::Avx2 => unsafe { x86_64::merge_avx2::parts(spec, symbols, parts, fill, out) },
                 _ => 0,
             };
-            (symbols, out) = (&symbols[done..], &mut out[size * done..]);
+            (symbols, out) = (&symbols[done..], &mut out[spec.size() * done..]);
             parts.iter_mut().for_each(|p| p.bytes = &p.bytes[done..]);
         }
         merge_parts_on(simd, spec, symbols, parts, fill, out);
+    });
+}
+
+/// Whether [`merge_planes_away`] can do so with whole groups of such elements from the beginning of `out` on.
+pub fn can_go_away(spec: &FieldSpec, out: &[u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+        return x86_64::merge_avx512::can_go_away(spec, out);
+    }
+    let _ = (spec, out);
+    false
+}
+
+/// The same as [`merge_planes`] for what will not be read soon: it goes past the cache, while its checksum is taken. `is_end` tells that the last element is the end of what the
+/// checksum is of. Gives whether it did that: if not, nothing has been done.
+pub fn merge_planes_away(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>],
+    fill: u64,
+    out: &mut [u8],
+    running: &mut Running,
+    is_end: bool,
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::simd() == Simd::Avx512 && Simd::Avx512.is_available() {
+        // Planes of a bit stay at one place for an eighth of them.
+        let eighth = symbols.len() / 8;
+        let suits = symbols.len().is_multiple_of(8)
+            && out.len() == spec.size() * symbols.len()
+            && planes.iter().all(|p| p.data.len() == crate::planes::packed_size(symbols.len(), p.bits))
+            && x86_64::merge_avx512::takes(spec, planes.len(), eighth)
+            && can_go_away(spec, out);
+        if !suits {
+            return false;
+        }
+        let mut left = symbols.len();
+        each_run(spec, symbols, planes, out, |symbols, parts, out| {
+            left -= symbols.len();
+            let is_end = is_end && left == 0;
+            // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+            unsafe { x86_64::merge_avx512::parts_away(spec, symbols, parts, fill, out, running, is_end) };
+        });
+        return true;
+    }
+    let _ = (spec, symbols, planes, fill, out, running, is_end);
+    false
+}
+
+/// Calls with symbols, parts and room for elements, as far as each plane's bits stay at one place in its bytes.
+fn each_run(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    planes: &[Plane<'_>],
+    out: &mut [u8],
+    mut call: impl FnMut(&[u8], &mut [Part<'_>], &mut [u8]),
+) {
+    if planes.len() > MOST_PLANES || planes.iter().any(|p| p.data.is_empty()) {
+        return;
+    }
+    let size = spec.size();
+    let n = symbols.len().min(out.len() / size);
+    let mut at = 0;
+    while at < n {
+        let run = planes.iter().map(|p| p.data.len() - at % p.data.len()).fold(n - at, usize::min);
+        let mut parts = [Part::default(); MOST_PLANES];
+        for (part, p) in parts.iter_mut().zip(planes) {
+            let (row, column) = (at / p.data.len(), at % p.data.len());
+            let (bits, shift) = (p.bits as u32, p.shift as u32);
+            *part = Part { bytes: &p.data[column..column + run], down: (bits * row as u32) & 7, bits, shift };
+        }
+        let (symbols, out) = (&symbols[at..at + run], &mut out[size * at..size * (at + run)]);
+        call(symbols, &mut parts[..planes.len()], out);
         at += run;
     }
 }
@@ -426,6 +483,64 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_goes_past_the_cache_is_the_same_and_has_the_same_checksum() {
+        let Some(beginning) = Running::new() else { return };
+        let noise: Vec<u8> = (0..200_000u32).map(|i| (i.wrapping_mul(2_246_822_519) >> 21) as u8).collect();
+        for (width, t, sign_moved, drop) in [
+            (2, 8, true, 0),
+            (2, 9, true, 16),
+            (2, 8, false, 3),
+            (1, 9, true, 0),
+            (1, 6, true, 0),
+            (2, 8, true, 16),
+        ] {
+            let base = if t > 8 { 100 } else { 0 };
+            let spec = FieldSpec { width, t, sign_moved, zigzag: false, drop, base };
+            let n = 8192;
+            let mut at = 0;
+            let planes: Vec<Plane<'_>> = crate::planes::cut(spec.rest_bits() - drop as u32)
+                .map(|(bits, shift)| {
+                    let size = crate::planes::packed_size(n, bits);
+                    at += size;
+                    Plane { data: &noise[at - size..at], bits, shift }
+                })
+                .collect();
+            let size = n << width;
+            // Groups, and bytes behind them; the memory begins where a register of 16 bytes may.
+            for (groups, behind) in [(1, 0), (3, 0), (1, 1), (2, 77), (3, 1024)] {
+                let mut memory = vec![7u8; groups * size + behind + 16];
+                let from = memory.as_ptr().align_offset(16);
+                let out = &mut memory[from..from + groups * size + behind];
+                let mut expected = out.to_vec();
+                let mut running = beginning.clone();
+                for g in 0..groups {
+                    let symbols = &noise[at + g..at + g + n];
+                    merge_planes(&spec, symbols, &planes, 0, &mut expected[g * size..(g + 1) * size]);
+                    let to = &mut out[g * size..(g + 1) * size];
+                    let is_end = g + 1 == groups && behind == 0;
+                    assert!(merge_planes_away(&spec, symbols, &planes, 0, to, &mut running, is_end));
+                    assert_eq!(running.done(), (g + 1) * size);
+                }
+                assert!(*out == expected, "{spec:?} {groups} {behind}");
+                assert_eq!(
+                    running.finish(out),
+                    crate::checksum::xxh3(&expected),
+                    "{spec:?} {groups} {behind}"
+                );
+            }
+            // Not at any place, and no part of a block.
+            let (mut memory, mut running) = (vec![7u8; size + 16], beginning.clone());
+            let from = memory.as_ptr().align_offset(16) + 1;
+            let symbols = &noise[at..at + n];
+            let to = &mut memory[from..from + size];
+            assert!(!merge_planes_away(&spec, symbols, &planes, 0, to, &mut running, true));
+            let to = &mut memory[..size - (8 << width)];
+            assert!(!merge_planes_away(&spec, &symbols[..n - 8], &planes, 0, to, &mut running, true));
+            assert!(running.done() == 0 && memory.iter().all(|b| *b == 7));
         }
     }
 

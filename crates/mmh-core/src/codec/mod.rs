@@ -172,6 +172,8 @@ pub struct Scratch {
     pub check: Vec<u8>,
     /// The frame that is decoded, as it is stored.
     pub stored: Vec<u8>,
+    /// Whether what is decoded is part of so much that no cache will have it when it is read.
+    pub is_far: bool,
     /// Whom codecs that take long ask whether to go on.
     pub watch: Option<Arc<Watch>>,
 }

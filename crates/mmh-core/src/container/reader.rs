@@ -84,6 +84,9 @@ pub(crate) const LOST: u64 = u64::MAX;
 /// Runs are filled in pieces of this size, so that several threads can share a long one.
 const RUN_PIECE: usize = 1 << 20;
 
+/// So many bytes are not all in a cache when they have been restored.
+const FAR: usize = 16 << 20;
+
 impl<R: ReadAt> Archive<R> {
     /// Reads header, footer and index, and checks them, within the usual limits.
     pub fn open(input: R) -> Result<Archive<R>> {
@@ -252,7 +255,16 @@ impl<R: ReadAt> Archive<R> {
 
     /// Fills `out` with source bytes from `start` on, reading only the frames that cover them.
     pub fn read_range(&self, start: u64, out: &mut [u8], workers: &Workers, check: bool) -> Result<()> {
-        let read = |p| workers.check().and_then(|()| with_scratch(|s| self.read_piece(p, check, s)));
+        let is_far = out.len() >= FAR;
+        let read = |p| {
+            workers.check()?;
+            with_scratch(|s| {
+                s.is_far = is_far;
+                let done = self.read_piece(p, check, s);
+                s.is_far = false;
+                done
+            })
+        };
         workers.each(self.pieces(start, out, check)?, read)
     }
 
@@ -364,6 +376,7 @@ impl<R: ReadAt> Archive<R> {
                 let mut whole = std::mem::take(&mut scratch.check);
                 let raw = f.raw as usize;
                 whole.resize(whole.len().max(raw), 0);
+                scratch.is_far = false;
                 let done = self.decode(f, head, payload, &mut whole[..raw], check, scratch);
                 let skip = piece.skip as usize;
                 piece.out.copy_from_slice(&whole[skip..skip + piece.out.len()]);

@@ -1,6 +1,8 @@
 //! Elements out of symbols and planes. Those of 16 bits with planes of 4, 2 and 1 bits are made 64 at a time: the planes are put together as
 //! bytes, of which a register holds twice as many as of elements. Others fill a register. The elements are those of `generic::fields`.
 
+use super::xxh3_avx512::{Accumulators, STRIPES};
+use crate::checksum::Running;
 use crate::fields::{FieldSpec, Part};
 use crate::planes::Plane;
 use std::arch::x86_64::*;
@@ -74,40 +76,82 @@ pub fn nibbles(
 }
 
 /// As many elements of 8, 16 or 32 bits, not folded, as fill registers; gives how many that were.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 pub fn parts(spec: &FieldSpec, symbols: &[u8], parts: &[Part<'_>], fill: u64, out: &mut [u8]) -> usize {
+    of_width::<false>(spec, symbols, parts, fill, out, None)
+}
+
+/// The same with as many as fill blocks of the checksum, which is taken meanwhile; `is_end` tells that they are the last ones of what it is of. They go past
+/// the cache: memory that is overwritten is not read first.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+pub fn parts_away(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    parts: &[Part<'_>],
+    fill: u64,
+    out: &mut [u8],
+    running: &mut Running,
+    is_end: bool,
+) -> usize {
+    of_width::<true>(spec, symbols, parts, fill, out, Some((running, is_end)))
+}
+
+/// Whether [`parts_away`] takes such elements, in whole blocks of the checksum, that are put there.
+pub fn can_go_away(spec: &FieldSpec, out: &[u8]) -> bool {
+    let suits = !spec.zigzag && spec.rest_bits() > 0 && (spec.drop as u32) < spec.bits();
+    matches!(spec.width, 1 | 2) && suits && out.as_ptr().align_offset(16) == 0
+}
+
+/// Whether it takes so many of them in so many parts.
+pub fn takes(spec: &FieldSpec, parts: usize, n: usize) -> bool {
+    let most = if spec.width == 1 { 3 } else { 5 };
+    (1..=most).contains(&parts) && (n * spec.size()).is_multiple_of(64 * STRIPES)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn of_width<const AWAY: bool>(
+    spec: &FieldSpec,
+    symbols: &[u8],
+    parts: &[Part<'_>],
+    fill: u64,
+    out: &mut [u8],
+    running: Option<(&mut Running, bool)>,
+) -> usize {
     // A rest of no bits has no sign.
     if spec.zigzag || spec.rest_bits() == 0 || spec.drop as u32 >= spec.bits() {
         return 0;
     }
     match (spec.width, parts) {
-        (0, &[a]) => elements::<1, 1>(spec, symbols, [a], fill, out),
-        (0, &[a, b]) => elements::<1, 2>(spec, symbols, [a, b], fill, out),
-        (1, &[a]) => elements::<2, 1>(spec, symbols, [a], fill, out),
-        (1, &[a, b]) => elements::<2, 2>(spec, symbols, [a, b], fill, out),
-        (1, &[a, b, c]) => elements::<2, 3>(spec, symbols, [a, b, c], fill, out),
-        (2, &[a]) => elements::<4, 1>(spec, symbols, [a], fill, out),
-        (2, &[a, b]) => elements::<4, 2>(spec, symbols, [a, b], fill, out),
-        (2, &[a, b, c]) => elements::<4, 3>(spec, symbols, [a, b, c], fill, out),
-        (2, &[a, b, c, d]) => elements::<4, 4>(spec, symbols, [a, b, c, d], fill, out),
-        (2, &[a, b, c, d, e]) => elements::<4, 5>(spec, symbols, [a, b, c, d, e], fill, out),
+        (0, &[a]) if !AWAY => elements::<1, 1, AWAY>(spec, symbols, [a], fill, out, running),
+        (0, &[a, b]) if !AWAY => elements::<1, 2, AWAY>(spec, symbols, [a, b], fill, out, running),
+        (1, &[a]) => elements::<2, 1, AWAY>(spec, symbols, [a], fill, out, running),
+        (1, &[a, b]) => elements::<2, 2, AWAY>(spec, symbols, [a, b], fill, out, running),
+        (1, &[a, b, c]) => elements::<2, 3, AWAY>(spec, symbols, [a, b, c], fill, out, running),
+        (2, &[a]) => elements::<4, 1, AWAY>(spec, symbols, [a], fill, out, running),
+        (2, &[a, b]) => elements::<4, 2, AWAY>(spec, symbols, [a, b], fill, out, running),
+        (2, &[a, b, c]) => elements::<4, 3, AWAY>(spec, symbols, [a, b, c], fill, out, running),
+        (2, &[a, b, c, d]) => elements::<4, 4, AWAY>(spec, symbols, [a, b, c, d], fill, out, running),
+        (2, &[a, b, c, d, e]) => elements::<4, 5, AWAY>(spec, symbols, [a, b, c, d, e], fill, out, running),
         _ => 0,
     }
 }
 
 /// The same for elements of `SIZE` bytes, 1, 2 or 4, and so many parts. Bytes are shifted two by two: what crosses over is masked out.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn elements<const SIZE: usize, const PARTS: usize>(
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+fn elements<const SIZE: usize, const PARTS: usize, const AWAY: bool>(
     spec: &FieldSpec,
     symbols: &[u8],
     parts: [Part<'_>; PARTS],
     fill: u64,
     out: &mut [u8],
+    running: Option<(&mut Running, bool)>,
 ) -> usize {
     let lanes = 64 / SIZE;
     let n = parts.iter().map(|p| p.bytes.len()).fold(symbols.len().min(out.len() / SIZE), usize::min);
-    let n = n / lanes * lanes;
+    let whole = if AWAY { lanes * STRIPES } else { lanes };
+    let n = n / whole * whole;
     let set = |x: u32| match SIZE {
         1 => _mm512_set1_epi8(x as i8),
         2 => _mm512_set1_epi16(x as i16),
@@ -141,9 +185,7 @@ fn elements<const SIZE: usize, const PARTS: usize>(
     let sign_up = count(if signed { bits - 1 - low } else { 0 });
     let sign_mask = set(if signed { 1 << (bits - 1) } else { 0 });
     let (base, fill) = (set(spec.base as u32), set((fill as u32) << drop));
-    for i in (0..n).step_by(lanes) {
-        // What comes next is asked for, to be written: a prefetch touches nothing.
-        _mm_prefetch::<_MM_HINT_ET0>(out.as_ptr().wrapping_add(SIZE * i + AHEAD).cast());
+    let element = |i: usize| {
         // SAFETY: a byte for each lane from `i` on is within the `n` of the symbols and of each part.
         let (s, bytes) = unsafe { (symbols.as_ptr().add(i), parts.map(|p| p.bytes.as_ptr().add(i))) };
         let mut rest = fill;
@@ -160,9 +202,47 @@ fn elements<const SIZE: usize, const PARTS: usize>(
             _ => _mm512_mask_add_epi32(s, _mm512_test_epi32_mask(s, s), s, base),
         };
         let element = _mm512_ternarylogic_epi32::<0xca>(field_mask, up(field, field_up), rest);
-        let element = _mm512_ternarylogic_epi32::<0xca>(sign_mask, up(rest, sign_up), element);
-        // SAFETY: a register from there on is within the `n` elements of `out`.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(SIZE * i).cast(), element) };
+        _mm512_ternarylogic_epi32::<0xca>(sign_mask, up(rest, sign_up), element)
+    };
+    let Some((running, is_end)) = running.filter(|_| AWAY) else {
+        for i in (0..n).step_by(lanes) {
+            // What comes next is asked for, to be written: a prefetch touches nothing.
+            _mm_prefetch::<_MM_HINT_ET0>(out.as_ptr().wrapping_add(SIZE * i + AHEAD).cast());
+            // SAFETY: a register from there on is within the `n` elements of `out`.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(SIZE * i).cast(), element(i)) };
+        }
+        return n;
+    };
+    if out.as_ptr().align_offset(16) != 0 {
+        return 0;
     }
+    let mut sum = Accumulators::load(&running.lanes);
+    for block in (0..n).step_by(whole) {
+        let is_last = is_end && block + whole == n;
+        for k in 0..STRIPES {
+            let i = block + lanes * k;
+            let element = element(i);
+            match is_last && k + 1 == STRIPES {
+                true => sum.take_last(element),
+                false => sum.take(element, k),
+            }
+            // SAFETY: a register from there on is within the `n` elements of `out`, whose address and so this one is a multiple of 16.
+            unsafe {
+                let to: *mut u8 = out.as_mut_ptr().add(SIZE * i);
+                _mm_stream_si128(to.cast(), _mm512_castsi512_si128(element));
+                _mm_stream_si128(to.add(16).cast(), _mm512_extracti32x4_epi32::<1>(element));
+                _mm_stream_si128(to.add(32).cast(), _mm512_extracti32x4_epi32::<2>(element));
+                _mm_stream_si128(to.add(48).cast(), _mm512_extracti32x4_epi32::<3>(element));
+            }
+        }
+        if !is_last {
+            sum.mix();
+        }
+    }
+    // Whoever reads them, on whichever core, is to find them.
+    _mm_sfence();
+    sum.store(&mut running.lanes);
+    running.done += SIZE * n;
+    running.ended = is_end;
     n
 }

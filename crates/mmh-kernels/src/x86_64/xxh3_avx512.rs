@@ -36,7 +36,65 @@ const PRIME64: [u64; 5] = [
 const STRIPE: usize = 64;
 
 /// Stripes of a block: the secret moves on by 8 bytes for each.
-const STRIPES: usize = (SECRET.len() - STRIPE) / 8;
+pub const STRIPES: usize = (SECRET.len() - STRIPE) / 8;
+
+/// The accumulators of no bytes.
+pub const BEGINNING: [u64; 8] = {
+    let ([p1, p2, p3, p4, p5], [q1, q2, q3]) = (PRIME64, PRIME32);
+    [q3, p1, p2, p3, p4, q2, p5, q1]
+};
+
+/// A hash at work, of which whole stripes are taken.
+#[derive(Clone, Copy)]
+pub struct Accumulators(__m512i);
+
+impl Accumulators {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn load(lanes: &[u64; 8]) -> Accumulators {
+        // SAFETY: the array has 64 readable bytes.
+        Accumulators(unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn store(self, lanes: &mut [u64; 8]) {
+        // SAFETY: there is room for eight lanes.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), self.0) };
+    }
+
+    /// Takes stripe `i` of a block, below [`STRIPES`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn take(&mut self, data: __m512i, i: usize) {
+        self.0 = accumulate(self.0, data, secret(8 * i));
+    }
+
+    /// Takes the last stripe of all.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn take_last(&mut self, data: __m512i) {
+        self.0 = accumulate(self.0, data, secret(SECRET.len() - STRIPE - 7));
+    }
+
+    /// Ends a block that is not the last one.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    pub fn mix(&mut self) {
+        let mixed = _mm512_xor_si512(self.0, _mm512_srli_epi64::<47>(self.0));
+        let keyed = _mm512_xor_si512(mixed, secret(SECRET.len() - STRIPE));
+        self.0 = _mm512_mullo_epi64(keyed, _mm512_set1_epi64(PRIME32[0] as i64));
+    }
+}
+
+/// 64 bytes of the secret.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn secret(at: usize) -> __m512i {
+    let part: Option<&[u8; STRIPE]> = SECRET.get(at..).and_then(|s| s.first_chunk());
+    // SAFETY: a stripe has 64 readable bytes.
+    part.map_or(_mm512_setzero_si512(), |part| unsafe { _mm512_loadu_si512(part.as_ptr().cast()) })
+}
 
 /// Accumulates a stripe.
 #[inline]
@@ -52,42 +110,42 @@ fn accumulate(accumulators: __m512i, data: __m512i, secret: __m512i) -> __m512i 
 /// The hash of at least [`SHORTEST`] bytes, with seed 0; 0 for less.
 #[target_feature(enable = "avx512f,avx512dq")]
 pub fn xxh3(data: &[u8]) -> u64 {
-    if data.len() < SHORTEST {
+    go_on(&BEGINNING, 0, data)
+}
+
+/// The same, with the accumulators of the first so many bytes of `data`, which are whole blocks and not all of it.
+#[target_feature(enable = "avx512f,avx512dq")]
+pub fn go_on(before: &[u64; 8], done: usize, data: &[u8]) -> u64 {
+    if data.len() < SHORTEST || done >= data.len() {
         return 0;
     }
-    let secret = |at: usize| {
-        let part: Option<&[u8; STRIPE]> = SECRET.get(at..).and_then(|s| s.first_chunk());
-        // SAFETY: a stripe has 64 readable bytes.
-        part.map_or(_mm512_setzero_si512(), |part| unsafe { _mm512_loadu_si512(part.as_ptr().cast()) })
-    };
-    // SAFETY: as above.
+    // SAFETY: a stripe has 64 readable bytes.
     let load = |stripe: &[u8; STRIPE]| unsafe { _mm512_loadu_si512(stripe.as_ptr().cast()) };
-    let [p1, p2, p3, p4, p5] = PRIME64.map(|p| p as i64);
-    let [q1, q2, q3] = PRIME32.map(|p| p as i64);
-    let mut accumulators = _mm512_setr_epi64(q3, p1, p2, p3, p4, q2, p5, q1);
-    let secrets: [__m512i; STRIPES] = std::array::from_fn(|i| secret(8 * i));
-    let last_secret = secret(SECRET.len() - STRIPE);
+    let mut all = Accumulators::load(before);
     // The last byte always belongs to what comes after the whole blocks.
-    let (stripes, _) = data[..data.len() - 1].as_chunks::<STRIPE>();
+    let (stripes, _) = data[done..data.len() - 1].as_chunks::<STRIPE>();
     let (blocks, left) = stripes.as_chunks::<STRIPES>();
     for block in blocks {
-        for (stripe, secret) in block.iter().zip(&secrets) {
-            accumulators = accumulate(accumulators, load(stripe), *secret);
+        for (i, stripe) in block.iter().enumerate() {
+            all.take(load(stripe), i);
         }
-        let mixed = _mm512_xor_si512(accumulators, _mm512_srli_epi64::<47>(accumulators));
-        accumulators = _mm512_mullo_epi64(_mm512_xor_si512(mixed, last_secret), _mm512_set1_epi64(q1));
+        all.mix();
     }
-    for (stripe, secret) in left.iter().zip(&secrets) {
-        accumulators = accumulate(accumulators, load(stripe), *secret);
+    for (i, stripe) in left.iter().enumerate() {
+        all.take(load(stripe), i);
     }
     if let Some(stripe) = data.last_chunk::<STRIPE>() {
-        accumulators = accumulate(accumulators, load(stripe), secret(SECRET.len() - STRIPE - 7));
+        all.take_last(load(stripe));
     }
-    let mut lanes = [0u64; 8];
-    // SAFETY: there is room for eight lanes.
-    unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), accumulators) };
+    let mut lanes = [0; 8];
+    all.store(&mut lanes);
+    end(&lanes, data.len())
+}
+
+/// The hash of so many bytes, all of which have been taken.
+pub fn end(lanes: &[u64; 8], len: usize) -> u64 {
     let keys = SECRET[11..].as_chunks::<8>().0;
-    let mut hash = (data.len() as u64).wrapping_mul(PRIME64[0]);
+    let mut hash = (len as u64).wrapping_mul(PRIME64[0]);
     for (pair, keys) in lanes.as_chunks::<2>().0.iter().zip(keys.as_chunks::<2>().0) {
         let [a, b] = [pair[0] ^ u64::from_le_bytes(keys[0]), pair[1] ^ u64::from_le_bytes(keys[1])];
         let product = a as u128 * b as u128;

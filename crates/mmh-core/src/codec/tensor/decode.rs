@@ -6,6 +6,7 @@ use super::{GROUP, Scratch, lend};
 use crate::codec::cursor::Cursor;
 use crate::codec::symbols::{Code, Codes, MOST_SIDE_BY_SIDE, Part, SIDE_BY_SIDE, Table, codeless};
 use crate::error::Result;
+use mmh_kernels::checksum::Running;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, CodeLengths, DecodeTable};
 use mmh_kernels::lanes::Frequencies;
@@ -126,16 +127,34 @@ pub fn decode_or_put_off<'a>(
     }
 
     let width = spec.rest_width();
+    // The groups of a batch in order, each with its place there.
+    let orders: Vec<Vec<(usize, usize)>> = batches
+        .iter()
+        .map(|batch| {
+            let mut order: Vec<(usize, usize)> = batch.iter().copied().enumerate().collect();
+            order.sort_by_key(|(_, g)| *g);
+            order
+        })
+        .collect();
+    // What is made in order, and not changed any more, can have its checksum taken meanwhile.
+    let is_plain = head == 0 && exceptions.is_empty() && params.low == 0 && !params.signed_symbols;
+    let in_order = || orders.iter().flatten().is_sorted_by_key(|(_, g)| g);
+    let goes_away = scratch.is_far && is_plain && in_order() && fields::can_go_away(&spec, out);
+    let mut running = if goes_away { Running::new() } else { None };
+    let mut is_running = running.is_some();
     let mut bodies: Vec<&mut [u8]> = out[head..body_end].chunks_mut(GROUP * size).collect();
+    let last = bodies.len() - 1;
     let mut batch_symbols = std::mem::take(&mut scratch.batch_symbols);
-    for (batch, slot, g) in
-        batches.iter().flat_map(|b| b.iter().enumerate().map(move |(slot, g)| (b.as_slice(), slot, *g)))
-    {
+    let each = batches.iter().zip(&orders).flat_map(|(batch, order)| {
+        let place = move |(i, (slot, g)): (usize, &(usize, usize))| (batch.as_slice(), i == 0, *slot, *g);
+        order.iter().enumerate().map(place)
+    });
+    for (batch, is_first, slot, g) in each {
         let in_lanes = !matches!(decoder, BatchDecoder::None);
-        if in_lanes && slot == 0 {
+        if in_lanes && is_first {
             // Planes and elements are met in bursts between long stretches of decoding, too short for the hardware to see coming.
             let planes = batch.iter().map(|g| groups[*g]);
-            let elements = batch.iter().map(|g| &*bodies[*g]);
+            let elements = batch.iter().map(|g| &*bodies[*g]).filter(|_| !is_running);
             let mut soon = Soon::new(planes.chain(elements), GROUP / ROW);
             let out = lend(&mut batch_symbols, batch.len() * GROUP);
             let each = batch.iter().zip(out.chunks_mut(GROUP));
@@ -208,7 +227,14 @@ pub fn decode_or_put_off<'a>(
             }
             _ => None,
         };
-        if let Some(planes) = nibbles {
+        // Behind one that did not go away none can.
+        is_running = is_running
+            && running.as_mut().is_some_and(|running| {
+                let is_end = tail == 0 && g == last;
+                fields::merge_planes_away(&spec, symbol_bytes, &parts, constant, body, running, is_end)
+            });
+        if is_running {
+        } else if let Some(planes) = nibbles {
             fields::merge_nibbles(&spec, symbol_bytes, &planes, 0, body);
         } else if let Some(bytes) = whole_bytes {
             // The one plane is the rest as it stands.
@@ -265,6 +291,7 @@ pub fn decode_or_put_off<'a>(
     }
     scratch.batch_symbols = batch_symbols;
     patch(&spec, &exceptions, &mut out[head..body_end]);
+    scratch.sum = running.map(|running| running.finish(out));
     Ok(())
 }
 

@@ -80,6 +80,10 @@ impl Element {
 /// Memory kept from block to block.
 #[derive(Default)]
 pub struct Scratch {
+    /// Whether what is decoded now will not be read soon.
+    pub is_far: bool,
+    /// The checksum of what was decoded, where it has been taken.
+    pub sum: Option<u64>,
     symbols: Vec<u8>,
     rest: Vec<u64>,
     low: Vec<u64>,

@@ -42,6 +42,8 @@ pub fn decode<'a>(
     }
     let sizes = from.take(4 * out.len().div_ceil(1 << size))?;
     let sizes = sizes.as_chunks::<4>().0.iter().map(|size| u32::from_le_bytes(*size) as usize);
+    // The checksum is of all of them.
+    scratch.is_far = false;
     for (size, part) in sizes.zip(out.chunks_mut(1 << size)) {
         whole::decode(from.take(size)?, part, scratch)?;
     }

@@ -71,6 +71,41 @@ fn upcast_weights_cost_what_the_narrow_ones_cost() {
 }
 
 #[test]
+fn the_checksum_of_what_goes_past_the_cache_is_taken_meanwhile() {
+    let can = mmh_kernels::checksum::Running::new().is_some();
+    let wide = weights(4 * GROUP + 5);
+    let upcast: Vec<f32> = wide.iter().map(|x| f32::from_bits(x.to_bits() & 0xffff_0000)).collect();
+    let some = bytes(&wide[..3 * GROUP]);
+    let odd = [some.as_slice(), &[1, 2, 3]].concat();
+    // Whether all groups go there that are whole.
+    for (data, is_plain) in [
+        (some.clone(), true),
+        (bytes(&upcast[..4 * GROUP]), true),
+        (bytes(&wide), true),
+        (odd, true),
+        ([&[9, 9], some.as_slice()].concat(), false),
+    ] {
+        for level in [1, 5] {
+            let element = Element { head: if is_plain { 0 } else { 2 }, ..F32 };
+            let packed = encode(&data, element, level).unwrap();
+            let mut scratch = codec::Scratch::default();
+            let mut memory = vec![0x55; data.len() + 17];
+            for misaligned in [0, 1] {
+                let from = memory.as_ptr().align_offset(16) + misaligned;
+                let out = &mut memory[from..from + data.len()];
+                out.fill(0x55);
+                (scratch.tensor.is_far, scratch.tensor.sum) = (true, None);
+                Tensor.decode(&packed, out, &mut scratch).unwrap();
+                assert!(*out == data);
+                assert_eq!(scratch.tensor.sum.is_some(), can && is_plain && misaligned == 0);
+                let expected = mmh_kernels::checksum::xxh3(&data);
+                assert!(scratch.tensor.sum.is_none_or(|sum| sum == expected), "level {level}");
+            }
+        }
+    }
+}
+
+#[test]
 fn rows_with_zero_low_bits_are_found_among_others() {
     // Every third row of 384 was upcast from a type with 10 bits of mantissa.
     let mut w = weights(384 * 300);
