@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -148,7 +149,18 @@ def binary_stdout(forced: bool) -> Any:
         import msvcrt
 
         msvcrt.setmode(sys.stdout.fileno(), os.O_BINARY)
+    _widen(sys.stdout.fileno())
     return sys.stdout.buffer
+
+
+def _widen(descriptor: int) -> None:
+    """Give a pipe as much room as the system lends without more ado, so that its two sides wait for each other less."""
+    if sys.platform == "linux":
+        import fcntl
+
+        # It is no pipe, or the user's pipes have too much room already.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def binary_stdin() -> Any:
@@ -168,6 +180,7 @@ def binary_stdin() -> Any:
     else:
         import select
 
+        _widen(sys.stdin.fileno())
         select.select([sys.stdin.fileno()], [], [])
     return sys.stdin.buffer
 

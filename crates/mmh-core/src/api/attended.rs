@@ -27,7 +27,8 @@ impl<'w> Attended<'w> {
         let (send, pieces) = sync_channel(WAITING);
         let read = move || {
             loop {
-                let mut piece = Vec::new();
+                // Behind a whole piece the end is looked for.
+                let mut piece = Vec::with_capacity(PIECE + 32);
                 let read = (&mut source).take(PIECE as u64).read_to_end(&mut piece);
                 let last = !matches!(read, Ok(n) if n > 0);
                 if send.send(read.map(|_| piece)).is_err() || last {
