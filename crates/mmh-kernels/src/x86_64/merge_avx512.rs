@@ -105,7 +105,7 @@ pub fn can_go_away(spec: &FieldSpec, out: &[u8]) -> bool {
 /// Whether it takes so many of them in so many parts.
 pub fn takes(spec: &FieldSpec, parts: usize, n: usize) -> bool {
     let most = if spec.width == 1 { 3 } else { 5 };
-    (1..=most).contains(&parts) && (n * spec.size()).is_multiple_of(64 * STRIPES)
+    (1..=most).contains(&parts) && n > 0 && (n * spec.size()).is_multiple_of(64 * STRIPES)
 }
 
 #[inline]

@@ -234,6 +234,7 @@ pub fn decode_or_put_off<'a>(
                 fields::merge_planes_away(&spec, symbol_bytes, &parts, constant, body, running, is_end)
             });
         if is_running {
+            // They are where they belong.
         } else if let Some(planes) = nibbles {
             fields::merge_nibbles(&spec, symbol_bytes, &planes, 0, body);
         } else if let Some(bytes) = whole_bytes {
