@@ -21,6 +21,7 @@ pub fn xxh3_on(simd: Simd, data: &[u8]) -> u64 {
 
 /// XXH3-64 of bytes that are made one after the other, taken while they are in registers. Blocks of 1,024 bytes are taken whole.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub struct Running {
     /// As much as has been taken.
     pub(crate) done: usize,

@@ -218,7 +218,9 @@ pub fn merge_planes_on(
     fill: u64,
     out: &mut [u8],
 ) {
-    each_run(spec, symbols, planes, out, |mut symbols, parts, mut out| {
+    each_run(spec, symbols, planes, out, |symbols, parts, out| {
+        #[allow(unused_mut)]
+        let (mut symbols, mut out) = (symbols, out);
         #[cfg(target_arch = "x86_64")]
         if simd.is_available() {
             let done = match simd {
