@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
+from large_file import in_turns
 from processes import MMH, mmh
 
 import mmh_rs
@@ -74,12 +75,6 @@ def seconds(run: Callable[[], object], runs: int = RUNS) -> float:
         run()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def in_turns(calls: list[Callable[[], object]], runs: int) -> list[float]:
-    """Medians of the seconds of calls that take turns, each once before."""
-    times = [[seconds(call, 1) for call in calls] for _ in range(runs + 1)]
-    return [statistics.median(column) for column in zip(*times[1:], strict=True)]
 
 
 def weights(corpus: Path, name: str = "minilm-bf16.safetensors") -> bytes:
@@ -289,6 +284,12 @@ def streaming(corpus: Path, scratch: Path) -> Iterator[Row]:
     yield Row(claim, told, same(source, back) and min(pack, unpack) > 0.5)
 
 
+def gain(work: Callable[..., object], threads: int, runs: int) -> float:
+    """How many times as fast so many threads are as one; the two take turns."""
+    times = in_turns({str(n): partial(seconds, partial(work, threads=n), 1) for n in (1, threads)}, runs)
+    return times["1"] / times[str(threads)]
+
+
 def scaling(corpus: Path, scratch: Path) -> Iterator[Row]:
     cores = os.cpu_count() or 1
     source = scratch / "model.safetensors"
@@ -303,9 +304,8 @@ def scaling(corpus: Path, scratch: Path) -> Iterator[Row]:
             raise SystemExit("the bytes depend on the number of threads")
         out = np.zeros_like(raw)
         runs = RUNS if level == "max" else 5 * RUNS
-        pack = in_turns([partial(mmh_rs.compress, raw, level=level, threads=n) for n in (1, cores)], runs)
-        back = in_turns([partial(mmh_rs.decompress, blob, out=out, threads=n) for n in (1, cores)], runs)
-        one, other = pack[0] / pack[1], back[0] / back[1]
+        one = gain(partial(mmh_rs.compress, raw, level=level), cores, runs)
+        other = gain(partial(mmh_rs.decompress, blob, out=out), cores, runs)
         claim = f"Multi-core: {cores} threads are at least {wanted:g} times as fast as one, at level {level}"
         told = f"an array of 256 MB{pages}: compress {one:.2f}, decompress {other:.2f} times one thread; the same bytes"
         yield Row(claim, told, min(one, other) >= wanted)
