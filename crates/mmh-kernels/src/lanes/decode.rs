@@ -7,7 +7,7 @@ use crate::generic;
 use crate::memory::Soon;
 
 /// What the decoder looks up, by state.
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Decoder {
     /// The value that the state stands for.
     pub(crate) value: [u8; STATES],

@@ -2,7 +2,7 @@
 //! The bytes are those of `generic::lanes`.
 
 use super::bytes_avx512::{Table, look_up, registers};
-use crate::lanes::{BEGINNING, Decoder, Group, LANES};
+use crate::lanes::{BEGINNING, Decoder, Group, LANES, STATES};
 use crate::memory::Soon;
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -26,26 +26,22 @@ struct Constants {
     value: Table,
     bits: Table,
     above: Table,
-    /// Byte i of the rest to both bytes of lane i.
-    twice: __m512i,
-    /// Even bytes before odd ones.
-    apart: __m512i,
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn constants(table: &Decoder) -> Constants {
+    Constants { value: registers(&table.value), bits: registers(&table.bits), above: registers(&table.above) }
+}
+
+/// Byte i of 32 to both bytes of lane i; even bytes before odd ones.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn orders() -> (__m512i, __m512i) {
     let twice: [u8; 64] = std::array::from_fn(|i| (i / 2) as u8);
     let apart: [u8; 64] = std::array::from_fn(|i| (2 * (i % 32) + i / 32) as u8);
-    Constants {
-        value: registers(&table.value),
-        bits: registers(&table.bits),
-        above: registers(&table.above),
-        // SAFETY: the array has 64 readable bytes.
-        twice: unsafe { _mm512_loadu_si512(twice.as_ptr().cast()) },
-        // SAFETY: as above.
-        apart: unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) },
-    }
+    // SAFETY: the arrays have 64 readable bytes.
+    unsafe { (_mm512_loadu_si512(twice.as_ptr().cast()), _mm512_loadu_si512(apart.as_ptr().cast())) }
 }
 
 /// A stream at work: states, windows and missing bits of its lanes, each in the low byte or all of 16 bits; the bytes that are left, the
@@ -104,118 +100,182 @@ unsafe fn refill(window: &mut __m512i, short: &mut __m512i, bits: __m512i, end: 
     taken
 }
 
-/// Two streams at work side by side, whose states are the bytes of one register: the first one's are the low bytes of lanes of 16 bits.
+/// The first and third quarter of each table in registers; the others are met in memory, as there are not enough.
+#[derive(Clone, Copy)]
+struct Quarters<'a> {
+    table: &'a Decoder,
+    value: [__m512i; 2],
+    bits: [__m512i; 2],
+    above: [__m512i; 2],
+}
+
+impl Quarters<'_> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn of(table: &Decoder) -> Quarters<'_> {
+        let halves = |t: &[u8; STATES]| {
+            let all = registers(t);
+            [all[0], all[2]]
+        };
+        Quarters {
+            table,
+            value: halves(&table.value),
+            bits: halves(&table.bits),
+            above: halves(&table.above),
+        }
+    }
+}
+
+/// Two streams at work side by side: the first one has the low bytes of lanes of 16 bits, the second one the high bytes.
 #[derive(Clone, Copy)]
 struct Two {
     state: __m512i,
+    /// Bits that are missing from a byte; of the second stream less 8.
+    short: __m512i,
     window: [__m512i; 2],
-    short: [__m512i; 2],
     /// Where the bytes that are left end.
     end: [*const u8; 2],
 }
 
+/// Bits of the first stream in masks of bytes.
+const EVEN: u64 = 0x5555_5555_5555_5555;
+
+/// What `short` is more than at most without a byte being taken.
+const ENOUGH: i16 = 8;
+
 impl Two {
+    /// Two streams side by side.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn begin(lanes: [&Lanes; 2], groups: [&Group<'_>; 2]) -> Two {
+        let low = low_bytes();
+        let [a, b] = lanes;
+        let less = _mm512_sub_epi16(b.short, _mm512_set1_epi16(8));
+        Two {
+            state: select(low, a.state, _mm512_slli_epi16::<8>(b.state)),
+            short: select(low, a.short, _mm512_slli_epi16::<8>(less)),
+            window: [a.window, b.window],
+            // SAFETY: `left` is within the stream.
+            end: [0, 1].map(|i| unsafe { groups[i].stream.as_ptr().add(lanes[i].left) }),
+        }
+    }
+
+    /// Each for itself again, after so many elements.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn leave(self, groups: [&Group<'_>; 2], done: usize) -> [Lanes; 2] {
+        let bytes = |of| [_mm512_and_si512(of, low_bytes()), _mm512_srli_epi16::<8>(of)];
+        let (state, short) =
+            (bytes(self.state), bytes(_mm512_add_epi8(self.short, _mm512_set1_epi16(8 << 8))));
+        [0, 1].map(|i| {
+            let left = self.end[i] as usize - groups[i].stream.as_ptr() as usize;
+            Lanes { state: state[i], window: self.window[i], short: short[i], left, done }
+        })
+    }
+
     /// Goes to the next states, and gives the values of those before.
     ///
     /// In assembly: the compiler compares every shift with 16, which it cannot know to be needless, and has registers change places for a
-    /// fourth of the time.
+    /// fourth of the time. Counts of `vpshldvw` are taken modulo 16, so that what is above them need not be masked off; and what stays in
+    /// its place where a mask is not set saves the blending of two look-ups, where nothing waits for them: one has to come after the other then.
     ///
     /// # Safety
     /// 32 bytes are readable below each of the ends.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")]
-    unsafe fn step(&mut self, c: &Constants) -> __m512i {
-        let values: __m512i;
-        let (_bits, _na, _above, _t): (__m512i, __m512i, __m512i, __m512i);
+    unsafe fn step(&mut self, q: &Quarters<'_>) -> __m512i {
+        let (values, state): (__m512i, __m512i);
+        let (_bits, _s, _t): (__m512i, __m512i, __m512i);
         let [mut window_a, mut window_b] = self.window;
-        let [mut short_a, mut short_b] = self.short;
         let [mut end_a, mut end_b] = self.end;
-        // SAFETY: the instructions are of the features that are enabled; of memory they read the 32 bytes below the new ends, which are at
+        let mut short = self.short;
+        // SAFETY: the instructions are of the features that are enabled; of memory they read the tables, and the 32 bytes below the new ends, which are at
         // most 32 bytes below those before.
         unsafe {
             asm!(
                 "vpmovb2m {high}, {x}",
+                "knotq {not}, {high}",
                 // How many bits the next states take, and the bytes that lanes are short of for them.
-                "vmovdqa64 {bits}, {b0}",
-                "vpermt2b {bits}, {x}, {b1}",
-                "vmovdqa64 {t}, {b2}",
-                "vpermt2b {t}, {x}, {b3}",
-                "vmovdqu8 {bits}{{{high}}}, {t}",
-                "vpandq {na}, {bits}, {low}",
-                "vpsrlw {bits}, {bits}, 8",
-                "vpaddb {t}, {ma}, {na}",
-                "vpcmpgtb {takes}, {t}, {eight}",
-                "kmovq {count}, {takes}",
-                "popcnt {count}, {count}",
-                "sub {pa}, {count}",
+                "vmovdqa64 {bits}, {x}",
+                "vpermi2b {bits}, {b2}, [{table} + {bits_at} + 192]",
+                "vmovdqa64 {t}, {x}",
+                "vpermi2b {t}, {b0}, [{table} + {bits_at} + 64]",
+                "vmovdqu8 {bits}{{{not}}}, {t}",
+                "vmovdqa64 {above}, {x}",
+                "vpermi2b {above}{{{high}}}, {a2}, [{table} + {above_at} + 192]",
+                "vpermi2b {above}{{{not}}}, {a0}, [{table} + {above_at} + 64]",
+                "vpaddb {s}, {m}, {bits}",
+                "vpcmpgtb {takes}, {s}, {enough}",
+                "vpermi2b {x}{{{high}}}, {v2}, [{table} + {value_at} + 192]",
+                "vpermi2b {x}{{{not}}}, {v0}, [{table} + {value_at} + 64]",
+                "vpsrlw {t}, {m}, 8",
+                "kmovq {of_b}, {takes}",
+                "kandq {high}, {takes}, {even}",
+                "kandnq {not}, {even}, {takes}",
+                "mov {of_a}, {of_b}",
+                "and {of_a}, {even_bits}",
+                "popcnt {of_b}, {of_b}",
+                "popcnt {of_a}, {of_a}",
+                "sub {of_b}, {of_a}",
+                "sub {pa}, {of_a}",
+                "sub {pb}, {of_b}",
                 "vmovdqu ymm0, ymmword ptr [{pa}]",
-                "vpexpandb zmm0{{{takes}}}{{z}}, zmm0",
-                "vpsllvw zmm0, zmm0, {ma}",
+                "vpexpandb zmm0{{{high}}}{{z}}, zmm0",
+                "vpandq {m}, {m}, {low}",
+                "vpsllvw zmm0, zmm0, {m}",
                 "vporq {wa}, {wa}, zmm0",
-                "vmovdqa64 {ma}, {t}",
-                "vpsubb {ma}{{{takes}}}, {ma}, {eight}",
-                "vpaddb {t}, {mb}, {bits}",
-                "vpcmpgtb {takes}, {t}, {eight}",
-                "kmovq {count}, {takes}",
-                "popcnt {count}, {count}",
-                "sub {pb}, {count}",
                 "vmovdqu ymm0, ymmword ptr [{pb}]",
-                "vpexpandb zmm0{{{takes}}}{{z}}, zmm0",
-                "vpsllvw zmm0, zmm0, {mb}",
+                "vpexpandb zmm0{{{not}}}{{z}}, zmm0",
+                "vpshldvw zmm0, zmm0, {t}",
                 "vporq {wb}, {wb}, zmm0",
-                "vmovdqa64 {mb}, {t}",
-                "vpsubb {mb}{{{takes}}}, {mb}, {eight}",
-                // What stands above the window, and the values.
-                "vmovdqa64 {above}, {a0}",
-                "vpermt2b {above}, {x}, {a1}",
-                "vmovdqa64 {t}, {a2}",
-                "vpermt2b {t}, {x}, {a3}",
-                "vmovdqu8 {above}{{{high}}}, {t}",
-                "vmovdqa64 zmm0, {v0}",
-                "vpermt2b zmm0, {x}, {v1}",
-                "vpermi2b {x}, {v2}, {v3}",
-                "vmovdqu8 zmm0{{{high}}}, {x}",
+                "vmovdqa64 {m}, {s}",
+                "vpsubb {m}{{{takes}}}, {m}, {eight}",
                 // Both side by side, shifted left: the next state is in the low byte.
-                "vpsrlw {x}, {above}, 8",
-                "vpshldvw {x}, {wb}, {bits}",
-                "vpshldvw {above}, {wa}, {na}",
-                "vpsllw {x}, {x}, 8",
-                "vpternlogd {x}, {above}, {low}, 0xd8",
-                "vpsllvw {wa}, {wa}, {na}",
-                "vpsllvw {wb}, {wb}, {bits}",
-                x = inout(zmm_reg) self.state,
+                "vpsrlw {t}, {bits}, 8",
+                "vpsrlw {s}, {above}, 8",
+                "vpshldvw {s}, {wb}, {t}",
+                "vpshldvw {above}, {wa}, {bits}",
+                "vpxor xmm0, xmm0, xmm0",
+                "vpsllw {s}, {s}, 8",
+                "vpternlogd {above}, {s}, {low}, 0xe4",
+                "vpshldvw {wa}, zmm0, {bits}",
+                "vpsllvw {wb}, {wb}, {t}",
+                x = inout(zmm_reg) self.state => values,
+                m = inout(zmm_reg) short,
                 wa = inout(zmm_reg) window_a,
                 wb = inout(zmm_reg) window_b,
-                ma = inout(zmm_reg) short_a,
-                mb = inout(zmm_reg) short_b,
                 pa = inout(reg) end_a,
                 pb = inout(reg) end_b,
-                out("zmm0") values,
+                out("zmm0") _,
                 bits = out(zmm_reg) _bits,
-                na = out(zmm_reg) _na,
-                above = out(zmm_reg) _above,
+                above = out(zmm_reg) state,
+                s = out(zmm_reg) _s,
                 t = out(zmm_reg) _t,
                 high = out(kreg) _,
+                not = out(kreg) _,
                 takes = out(kreg) _,
-                count = out(reg) _,
+                of_a = out(reg) _,
+                of_b = out(reg) _,
+                table = in(reg) q.table,
+                even = in(kreg) EVEN,
+                even_bits = in(reg) EVEN,
                 low = in(zmm_reg) low_bytes(),
-                eight = in(zmm_reg) _mm512_set1_epi16(8),
-                v0 = in(zmm_reg) c.value[0],
-                v1 = in(zmm_reg) c.value[1],
-                v2 = in(zmm_reg) c.value[2],
-                v3 = in(zmm_reg) c.value[3],
-                b0 = in(zmm_reg) c.bits[0],
-                b1 = in(zmm_reg) c.bits[1],
-                b2 = in(zmm_reg) c.bits[2],
-                b3 = in(zmm_reg) c.bits[3],
-                a0 = in(zmm_reg) c.above[0],
-                a1 = in(zmm_reg) c.above[1],
-                a2 = in(zmm_reg) c.above[2],
-                a3 = in(zmm_reg) c.above[3],
+                enough = in(zmm_reg) _mm512_set1_epi16(ENOUGH),
+                eight = in(zmm_reg) _mm512_set1_epi8(8),
+                v0 = in(zmm_reg) q.value[0],
+                v2 = in(zmm_reg) q.value[1],
+                b0 = in(zmm_reg) q.bits[0],
+                b2 = in(zmm_reg) q.bits[1],
+                a0 = in(zmm_reg) q.above[0],
+                a2 = in(zmm_reg) q.above[1],
+                value_at = const std::mem::offset_of!(Decoder, value),
+                bits_at = const std::mem::offset_of!(Decoder, bits),
+                above_at = const std::mem::offset_of!(Decoder, above),
                 options(readonly, nostack),
             );
         }
-        (self.window, self.short, self.end) = ([window_a, window_b], [short_a, short_b], [end_a, end_b]);
+        (self.state, self.short) = (state, short);
+        (self.window, self.end) = ([window_a, window_b], [end_a, end_b]);
         values
     }
 }
@@ -223,8 +283,8 @@ impl Two {
 /// Joins 32 exponents, each in its lane of 16 bits at its place, with 32 rests.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn bf16(c: &Constants, exponents: __m512i, rests: __m256i) -> __m512i {
-    let rests = _mm512_permutexvar_epi8(c.twice, _mm512_castsi256_si512(rests));
+fn bf16(twice: __m512i, exponents: __m512i, rests: __m256i) -> __m512i {
+    let rests = _mm512_permutexvar_epi8(twice, _mm512_castsi256_si512(rests));
     // The sign from the high copy of the rest, the mantissa from the low one.
     select(_mm512_set1_epi16(0x7f80), exponents, rests)
 }
@@ -238,7 +298,7 @@ const PIECE: usize = 128;
 /// What takes symbols while they are new: the group, the first element, the symbols.
 pub type Take<'f> = &'f mut dyn FnMut(usize, usize, &mut [u8]);
 
-/// Decodes groups; those of one size four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for,
+/// Decodes groups; those of one size eight, four or two side by side, where each two have one table. `take` gets their symbols, where it is asked for,
 /// and makes of them what is `soon` written, two bytes a symbol: if it met that memory all at once, everything else that is not in the first
 /// cache would have to wait for it. Of what is needed `after` that a part is asked for with
 /// each row of the groups.
@@ -254,12 +314,10 @@ pub fn decode<const MERGE: bool>(
     while !groups.is_empty() {
         let same = groups.iter().take_while(|g| g.out.len() == groups[0].out.len()).count();
         let alike = |i: usize| i + 1 < same && std::ptr::eq(groups[i].table, groups[i + 1].table);
-        let n = match (alike(0), alike(2)) {
-            (true, true) => 4,
-            (true, false) => 2,
-            _ => 1,
-        };
-        let of_one_code = n == 4 && alike(1);
+        let pairs = [0, 2, 4, 6].into_iter().take_while(|i| alike(*i)).count();
+        // Eight places of elements, each of a power of two apart, would share few places of the first cache.
+        let n = [1, 2, 4, 4, if MERGE { 4 } else { 8 }][pairs];
+        let of_one_code = (1..n).step_by(2).all(|i| i + 1 >= n || alike(i));
         let (now, later) = groups.split_at_mut(n);
         groups = later;
         if now[0].out.is_empty() {
@@ -267,20 +325,22 @@ pub fn decode<const MERGE: bool>(
             continue;
         }
         let zero = _mm512_setzero_si512();
-        let mut lanes = [Lanes { state: zero, window: zero, short: zero, left: 0, done: 0 }; 4];
+        let mut lanes = [Lanes { state: zero, window: zero, short: zero, left: 0, done: 0 }; MOST];
         for (l, g) in lanes.iter_mut().zip(now.iter()) {
             *l = Lanes::begin(g.stream)?;
         }
-        let c = [constants(now[0].table), constants(now[n - 1].table)];
-        match n {
-            4 if of_one_code => four_alike::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
-            4 => four::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
-            2 => two::<MERGE>(&c, now, &mut lanes, first, &mut take, soon, after),
-            _ => {}
-        }
+        let run = match n {
+            8 if of_one_code => eight_alike::<MERGE>,
+            8 => eight::<MERGE>,
+            4 if of_one_code => four_alike::<MERGE>,
+            4 => four::<MERGE>,
+            2 => two::<MERGE>,
+            _ => none,
+        };
+        run(now, &mut lanes, first, &mut take, soon, after);
         for (i, (l, g)) in lanes.into_iter().zip(now).enumerate() {
             let done = l.done;
-            finish::<MERGE>(&c[i / 2], l, g)?;
+            finish::<MERGE>(&constants(g.table), l, g)?;
             if let Some(take) = &mut take {
                 take(first + i, done, &mut g.out[done..]);
             }
@@ -290,6 +350,9 @@ pub fn decode<const MERGE: bool>(
     Some(())
 }
 
+/// Groups side by side at most.
+const MOST: usize = 8;
+
 /// Elements of a group.
 #[inline(always)]
 fn elements<const MERGE: bool>(g: &Group<'_>) -> usize {
@@ -297,13 +360,12 @@ fn elements<const MERGE: bool>(g: &Group<'_>) -> usize {
 }
 
 macro_rules! side_by_side {
-    ($name:ident, $n:literal, $($two:ident $c:ident $i:literal $a:literal $b:literal),*) => {
+    ($name:ident, $n:literal, $($c:ident $i:literal),*; $($two:ident $of:ident $a:literal $b:literal),*) => {
         /// Decodes as far as no stream can run out of bytes or of elements.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
         fn $name<const MERGE: bool>(
-            c: &[Constants; 2],
             groups: &mut [Group<'_>],
-            lanes: &mut [Lanes; 4],
+            lanes: &mut [Lanes; MOST],
             first: usize,
             take: &mut Option<Take<'_>>,
             soon: &[*const u8],
@@ -312,17 +374,11 @@ macro_rules! side_by_side {
             // The last two steps, of which one may be short and one has no next state, are left to `finish`.
             let steps = (groups.iter().map(elements::<MERGE>).min().unwrap_or(0) / LANES).saturating_sub(2);
             let mut done = 0;
-            let low = low_bytes();
+            let (twice, apart) = orders();
             // In variables of their own, the state stays in registers.
+            $(let $c = Quarters::of(groups[$i].table);)*
             $(
-                let $c = &c[$i];
-                let mut $two = Two {
-                    state: select(low, lanes[$a].state, _mm512_slli_epi16::<8>(lanes[$b].state)),
-                    window: [lanes[$a].window, lanes[$b].window],
-                    short: [lanes[$a].short, lanes[$b].short],
-                    // SAFETY: `left` is within the stream.
-                    end: [$a, $b].map(|i| unsafe { groups[i].stream.as_ptr().add(lanes[i].left) }),
-                };
+                let mut $two = Two::begin([&lanes[$a], &lanes[$b]], [&groups[$a], &groups[$b]]);
             )*
             let rests: [*const u8; $n] = std::array::from_fn(|i| groups[i].rest.as_ptr());
             let outs: [*mut u8; $n] = std::array::from_fn(|i| groups[i].out.as_mut_ptr());
@@ -349,7 +405,7 @@ macro_rules! side_by_side {
                         // of the places in the streams, which have 64 bytes behind them from their beginning on. A prefetch reads
                         // nothing.
                         unsafe {
-                            let values = $two.step($c);
+                            let values = $two.step(&$of);
                             // The hardware does not see so many streams coming, least of all those that run backwards.
                             _mm_prefetch::<_MM_HINT_T0>($two.end[0].wrapping_sub(AHEAD).cast());
                             _mm_prefetch::<_MM_HINT_T0>($two.end[1].wrapping_sub(AHEAD).cast());
@@ -358,14 +414,14 @@ macro_rules! side_by_side {
                                 _mm_prefetch::<_MM_HINT_T0>(rests[$b].wrapping_add(done + AHEAD).cast());
                                 let ra = _mm256_loadu_si256(rests[$a].add(done).cast());
                                 let rb = _mm256_loadu_si256(rests[$b].add(done).cast());
-                                let ea = bf16($c, _mm512_slli_epi16::<7>(values), ra);
-                                let eb = bf16($c, _mm512_srli_epi16::<1>(values), rb);
+                                let ea = bf16(twice, _mm512_slli_epi16::<7>(values), ra);
+                                let eb = bf16(twice, _mm512_srli_epi16::<1>(values), rb);
                                 _mm512_storeu_si512(outs[$a].add(2 * done).cast(), ea);
                                 _mm512_storeu_si512(outs[$b].add(2 * done).cast(), eb);
                             } else {
                                 _mm_prefetch::<_MM_HINT_T0>(soon[$a].wrapping_add(2 * done).cast());
                                 _mm_prefetch::<_MM_HINT_T0>(soon[$b].wrapping_add(2 * done).cast());
-                                let apart = _mm512_permutexvar_epi8($c.apart, values);
+                                let apart = _mm512_permutexvar_epi8(apart, values);
                                 let vb = _mm512_extracti64x4_epi64::<1>(apart);
                                 let at = done - before;
                                 _mm256_storeu_si256(outs[$a].add(at).cast(), _mm512_castsi512_si256(apart));
@@ -387,21 +443,30 @@ macro_rules! side_by_side {
                 }
             }
             $(
-                let state = [_mm512_and_si512($two.state, low), _mm512_srli_epi16::<8>($two.state)];
-                for (of, i) in [$a, $b].into_iter().enumerate() {
-                    let left = $two.end[of] as usize - groups[i].stream.as_ptr() as usize;
-                    let (window, short) = ($two.window[of], $two.short[of]);
-                    lanes[i] = Lanes { state: state[of], window, short, left, done };
-                }
+                [lanes[$a], lanes[$b]] = $two.leave([&groups[$a], &groups[$b]], done);
             )*
         }
     };
 }
 
-side_by_side!(four, 4, x c0 0 0 1, y c1 1 2 3);
-// Of one code, whose tables then stay in registers.
-side_by_side!(four_alike, 4, x c0 0 0 1, y c1 0 2 3);
-side_by_side!(two, 2, x c0 0 0 1);
+side_by_side!(eight, 8, c0 0, c1 2, c2 4, c3 6; w c0 0 1, x c1 2 3, y c2 4 5, z c3 6 7);
+// Of one code, of whose tables as much as there is room for then stays in registers.
+side_by_side!(eight_alike, 8, c0 0; w c0 0 1, x c0 2 3, y c0 4 5, z c0 6 7);
+side_by_side!(four, 4, c0 0, c1 2; x c0 0 1, y c1 2 3);
+side_by_side!(four_alike, 4, c0 0; x c0 0 1, y c0 2 3);
+side_by_side!(two, 2, c0 0; x c0 0 1);
+
+/// A group alone is left to `finish`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+fn none(
+    _: &mut [Group<'_>],
+    _: &mut [Lanes; MOST],
+    _: usize,
+    _: &mut Option<Take<'_>>,
+    _: &[*const u8],
+    _: &mut Soon,
+) {
+}
 
 /// Decodes what is left of one stream, and checks its end.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
@@ -417,7 +482,7 @@ fn finish<const MERGE: bool>(c: &Constants, mut l: Lanes, g: &mut Group<'_>) -> 
         unsafe {
             if MERGE {
                 let rests = _mm256_maskz_loadu_epi8(present, g.rest.as_ptr().add(l.done).cast());
-                let elements = bf16(c, _mm512_slli_epi16::<7>(values), rests);
+                let elements = bf16(orders().0, _mm512_slli_epi16::<7>(values), rests);
                 _mm512_mask_storeu_epi16(g.out.as_mut_ptr().add(2 * l.done).cast(), present, elements);
             } else {
                 let values = _mm512_cvtepi16_epi8(values);

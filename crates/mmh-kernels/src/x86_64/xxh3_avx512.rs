@@ -70,6 +70,21 @@ impl Accumulators {
         self.0 = accumulate(self.0, data, secret(8 * i));
     }
 
+    /// Takes stripes of a block from number `i` on.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn take_some<const N: usize>(&mut self, stripes: &[[u8; STRIPE]; N], i: usize) {
+        // Data goes to the neighbours once for all stripes.
+        let mut sum = _mm512_setzero_si512();
+        for (k, stripe) in stripes.iter().enumerate() {
+            // SAFETY: a stripe has 64 readable bytes.
+            let data = unsafe { _mm512_loadu_si512(stripe.as_ptr().cast()) };
+            self.0 = _mm512_add_epi64(self.0, product(data, secret(8 * (i + k))));
+            sum = _mm512_add_epi64(sum, data);
+        }
+        self.0 = _mm512_add_epi64(self.0, neighbours(sum));
+    }
+
     /// Takes the last stripe of all.
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -100,11 +115,21 @@ fn secret(at: usize) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn accumulate(accumulators: __m512i, data: __m512i, secret: __m512i) -> __m512i {
+    _mm512_add_epi64(_mm512_add_epi64(product(data, secret), neighbours(data)), accumulators)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn product(data: __m512i, secret: __m512i) -> __m512i {
     let keyed = _mm512_xor_si512(data, secret);
-    let product = _mm512_mul_epu32(keyed, _mm512_srli_epi64::<32>(keyed));
-    // Each lane gets the data of its neighbour.
-    let swapped = _mm512_shuffle_epi32::<0x4e>(data);
-    _mm512_add_epi64(_mm512_add_epi64(product, swapped), accumulators)
+    _mm512_mul_epu32(keyed, _mm512_srli_epi64::<32>(keyed))
+}
+
+/// Each lane gets the data of its neighbour.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn neighbours(data: __m512i) -> __m512i {
+    _mm512_shuffle_epi32::<0x4e>(data)
 }
 
 /// The hash of at least [`SHORTEST`] bytes, with seed 0; 0 for less.
@@ -126,9 +151,7 @@ pub fn go_on(before: &[u64; 8], done: usize, data: &[u8]) -> u64 {
     let (stripes, _) = data[done..data.len() - 1].as_chunks::<STRIPE>();
     let (blocks, left) = stripes.as_chunks::<STRIPES>();
     for block in blocks {
-        for (i, stripe) in block.iter().enumerate() {
-            all.take(load(stripe), i);
-        }
+        all.take_some(block, 0);
         all.mix();
     }
     for (i, stripe) in left.iter().enumerate() {

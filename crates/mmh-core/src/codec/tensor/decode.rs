@@ -309,7 +309,7 @@ impl BatchDecoder<'_> {
     fn batches(&self, n: usize, all: bool) -> Vec<Vec<usize>> {
         match self {
             BatchDecoder::None => vec![(0..n.div_ceil(GROUP)).collect()],
-            BatchDecoder::Lanes(codes, _) => codes.batches(n, SIDE_BY_SIDE),
+            BatchDecoder::Lanes(codes, _) => codes.batches(n, MOST_SIDE_BY_SIDE),
             BatchDecoder::Exact(codes, tables) => {
                 let most = all || tables.iter().all(Decoder::is_narrow);
                 codes.batches(n, if most { MOST_SIDE_BY_SIDE } else { SIDE_BY_SIDE })
