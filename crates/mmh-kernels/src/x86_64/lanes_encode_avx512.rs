@@ -1,9 +1,10 @@
 //! The encoder of lanes in registers of 512 bits. The symbols of two streams share the bytes of a register: the first one's are the low bytes of
 //! lanes of 16 bits. The bytes are those of `generic::lanes`, which also takes the rows in which lanes are missing.
 
-use super::bytes_avx512::{Table, look_up, look_up_in, places, registers};
+use super::bytes_avx512::{Table, look_up_in, places, registers};
 use crate::generic::lanes::{Writer, whole_rows};
 use crate::lanes::{Encoder, LANES, PAIRS, Pair};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Where the mask is set `a`, else `b`.
@@ -124,9 +125,7 @@ impl Two {
         let apart: [u8; 64] = std::array::from_fn(|i| (2 * (i % 32) + i / 32) as u8);
         // SAFETY: the array has 64 readable bytes.
         let apart = unsafe { _mm512_loadu_si512(apart.as_ptr().cast()) };
-        let (low, top) = (_mm512_set1_epi16(0xff), _mm512_set1_epi16(256));
-        let (seven, eight, one) = (_mm512_set1_epi8(7), _mm512_set1_epi16(8), _mm512_set1_epi8(1));
-        let [la, lb] = self.lanes;
+        let low = _mm512_set1_epi16(0xff);
         // SAFETY: the caller's promise.
         let symbols = unsafe {
             if BF16 {
@@ -151,43 +150,122 @@ impl Two {
         let bits = look_up_in::<REGISTERS>(&t.bits, symbols, high);
         let threshold = look_up_in::<REGISTERS>(&t.threshold, symbols, high);
         let offset = look_up_in::<REGISTERS>(&t.offset, symbols, high);
-        // One bit less where the state is below its threshold. Numbers say so sooner than masks.
-        let below = _mm512_min_epu8(_mm512_subs_epu8(threshold, self.x), one);
-        let most = _mm512_and_si512(bits, _mm512_set1_epi8(15));
-        let sum = _mm512_sub_epi8(_mm512_add_epi8(self.count, most), below);
-        self.count = _mm512_and_si512(sum, seven);
-        let (sa, sb) = (_mm512_and_si512(sum, low), _mm512_srli_epi16::<8>(sum));
-        let bytes = _mm512_permutexvar_epi8(apart, select(low, la, _mm512_slli_epi16::<8>(lb)));
+        let before = self.at;
         // SAFETY: the caller's promise.
-        unsafe {
-            if PRESENT & 1 != 0 {
-                let full = _mm512_test_epi16_mask(sum, eight);
-                let bytes = _mm512_castsi512_si256(bytes);
-                _mm256_storeu_si256(self.at[0].cast(), _mm256_maskz_compress_epi8(full, bytes));
-                self.at[0] = self.at[0].add(full.count_ones() as usize);
-            }
-            if PRESENT & 2 != 0 {
-                let full = _mm512_test_epi16_mask(sum, _mm512_set1_epi16(8 << 8));
-                let bytes = _mm512_extracti64x4_epi64::<1>(bytes);
-                _mm256_storeu_si256(self.at[1].cast(), _mm256_maskz_compress_epi8(full, bytes));
-                self.at[1] = self.at[1].add(full.count_ones() as usize);
+        let missing = unsafe { self.put(t, bits, threshold, offset) };
+        for (i, at) in before.into_iter().enumerate() {
+            if PRESENT >> i & 1 == 0 {
+                self.at[i] = at;
             }
         }
-        // States without what they give up.
-        let (ka, kb) = (_mm512_srlv_epi16(la, sa), _mm512_srlv_epi16(lb, sb));
-        let place = _mm512_add_epi8(select(low, ka, _mm512_slli_epi16::<8>(kb)), offset);
-        let x = look_up(&t.states, place, _mm512_movepi8_mask(place));
-        self.x = x;
-        // The new state in the place of the old one, and eight bits less below it where they were written.
-        let na = _mm512_sub_epi16(_mm512_ternarylogic_epi32::<0xf8>(top, x, low), ka);
-        let nb = _mm512_sub_epi16(_mm512_or_si512(_mm512_srli_epi16::<8>(x), top), kb);
-        let (ca, cb) = (_mm512_and_si512(self.count, low), _mm512_srli_epi16::<8>(self.count));
-        let (fa, fb) = (_mm512_and_si512(sa, eight), _mm512_and_si512(sb, eight));
-        self.lanes = [
-            _mm512_add_epi16(_mm512_srlv_epi16(la, fa), _mm512_sllv_epi16(na, ca)),
-            _mm512_add_epi16(_mm512_srlv_epi16(lb, fb), _mm512_sllv_epi16(nb, cb)),
-        ];
-        _mm512_movepi8_mask(bits)
+        missing
+    }
+
+    /// Goes to the next states, of which symbols say how many bits they take, below which threshold one less, and where they are. Gives which of them
+    /// have no code, as their `bits` tell.
+    ///
+    /// In assembly, as [`super::lanes_avx512`] says. Counts of `vpshldvw` and `vpshrdvw` are taken modulo 16.
+    ///
+    /// # Safety
+    /// At each place of bytes 32 are writable.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
+    unsafe fn put(&mut self, t: &Tables, bits: __m512i, threshold: __m512i, offset: __m512i) -> u64 {
+        let missing: u64;
+        let (_sum, _b): (__m512i, __m512i);
+        let [mut lane_a, mut lane_b] = self.lanes;
+        let [mut at_a, mut at_b] = self.at;
+        let (mut count, mut x) = (self.count, self.x);
+        // SAFETY: the instructions are of the features that are enabled; of memory they read the table of states, and write 32 bytes at each of
+        // the places.
+        unsafe {
+            asm!(
+                // One bit less where the state is below its threshold.
+                "vpcmpub {k}, {x}, {threshold}, 1",
+                "vpaddb {sum}, {count}, {bits}",
+                "vpsubb {sum}{{{k}}}, {sum}, {one}",
+                "vpmovb2m {k}, {bits}",
+                "kmovq {missing}, {k}",
+                "vptestmb {k}, {sum}, {eight}",
+                "vpandq {count}, {sum}, {seven}",
+                "vpsrlw {b}, {sum}, 8",
+                // Bytes of lanes that have eight bits.
+                "kmovq {of_b}, {k}",
+                "kandq {l}, {k}, {even}",
+                "kshiftrq {k}, {k}, 1",
+                "kandq {k}, {k}, {even}",
+                "vpcompressb zmm1{{{l}}}{{z}}, {la}",
+                "vpcompressb zmm2{{{k}}}{{z}}, {lb}",
+                "vmovdqu ymmword ptr [{pa}], ymm1",
+                "vmovdqu ymmword ptr [{pb}], ymm2",
+                "mov {of_a}, {of_b}",
+                "and {of_a}, {even_bits}",
+                "popcnt {of_b}, {of_b}",
+                "popcnt {of_a}, {of_a}",
+                "sub {of_b}, {of_a}",
+                "add {pa}, {of_a}",
+                "add {pb}, {of_b}",
+                // States without what they give up, and the next ones.
+                "vpxord zmm0, zmm0, zmm0",
+                "vmovdqa64 zmm1, {la}",
+                "vpshrdvw zmm1, zmm0, {sum}",
+                "vmovdqa64 zmm2, {lb}",
+                "vpshrdvw zmm2, zmm0, {b}",
+                "vpsllw zmm2, zmm2, 8",
+                "vpternlogd zmm1, zmm2, {low}, 0xe4",
+                "vpaddb zmm1, zmm1, {offset}",
+                "vpmovb2m {k}, zmm1",
+                "vmovdqa64 {x}, [{states}]",
+                "vpermt2b {x}, zmm1, [{states} + 64]",
+                "vmovdqa64 zmm2, [{states} + 128]",
+                "vpermt2b zmm2, zmm1, [{states} + 192]",
+                "vmovdqu8 {x}{{{k}}}, zmm2",
+                // The new states above the bits that wait. These come to the top of their lanes first, behind those that were written.
+                "vpsubb {sum}, zmm0, {sum}",
+                "vpshldvw {la}, zmm0, {sum}",
+                "vpsrlw {sum}, {sum}, 8",
+                "vpshldvw {lb}, zmm0, {sum}",
+                "vpsrlw {b}, {count}, 8",
+                "vmovdqa64 zmm1, {top}",
+                "vpternlogd zmm1, {x}, {low}, 0xf8",
+                "vpshldvw zmm1, {la}, {count}",
+                "vmovdqa64 {la}, zmm1",
+                "vpsrlw zmm2, {x}, 8",
+                "vporq zmm2, zmm2, {top}",
+                "vpshldvw zmm2, {lb}, {b}",
+                "vmovdqa64 {lb}, zmm2",
+                x = inout(zmm_reg) x,
+                count = inout(zmm_reg) count,
+                la = inout(zmm_reg) lane_a,
+                lb = inout(zmm_reg) lane_b,
+                pa = inout(reg) at_a,
+                pb = inout(reg) at_b,
+                bits = in(zmm_reg) bits,
+                threshold = in(zmm_reg) threshold,
+                offset = in(zmm_reg) offset,
+                out("zmm0") _,
+                sum = out(zmm_reg) _sum,
+                b = out(zmm_reg) _b,
+                out("zmm1") _,
+                out("zmm2") _,
+                k = out(kreg) _,
+                l = out(kreg) _,
+                missing = out(reg) missing,
+                of_a = out(reg) _,
+                of_b = out(reg) _,
+                states = in(reg) &t.states,
+                even = in(kreg) EVEN,
+                even_bits = in(reg) EVEN,
+                one = in(zmm_reg) _mm512_set1_epi8(1),
+                seven = in(zmm_reg) _mm512_set1_epi8(7),
+                eight = in(zmm_reg) _mm512_set1_epi8(8),
+                low = in(zmm_reg) _mm512_set1_epi16(0xff),
+                top = in(zmm_reg) _mm512_set1_epi16(256),
+                options(nostack),
+            );
+        }
+        (self.lanes, self.at, self.count, self.x) = ([lane_a, lane_b], [at_a, at_b], count, x);
+        missing
     }
 }
 
