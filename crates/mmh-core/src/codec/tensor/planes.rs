@@ -93,17 +93,18 @@ impl Zeros {
         if ors.iter().all(|or| or.trailing_zeros() <= drop) {
             return zeros;
         }
+        // How many bits are zero in each segment.
+        let mut tz: Vec<u8> = ors.iter().map(|or| or.trailing_zeros().min(r) as u8).collect();
         // Coarser segments cost fewer bits of presence and find less.
         for segment in FINEST..=12 {
-            let group = 1usize << (segment - FINEST);
-            let tz: Vec<u32> =
-                ors.chunks(group).map(|o| o.iter().fold(0, |a, b| a | b).trailing_zeros().min(r)).collect();
             // How many segments have at least so many zeros.
+            let mut counts = [0u32; 256];
+            histogram::bytes(&tz, &mut counts);
             let mut at_least = [0u64; 66];
-            tz.iter().for_each(|z| at_least[*z as usize] += 1);
             for z in (0..65).rev() {
-                at_least[z] += at_least[z + 1];
+                at_least[z] = at_least[z + 1] + counts[z] as u64;
             }
+            let before = zeros.saved;
             for split in drop + 1..=r {
                 let saved = (at_least[split as usize] * ((split - drop) as u64)) << segment;
                 let cost = tz.len() as u64 + 64;
@@ -111,9 +112,13 @@ impl Zeros {
                     zeros.saved = saved - cost;
                     zeros.low = (split - drop) as u8;
                     zeros.segment = segment as u8;
-                    zeros.presence = bitmap(tz.iter().map(|z| *z < split));
                 }
             }
+            if zeros.saved > before {
+                zeros.presence = bitmap(tz.iter().map(|z| *z < zeros.drop + zeros.low));
+            }
+            // What is zero in two of them.
+            tz = tz.chunks(2).map(|two| two.iter().fold(u8::MAX, |a, b| a.min(*b))).collect();
         }
         // Not for a ten-thousandth of the size.
         if zeros.saved * 10_000 < n as u64 * spec.bits() as u64 { zeros.without_low_part() } else { zeros }
