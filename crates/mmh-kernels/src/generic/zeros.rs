@@ -24,7 +24,8 @@ fn segment_ors_in<W: Word>(rest: &[u64], len: usize, segment: usize, out: &mut V
 pub fn low_bit_in_each(width: u8, data: &[u8], segment: usize) -> bool {
     // The lowest bits of all elements of eight bytes.
     let lowest = u64::MAX / (u64::MAX >> (64 - (8 << width.min(3))));
-    data.chunks(segment.max(1) << width).all(|part| {
+    // From the end on: that is what other passes over the data have left in the cache.
+    data.chunks(segment.max(1) << width).rev().all(|part| {
         // The first few elements nearly always tell.
         let (first, others) = part.split_at(part.len().min(FIRST));
         let odd = |part: &[u8]| {
