@@ -14,7 +14,7 @@ import bench_support as fakes
 from mmh_rs.bench import memory, rivals
 from mmh_rs.bench.candidates import Choice, Family, UnknownNameError, UnsuitableError, chosen, stored_bytes
 from mmh_rs.bench.elements import Elements, buffer, elements_of, same
-from mmh_rs.bench.machine import described, machine
+from mmh_rs.bench.machine import _model, described, machine
 from mmh_rs.bench.measure import Measurement, Settings, whole_file
 from mmh_rs.bench.results import FileResult, front
 from mmh_rs.bench.rivals import MMH, RIVALS, lineup
@@ -278,6 +278,13 @@ def test_front() -> None:
     points = [(0.6, 1.0), (0.7, 4.0), (0.7, 3.0), (0.65, 0.5), (0.9, 4.0), (0.6, 1.0)]
     assert front(points) == {0, 1, 5}
     assert front([]) == set()
+
+
+def test_a_cpu_without_a_number_in_its_name() -> None:
+    cpuinfo = "processor\t: 0\ncpu family\t: {}\nmodel\t\t: {}\nmodel name\t: {}\nmodel name\t: another\n"
+    assert _model(cpuinfo.format(25, 17, "AMD EPYC")) == "AMD EPYC (family 25, model 17)"
+    assert _model(cpuinfo.format(6, 143, "Intel(R) Xeon(R) 8481C")) == "Intel(R) Xeon(R) 8481C"
+    assert _model("Processor\t: AArch64\n") == ""
 
 
 def test_machine() -> None:

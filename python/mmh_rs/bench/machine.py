@@ -48,11 +48,24 @@ def _cpu(named: str) -> str:
         told = done.stdout.strip()
     else:
         try:
-            found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+            told = _model(Path("/proc/cpuinfo").read_text("utf-8"))
         except OSError:
-            found = None
-        told = found[1].strip() if found else ""
+            told = ""
     return told or named or platform.processor() or platform.machine()
+
+
+def _model(cpuinfo: str) -> str:
+    """The model in the words of ``/proc/cpuinfo``. A name without a number, as virtual machines give it, hides how wide
+    the vector units are: family and model tell."""
+
+    def field(name: str) -> str:
+        found = re.search(rf"^{name}\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+        return found[1].strip() if found else ""
+
+    name, family, model = field("model name"), field("cpu family"), field("model")
+    if name and family and model and not re.search(r"\d", name):
+        return f"{name} (family {family}, model {model})"
+    return name
 
 
 def _cores() -> int:
