@@ -274,7 +274,7 @@ impl Two {
 ///
 /// # Safety
 /// All of the rows are readable at both sources and, if elements are bf16, writable at both places of rests; at each place of bytes 32 more
-/// are writable than there are elements in the rows of a stream that is present.
+/// are writable than there are elements in the rows of a stream that is present, and 32 at that of another one, which keeps its place.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,popcnt")]
 unsafe fn rows<const REGISTERS: usize, const BF16: bool, const PRESENT: u8>(
     t: &Tables,
