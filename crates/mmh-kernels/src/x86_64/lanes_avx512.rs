@@ -140,7 +140,8 @@ struct Two {
 /// Bits of the first stream in masks of bytes.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 
-/// What `short` is more than at most without a byte being taken.
+/// A lane takes a byte where it is short of more bits than so many, those for the next state included: 8 of the first stream, 0 of the second, which
+/// counts 8 less.
 const ENOUGH: i16 = 8;
 
 impl Two {
