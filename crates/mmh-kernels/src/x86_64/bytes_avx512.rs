@@ -1,6 +1,16 @@
-//! Look-ups in tables of 256 bytes that stay in registers of 512 bits.
+//! Bytes of two streams in registers of 512 bits, and look-ups in tables of 256 bytes that stay in such registers.
 
 use std::arch::x86_64::*;
+
+/// Bits of the first stream in masks of bytes, where those of two take turns.
+pub const EVEN: u64 = 0x5555_5555_5555_5555;
+
+/// Where the mask is set `a`, else `b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xca>(mask, a, b)
+}
 
 /// A table of 256 bytes in four registers.
 pub type Table = [__m512i; 4];

@@ -1,18 +1,11 @@
 //! Lanes in registers of 512 bits: 32 lanes of 16 bits are one register, and the look-ups of two streams share the bytes of another.
 //! The bytes are those of `generic::lanes`.
 
-use super::bytes_avx512::{Table, look_up, registers};
+use super::bytes_avx512::{EVEN, Table, look_up, registers, select};
 use crate::lanes::{BEGINNING, Decoder, Group, LANES, STATES};
 use crate::memory::Soon;
 use std::arch::asm;
 use std::arch::x86_64::*;
-
-/// Where the mask is set `a`, else `b`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    _mm512_ternarylogic_epi32::<0xca>(mask, a, b)
-}
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -136,9 +129,6 @@ struct Two {
     /// Where the bytes that are left end.
     end: [*const u8; 2],
 }
-
-/// Bits of the first stream in masks of bytes.
-const EVEN: u64 = 0x5555_5555_5555_5555;
 
 /// A lane takes a byte where it is short of more bits than so many, those for the next state included: 8 of the first stream, 0 of the second, which
 /// counts 8 less.

@@ -1,21 +1,11 @@
 //! The encoder of lanes in registers of 512 bits. The symbols of two streams share the bytes of a register: the first one's are the low bytes of
 //! lanes of 16 bits. The bytes are those of `generic::lanes`, which also takes the rows in which lanes are missing.
 
-use super::bytes_avx512::{Table, look_up_in, places, registers};
+use super::bytes_avx512::{EVEN, Table, look_up_in, places, registers, select};
 use crate::generic::lanes::{Writer, whole_rows};
 use crate::lanes::{Encoder, LANES, PAIRS, Pair};
 use std::arch::asm;
 use std::arch::x86_64::*;
-
-/// Where the mask is set `a`, else `b`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    _mm512_ternarylogic_epi32::<0xca>(mask, a, b)
-}
-
-/// Bits of the first stream where those of two take turns.
-const EVEN: u64 = 0x5555_5555_5555_5555;
 
 /// [`crate::lanes::Encoder::places`] in registers.
 struct Tables {
