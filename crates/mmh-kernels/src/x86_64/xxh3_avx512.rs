@@ -70,16 +70,16 @@ impl Accumulators {
         self.0 = accumulate(self.0, data, secret(8 * i));
     }
 
-    /// Takes stripes of a block from number `i` on.
+    /// Takes all stripes of a block.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn take_some<const N: usize>(&mut self, stripes: &[[u8; STRIPE]; N], i: usize) {
+    fn take_block(&mut self, block: &[[u8; STRIPE]; STRIPES]) {
         // Data goes to the neighbours once for all stripes.
         let mut sum = _mm512_setzero_si512();
-        for (k, stripe) in stripes.iter().enumerate() {
+        for (i, stripe) in block.iter().enumerate() {
             // SAFETY: a stripe has 64 readable bytes.
             let data = unsafe { _mm512_loadu_si512(stripe.as_ptr().cast()) };
-            self.0 = _mm512_add_epi64(self.0, product(data, secret(8 * (i + k))));
+            self.0 = _mm512_add_epi64(self.0, product(data, secret(8 * i)));
             sum = _mm512_add_epi64(sum, data);
         }
         self.0 = _mm512_add_epi64(self.0, neighbours(sum));
@@ -151,7 +151,7 @@ pub fn go_on(before: &[u64; 8], done: usize, data: &[u8]) -> u64 {
     let (stripes, _) = data[done..data.len() - 1].as_chunks::<STRIPE>();
     let (blocks, left) = stripes.as_chunks::<STRIPES>();
     for block in blocks {
-        all.take_some(block, 0);
+        all.take_block(block);
         all.mix();
     }
     for (i, stripe) in left.iter().enumerate() {
