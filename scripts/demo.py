@@ -13,7 +13,6 @@ import json
 import math
 import os
 import platform
-import re
 import shlex
 import shutil
 import struct
@@ -33,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mmh_rs as mmh
+from mmh_rs.bench.machine import machine
 
 OUT = Path(__file__).resolve().parent.parent / "demo-out"
 Bf16 = npt.NDArray[np.uint16]
@@ -205,16 +205,9 @@ def compare(path: Path) -> None:
     console.print()
     console.print(table)
     console.print(
-        f"{cpu()}, {os.cpu_count()} cores, {platform.system()}. Best of three, round trips checked.", style="dim"
+        f"{machine(()).cpu}, {os.cpu_count()} cores, {platform.system()}. Best of three, round trips checked.",
+        style="dim",
     )
-
-
-def cpu() -> str:
-    try:
-        found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def main() -> None:
