@@ -186,6 +186,11 @@ impl Work {
         self.written(sizes)
     }
 
+    /// The memory of a stream of the groups that were encoded last, which begins with the stream: where it stays until others are encoded here.
+    pub fn stream(&self, pair: usize, member: usize) -> &[u8] {
+        &self.streams[pair][member]
+    }
+
     /// The first so many bytes of them.
     pub(crate) fn written(&self, sizes: [[usize; 2]; PAIRS]) -> [[&[u8]; 2]; PAIRS] {
         std::array::from_fn(|p| std::array::from_fn(|i| &self.streams[p][i][..sizes[p][i]]))

@@ -273,10 +273,19 @@ pub fn count(
 /// The streams of all groups of a plane.
 #[derive(Default)]
 pub struct Streams {
-    bytes: Vec<u8>,
-    of: Vec<Range<usize>>,
+    /// Streams stay where they were written, so that nothing is copied but to where it belongs.
+    work: Vec<Work>,
+    of: Vec<Place>,
     symbols: [[Vec<u8>; 2]; PAIRS],
-    work: Work,
+}
+
+/// Where a stream is: which of the groups that were encoded together, and its bytes.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    batch: usize,
+    pair: usize,
+    member: usize,
+    len: usize,
 }
 
 impl Streams {
@@ -291,13 +300,12 @@ impl Streams {
     ) {
         let groups = n.div_ceil(GROUP);
         let tables: Vec<C::Encoder> = codes.all.iter().map(C::encoder).collect();
-        self.bytes.clear();
         self.of.clear();
-        self.of.resize(groups, 0..0);
+        self.of.resize(groups, Place::default());
         codeless.clear();
         self.symbols.iter_mut().flatten().for_each(|s| s.resize(GROUP, 0));
-        let Streams { bytes, of, symbols, work } = self;
-        for pairs in codes.pairs(n).chunks(PAIRS) {
+        let Streams { work, of, symbols } = self;
+        for (batch, pairs) in codes.pairs(n).chunks(PAIRS).enumerate() {
             for (pair, symbols) in pairs.iter().zip(&mut *symbols) {
                 for (g, symbols) in pair.iter().zip(symbols) {
                     let group = g * GROUP..n.min((g + 1) * GROUP);
@@ -313,11 +321,14 @@ impl Streams {
                 });
                 Pair { table: &tables[codes.chosen(pair[0])], groups, first: first.map(|f| f as u32) }
             });
-            let streams = C::encode(given, codeless, work);
-            for (g, stream) in pairs.iter().zip(streams).flat_map(|(pair, streams)| pair.iter().zip(streams))
-            {
-                of[*g] = bytes.len()..bytes.len() + stream.len();
-                bytes.extend_from_slice(stream);
+            if work.len() == batch {
+                work.push(Work::default());
+            }
+            let streams = C::encode(given, codeless, &mut work[batch]);
+            for (pair, (those, streams)) in pairs.iter().zip(streams).enumerate() {
+                for (member, (g, stream)) in those.iter().zip(streams).enumerate() {
+                    of[*g] = Place { batch, pair, member, len: stream.len() };
+                }
             }
         }
         // Made of runs that are in order.
@@ -326,6 +337,7 @@ impl Streams {
 
     /// Of a group.
     pub fn get(&self, group: usize) -> &[u8] {
-        self.of.get(group).and_then(|range| self.bytes.get(range.clone())).unwrap_or(&[])
+        let of = |place: &Place| self.work.get(place.batch)?.stream(place.pair, place.member).get(..place.len);
+        self.of.get(group).and_then(of).unwrap_or(&[])
     }
 }
