@@ -25,14 +25,10 @@ pub const BLOCK: usize = 1 << 20;
 /// The same for floats at the levels at which numbers are predicted: what predicts a column from those before it takes some ten thousand bytes.
 pub const LARGE_BLOCK: usize = 1 << 22;
 
-/// The same at the fastest levels, whose blocks have one code each: source and payload stay in a second-level cache.
+/// The same at the fastest levels, where source and payload stay in a second-level cache.
 pub const FAST_BLOCK: usize = 1 << 19;
 
-/// The same at these levels for elements of one byte. Their symbols are all that there is to code, so that a code of its own for a smaller
-/// block, of which the statistics are more alike, saves more than its table costs.
-pub const FAST_BYTE_BLOCK: usize = 1 << 17;
-
-/// The same at the slower levels, where groups choose among codes, or symbols are modelled.
+/// The same at the slower levels for elements of one byte: as many as others have, as many groups to choose among codes.
 pub const BYTE_BLOCK: usize = 1 << 19;
 
 /// Bytes of a block of a segment with this dtype at most, a whole number of its units; opaque bytes have none.
@@ -42,8 +38,7 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let (elements, bytes) = dtype.unit();
     let is_bytes = elements >= bytes && dtype.kind() != Kind::Blocks;
     let size = match (level.get(), is_bytes) {
-        (..=3, true) => FAST_BYTE_BLOCK,
-        (..=3, false) => FAST_BLOCK,
+        (..=3, _) => FAST_BLOCK,
         (8, false) | (9.., _) if matches!(dtype.kind(), Kind::Float { .. }) => LARGE_BLOCK,
         (_, true) => BYTE_BLOCK,
         (_, false) => BLOCK,

@@ -150,7 +150,7 @@ mod tests {
     use super::super::compress::compress_at;
     use super::super::{CompressOptions, decompress_bytes};
     use super::*;
-    use crate::block::{BYTE_BLOCK, FAST_BYTE_BLOCK, Settings};
+    use crate::block::{BYTE_BLOCK, FAST_BLOCK, Settings};
     use crate::codec::{COPY, Level};
     use crate::container::reader::Archive;
     use crate::container::writer::Target;
@@ -257,12 +257,16 @@ mod tests {
 
     #[test]
     fn blocks_of_one_lot_are_encoded_once() {
-        let numbers = [1, 1, 2, 1, 2, 3];
-        let data: Vec<u8> = numbers.iter().flat_map(|seed| noise(FAST_BYTE_BLOCK, *seed)).collect();
-        let len = data.len() as u64;
-        let tensor =
-            Tensor { name: "t".into(), dtype: Dtype::U8, shape: vec![len], fortran: false, start: 0, len };
-        let layout = Layout::of(Format::Safetensors, vec![tensor]);
+        // What stands between tensors: of those themselves, equal ones are copies before anything is encoded.
+        let (mut data, mut tensors) = (Vec::new(), Vec::new());
+        for (i, seed) in [1, 1, 2, 1, 2, 3].into_iter().enumerate() {
+            data.extend(noise(80_000, seed));
+            let (start, len) = (data.len() as u64, 100);
+            data.extend(noise(len as usize, 100 + i as u64));
+            let name = i.to_string();
+            tensors.push(Tensor { name, dtype: Dtype::U8, shape: vec![len], fortran: false, start, len });
+        }
+        let layout = Layout::of(Format::Safetensors, tensors);
         let settings = Settings { level: Level::FAST, codec: None, verify: true };
         let options = CompressOptions { blake3: true, ..CompressOptions::new(settings) };
         let mut found = Vec::new();
@@ -286,8 +290,8 @@ mod tests {
 
     #[test]
     fn a_checksum_alone_proves_nothing() {
-        let source = noise(3 * FAST_BYTE_BLOCK, 1);
-        let n = FAST_BYTE_BLOCK;
+        let source = noise(3 * FAST_BLOCK, 1);
+        let n = FAST_BLOCK;
         let sum = checksum::xxh3(&source[..n]);
         let coded = Coded { codec: 0, raw: n as u64, checksum: sum };
         let workers = Workers::new(1);

@@ -337,7 +337,8 @@ impl Streams {
 
     /// Of a group.
     pub fn get(&self, group: usize) -> &[u8] {
-        let of = |place: &Place| self.work.get(place.batch)?.stream(place.pair, place.member).get(..place.len);
+        let of =
+            |place: &Place| self.work.get(place.batch)?.stream(place.pair, place.member).get(..place.len);
         self.of.get(group).and_then(of).unwrap_or(&[])
     }
 }

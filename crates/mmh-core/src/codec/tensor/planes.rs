@@ -11,7 +11,7 @@ use mmh_kernels::{histogram, planes, zeros};
 /// log2 of the elements of the finest segment.
 pub const FINEST: u32 = 5;
 
-/// Elements of a piece of a sample of a plane, and how many of them it stands for; at the fastest levels four times as many.
+/// Elements of a piece of a sample of a plane, and how many of them it stands for; at faster levels twice, at the fastest four times as many.
 pub const SAMPLE_PIECE: usize = 1024;
 pub const SAMPLE_STRIDE: usize = 8 * SAMPLE_PIECE;
 
@@ -31,7 +31,12 @@ fn pays_by(cost: u64, bytes: u64, (most, of): (u64, u64)) -> bool {
 
 /// How far apart the pieces of a sample are.
 fn stride(level: Level) -> usize {
-    if level.get() <= 3 { 4 * SAMPLE_STRIDE } else { SAMPLE_STRIDE }
+    let times = match level.get() {
+        ..=3 => 4,
+        4..=6 => 2,
+        _ => 1,
+    };
+    times * SAMPLE_STRIDE
 }
 
 /// Zero bits at the bottom of the rests.
