@@ -25,10 +25,7 @@ pub const BLOCK: usize = 1 << 20;
 /// The same for floats at the levels at which numbers are predicted: what predicts a column from those before it takes some ten thousand bytes.
 pub const LARGE_BLOCK: usize = 1 << 22;
 
-/// The same at the fastest levels, where source and payload stay in a second-level cache.
-pub const FAST_BLOCK: usize = 1 << 19;
-
-/// The same at the slower levels for elements of one byte: as many as others have, as many groups to choose among codes.
+/// The same for elements of one byte: as many elements as other blocks have, in as many groups that choose among codes.
 pub const BYTE_BLOCK: usize = 1 << 19;
 
 /// Bytes of a block of a segment with this dtype at most, a whole number of its units; opaque bytes have none.
@@ -38,7 +35,6 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let (elements, bytes) = dtype.unit();
     let is_bytes = elements >= bytes && dtype.kind() != Kind::Blocks;
     let size = match (level.get(), is_bytes) {
-        (..=3, _) => FAST_BLOCK,
         (8, false) | (9.., _) if matches!(dtype.kind(), Kind::Float { .. }) => LARGE_BLOCK,
         (_, true) => BYTE_BLOCK,
         (_, false) => BLOCK,

@@ -150,7 +150,7 @@ mod tests {
     use super::super::compress::compress_at;
     use super::super::{CompressOptions, decompress_bytes};
     use super::*;
-    use crate::block::{BYTE_BLOCK, FAST_BLOCK, Settings};
+    use crate::block::{BYTE_BLOCK, Settings};
     use crate::codec::{COPY, Level};
     use crate::container::reader::Archive;
     use crate::container::writer::Target;
@@ -290,8 +290,8 @@ mod tests {
 
     #[test]
     fn a_checksum_alone_proves_nothing() {
-        let source = noise(3 * FAST_BLOCK, 1);
-        let n = FAST_BLOCK;
+        let source = noise(3 * BYTE_BLOCK, 1);
+        let n = BYTE_BLOCK;
         let sum = checksum::xxh3(&source[..n]);
         let coded = Coded { codec: 0, raw: n as u64, checksum: sum };
         let workers = Workers::new(1);
