@@ -28,6 +28,10 @@ pub const LARGE_BLOCK: usize = 1 << 22;
 /// The same for elements of one byte: as many elements as other blocks have, in as many groups that choose among codes.
 pub const BYTE_BLOCK: usize = 1 << 19;
 
+/// The same for bf16 at the fastest levels, where a block has one code and four groups are decoded together: larger blocks are no faster to restore,
+/// and codes of their own for smaller ones save more than they cost.
+pub const FAST_BF16_BLOCK: usize = 1 << 19;
+
 /// Bytes of a block of a segment with this dtype at most, a whole number of its units; opaque bytes have none.
 pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     // Texts go on from what is before them in their block.
@@ -35,6 +39,7 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
     let (elements, bytes) = dtype.unit();
     let is_bytes = elements >= bytes && dtype.kind() != Kind::Blocks;
     let size = match (level.get(), is_bytes) {
+        (..=3, _) if dtype == Dtype::BF16 => FAST_BF16_BLOCK,
         (8, false) | (9.., _) if matches!(dtype.kind(), Kind::Float { .. }) => LARGE_BLOCK,
         (_, true) => BYTE_BLOCK,
         (_, false) => BLOCK,
