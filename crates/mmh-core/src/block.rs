@@ -25,7 +25,7 @@ pub const BLOCK: usize = 1 << 20;
 /// The same for floats at the levels at which numbers are predicted: what predicts a column from those before it takes some ten thousand bytes.
 pub const LARGE_BLOCK: usize = 1 << 22;
 
-/// The same for elements of one byte: as many elements as other blocks have, in as many groups that choose among codes.
+/// The same for elements of one byte: as many of them as of two bytes, in as many groups that choose among codes.
 pub const BYTE_BLOCK: usize = 1 << 19;
 
 /// The same for bf16 at the fastest levels, where a block has one code and four groups are decoded together: larger blocks are no faster to restore,
