@@ -459,6 +459,7 @@ fn mismatch(expected: u64, found: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::symbols::{GROUP, MOST_SIDE_BY_SIDE, SIDE_BY_SIDE};
     use crate::testing::noise;
 
     fn coded(data: &[u8], level: Level) -> (u8, usize) {
@@ -481,6 +482,19 @@ mod tests {
         }
         let tensor = Segment { start: 0, len: 1_500_000, tensor: Some(0), dtype: Some(Dtype::BF16) };
         assert_eq!(tensor.block_size(Level::BALANCED), BLOCK);
+    }
+
+    #[test]
+    fn blocks_at_fast_have_as_many_groups_as_are_decoded_side_by_side() {
+        for (dtype, side_by_side) in [
+            (Dtype::F32, MOST_SIDE_BY_SIDE),
+            (Dtype::F16, MOST_SIDE_BY_SIDE),
+            (Dtype::U8, MOST_SIDE_BY_SIDE),
+            (Dtype::BF16, SIDE_BY_SIDE),
+        ] {
+            let groups = size_for(Some(dtype), Level::FAST) / (GROUP * dtype.unit().1 as usize);
+            assert!(groups >= side_by_side && groups.is_multiple_of(side_by_side), "{dtype:?} {groups}");
+        }
     }
 
     #[test]
