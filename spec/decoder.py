@@ -1453,7 +1453,7 @@ def next_predicted(predictor: Predictor, column: int, p: int, mean: int, x: int,
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period", "packed")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period", "packed", "sparse")
 MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
@@ -1493,7 +1493,7 @@ def read_node(
     if not may_repeat:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat, is_top)
+    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat, is_top, is_top)
     allowed = [number for number, may in enumerate(may_be) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
@@ -1508,6 +1508,7 @@ def read_node(
         "steps": read_steps,
         "period": read_period,
         "packed": read_packed_values,
+        "sparse": read_sparse_elements,
     }
     return readers[NODES[kind]](payload, raw)
 
@@ -1770,6 +1771,33 @@ def read_packed_values(payload: Reader, raw: int) -> bytes:
     for i, value in enumerate(read_node(payload, count, word_bits=0)):
         block |= value % (1 << bits) << (head + i * bits)
     return (block | last << (8 * raw - behind)).to_bytes(raw, "little")
+
+
+def read_sparse_elements(payload: Reader, raw: int) -> bytes:
+    """hierarchical 11."""
+    at = payload.at
+    form = payload.u8("form of sparse elements")
+    expect(form < 64, "form of sparse elements", "below 64", form, at)
+    size, head, has_signs = 1 << (form & 3), form >> 2 & 7, form >> 5 == 1
+    expect(head < size, "head of sparse elements", f"below {size}", head, at)
+    expect(head <= raw, "head of sparse elements", f"at most {raw}", head, at)
+    count, tail_size = divmod(raw - head, size)
+    expect(count > 0, "elements", "at least one", count, at)
+    before, behind = payload.take(head, "head of elements"), payload.take(tail_size, "tail of elements")
+    word = payload.uint(size, "frequent word")
+    at = payload.at
+    places = split_bit_string(read_node(payload, (count + 7) // 8, word_bits=0), count, 1, "others' places", at)
+    left = sum(places)
+    frequent = [word] * (count - left)
+    if has_signs:
+        at, top = payload.at, 1 << (8 * size - 1)
+        data = read_node(payload, (count - left + 7) // 8, word_bits=0)
+        signs = split_bit_string(data, count - left, 1, "signs", at)
+        frequent = [word & ~top | top * sign for sign in signs]
+    others = read_node(payload, left * size, word_bits=0)
+    elements = [others[i : i + size] for i in range(0, len(others), size)]
+    elements, words = elements[::-1], [x.to_bytes(size, "little") for x in reversed(frequent)]
+    return before + b"".join(elements.pop() if other else words.pop() for other in places) + behind
 
 
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:

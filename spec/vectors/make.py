@@ -329,6 +329,13 @@ def nodes_by_hand() -> Iterator[Vector]:
         for head in (0, bits - 1):
             yield vector(f"packed-{bits}-bits-behind-{head}", bit_packed(bits, head), BITS)
     yield vector("period-of-packed", b"\7" + mb.varint(len(BITS)) + bit_packed(3, 1), BITS * 2 + BITS[:7])
+    for width, head, signed in ((0, 0, False), (1, 1, True), (2, 3, False), (3, 5, True)):
+        label = f"sparse-u{8 << width}-behind-{head}{'-signed' if signed else ''}"
+        yield vector(label, *sparse(width, head, signed))
+    yield vector("sparse-alone", *sparse(1, 0, True, others=0))
+    yield vector("sparse-none", *sparse(2, 0, True, others=100))
+    payload, block = sparse(1, 1, False)
+    yield vector("period-of-sparse", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:9])
     label, payload, block = next(records_by_hand())
     yield vector(f"period-of-records-{label}", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:1])
 
@@ -449,6 +456,28 @@ def bit_packed(bits: int, head: int, behind: bytes = b"", more: int = 0) -> byte
     first = bytes([(number & ((1 << head) - 1)) + more]) if head else b""
     last = bytes([number >> (8 * len(BITS) - left)]) if left else b""
     return bytes([8, bits, head]) + first + last + squeezed(bytes(values)) + behind
+
+
+def sparse(
+    width: int, head: int, signed: bool, others: int = 3, form: int = 0, behind: bytes = b"", **parts: bytes
+) -> tuple[bytes, bytes]:
+    """The payload of elements of which `others` in ten are others, all of them if there are more; and its block. Bytes that
+    are named stand in place of those of `places`, `signs` or `others`."""
+    size, word = 1 << width, bytes(range(0x11, 0x11 + (1 << width)))
+    apart = [i * 7 % 10 < others for i in range(90)]
+    minus = [i % 3 == 0 for i, other in enumerate(apart) if not other] if signed else []
+    dense = [bytes((17 * i + 31 * k + 5) % 256 for k in range(size)) for i in range(sum(apart))]
+    top = [bytes([*word[:-1], word[-1] | 128 * sign]) for sign in minus] or [word] * (90 - sum(apart))
+    left, right = iter(dense), iter(top)
+    before, after = bytes(range(head)), bytes(range(100, 99 + size))
+    block = before + b"".join(next(left) if other else next(right) for other in apart) + after
+    leaves = {"places": bit_string(apart), "signs": bit_string(minus), "others": b"".join(dense)} | parts
+    fixed = bytes([9, (width | head << 2 | signed << 5) + form]) + before + after + word
+    return fixed + b"".join(mb.leaf(leaf) for leaf in leaves.values() if leaf) + behind, block
+
+
+def bit_string(bits: list[bool]) -> bytes:
+    return bytes(sum(bit << i for i, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))
 
 
 HALVES = b"".join(bytes([17 * (i % 3)] * (2 << i % 6)) for i in range(400)) + bytes(range(48))
@@ -655,6 +684,12 @@ def hierarchical_by_engine() -> Iterator[Vector]:
     yield vector("palette-bf16-level-1", bf16.tobytes(), "BF16", 1)
     sparse = np.where(random.random(3000) < 0.9, 0, random.normal(0, 1, 3000)).astype(np.float32)
     yield vector("sparse-f32", sparse.tobytes(), "F32")
+    pruned = random.normal(0, 1, 3000) * (random.random(3000) < 0.5)
+    yield vector("pruned-f32", pruned.astype(np.float32).tobytes(), "F32")
+    yield vector("pruned-f16", pruned.astype(np.float16).tobytes(), "F16")
+    yield vector("pruned-f64", np.maximum(pruned, 0).tobytes(), "F64")
+    added = np.where(np.tril(np.ones((100, 100), bool)), np.float32(0), np.float32(-np.inf))
+    yield vector("mask-f32", added.tobytes(), "F32")
     for bits, known, count, head, strange in [
         (12, 40, 2000, 8, 0),
         (24, 60, 1500, 16, 0),
@@ -949,6 +984,22 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x08",
     }.items():
         yield f"packed-{name}", framed(payload, BITS)
+    good, block = sparse(1, 1, True)
+    for name, payload in {
+        "form": sparse(1, 1, True, form=64)[0],
+        "head": sparse(1, 1, True, form=4)[0],
+        "head-beyond": b"\x09\x1f",
+        "bits-behind": sparse(1, 1, True, places=bytes(11) + b"\4")[0],
+        "places": sparse(1, 1, True, places=b"\0" * 12)[0],
+        "signs-behind": sparse(1, 1, True, signs=bytes(7) + b"\x80")[0],
+        "too-few": sparse(1, 1, True, others=2, places=bytes(11))[0],
+        "left-over": good + b"!",
+        "cut-off": good[:-1],
+        "of-words": good[:6] + b"\2\4\0\1\0",
+        "in-sparse": good[:6] + b"\x09",
+        "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x09",
+    }.items():
+        yield f"sparse-{name}", framed(payload, block[:3] if name == "head-beyond" else block)
     for name, payload in invalid_steps():
         yield f"steps-{name}", framed(payload, STEPS[:5] if name == "none" else STEPS)
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")

@@ -287,6 +287,14 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         {
             Ok(codec)
         }
+        // Zeros among numbers come again, but nothing else does; what models would make of them is asked below.
+        _ if matches!(choice.structure, Some(Structure::Sparse(_)))
+            && codec == hierarchical::ID
+            && declared.is_some()
+            && level.get() < MODELS =>
+        {
+            Ok(codec)
+        }
         // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
         _ if declared.is_none()
             && codec != zstd::ID

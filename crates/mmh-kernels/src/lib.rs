@@ -49,6 +49,7 @@ pub mod predicted;
 pub mod quantiles;
 pub mod rans;
 pub mod records;
+pub mod sparse;
 pub mod steps;
 pub mod words;
 #[cfg(target_arch = "x86_64")]

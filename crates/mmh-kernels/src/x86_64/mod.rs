@@ -16,4 +16,5 @@ pub mod rans_avx512;
 pub mod rans_encode_avx2;
 pub mod rans_narrow_avx512;
 pub mod records_avx2;
+pub mod sparse_avx512;
 pub mod xxh3_avx512;

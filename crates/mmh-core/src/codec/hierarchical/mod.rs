@@ -1,4 +1,4 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; values of a few bits, bit after bit; one period of what repeats; words that are few, as
+//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; values of a few bits, bit after bit; elements beside one that is frequent; one period of what repeats; words that are few, as
 //! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
@@ -7,6 +7,7 @@
 //! * `decimals`: floats that were printed in decimal
 //! * `steps`: integers of which each is a small step from the one before
 //! * `packed`: values of a few bits, one behind the other
+//! * `sparse`: one frequent word apart from the other elements
 //! * `period`: one period of what repeats
 //! * `strings`: strings behind their lengths
 //! * `varints`: integers of seven bits a byte
@@ -24,6 +25,7 @@ mod node;
 mod packed;
 pub mod period;
 mod records;
+mod sparse;
 pub mod steps;
 pub mod strings;
 #[cfg(test)]
@@ -113,6 +115,8 @@ pub enum Found {
     Steps(steps::Found),
     /// Values of a few bits, one behind the other.
     Packed(packed::Found),
+    /// Elements of which one word is frequent.
+    Sparse(sparse::Found),
     /// One period of what repeats.
     Period(period::Found),
 }
@@ -129,17 +133,22 @@ impl Found {
         }
         let packed = packed::find(block, bound);
         let bound = packed.map_or(bound, |found| found.estimate.min(bound));
+        let sparse = sparse::find(block, scratch);
+        // Words take many times as long.
+        let most_size = sparse.as_ref().map_or(f64::INFINITY, |found| found.bound(block.level));
         let bits = block.split.map(|s| s.element_millibits);
         let sought = words::Sought {
             most: MAX_BITS,
             element: block.element,
             element_millibits: bits,
-            bound,
+            bound: most_size.min(bound),
+            most_size,
             repeats,
             exact: block.base.is_some(),
             level: block.level,
         };
-        let mut words = words::find(block.data, &sought, scratch);
+        let is_dense = sparse.as_ref().is_some_and(|found| found.is_dense);
+        let mut words = if is_dense { None } else { words::find(block.data, &sought, scratch) };
         let decimals = decimals::find(block, scratch);
         let steps = steps::find(block, scratch);
         // What a part of the sample says of words is more than what all of it does, and enough where nothing is less.
@@ -153,6 +162,7 @@ impl Found {
             decimals.map(Found::Decimals),
             steps.map(Found::Steps),
             packed.map(Found::Packed),
+            sparse.map(Found::Sparse),
         ];
         all.into_iter().flatten().min_by(|a, b| a.estimate().total_cmp(&b.estimate()))
     }
@@ -166,6 +176,7 @@ impl Found {
             Found::Varints(found) => found.estimate,
             Found::Steps(found) => found.estimate,
             Found::Packed(found) => found.estimate,
+            Found::Sparse(found) => found.estimate,
             Found::Period(found) => found.estimate,
         }
     }
@@ -179,6 +190,7 @@ impl Found {
             Found::Varints(found) => found.describe(),
             Found::Steps(found) => found.describe().into(),
             Found::Packed(found) => found.describe(),
+            Found::Sparse(found) => found.describe(),
             Found::Period(found) => found.describe(),
         }
     }
@@ -273,6 +285,7 @@ fn encode_parts(block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u
             Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,
             Some(Found::Packed(found)) => packed::encode(block.data, block.level, found, scratch, out)?,
+            Some(Found::Sparse(found)) => sparse::encode(block, found, scratch, out)?,
             Some(Found::Period(_)) | None => false,
         }
     };

@@ -1,6 +1,8 @@
 //! Nodes: what a payload is made of.
 
-use super::{bad, byte, decimals, number, packed, period, records, steps, strings, take, varints, words};
+use super::{
+    bad, byte, decimals, number, packed, period, records, sparse, steps, strings, take, varints, words,
+};
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level, zstd};
 use crate::container::varint;
@@ -24,13 +26,15 @@ pub const STEPS: u8 = 6;
 pub const PERIOD: u8 = 7;
 /// Values of a few bits, one behind the other.
 pub const PACKED: u8 = 8;
+/// A frequent word apart from the other elements.
+pub const SPARSE: u8 = 9;
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
     /// A period.
     period: bool,
-    /// Records, decimals, strings, varints, steps and packed values.
+    /// Records, decimals, strings, varints, steps, packed values and sparse elements.
     top: bool,
     /// The widest words; 0 for none.
     words: usize,
@@ -49,7 +53,7 @@ impl Kinds {
 
     /// Below a record or a codebook: words of at most so many bits.
     pub fn words(most: usize) -> Kinds {
-        Kinds { period: false, top: false, words: if most < super::MIN_BITS { 0 } else { most } }
+        Kinds { words: if most < super::MIN_BITS { 0 } else { most }, ..Kinds::leaf() }
     }
 
     /// At the bottom.
@@ -71,6 +75,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         VARINTS if kinds.top => varints::decode(from, out, scratch),
         STEPS if kinds.top => steps::decode(from, out, scratch),
         PACKED if kinds.top => packed::decode(from, out, scratch),
+        SPARSE if kinds.top => sparse::decode(from, out, scratch),
         PERIOD if kinds.period => period::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),

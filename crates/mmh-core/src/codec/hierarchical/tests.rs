@@ -62,6 +62,7 @@ fn words_of_every_width_are_found_and_come_back() {
                 element: None,
                 element_millibits: None,
                 bound: 1.0,
+                most_size: f64::INFINITY,
                 repeats: true,
                 exact,
                 level: Level::BALANCED,
@@ -293,6 +294,100 @@ fn packed_values_by_hand_and_lies_of_them() {
     refuses(&[good.as_slice(), b"!"].concat(), 1, "1 bytes left over");
 }
 
+/// Bell-shaped numbers, of which so many of 256 are zero, as a mask makes them: of either sign.
+fn pruned(count: usize, zeros: u8) -> Vec<f32> {
+    let uniform = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]) as f32 / 65536.0 - 0.5;
+    let weights = noise(8 * count, 3)
+        .chunks(8)
+        .map(|c| c.chunks(2).map(uniform).sum::<f32>() * 0.05)
+        .collect::<Vec<_>>();
+    weights.into_iter().zip(noise(count, 4)).map(|(w, z)| if z < zeros { w * 0.0 } else { w }).collect()
+}
+
+#[test]
+fn sparse_elements_are_found_at_every_width() {
+    for zeros in [26, 128, 230] {
+        let weights = pruned(60_000, zeros);
+        let f32: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let bf16: Vec<u8> = weights.iter().flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes()).collect();
+        let f64: Vec<u8> = weights.iter().flat_map(|w| (*w as f64 * 1.1).to_le_bytes()).collect();
+        // Of one sign, and of integers.
+        let i32: Vec<u8> = weights.iter().flat_map(|w| ((w * 1e9) as i32).to_le_bytes()).collect();
+        let p = zeros as f64 / 256.0;
+        let of_places = -p * p.log2() - (1.0 - p) * (1.0 - p).log2();
+        for (data, dtype, dense, signs) in [
+            (&bf16, Dtype::BF16, 10.7, 1.0),
+            (&f32, Dtype::F32, 26.7, 1.0),
+            (&f64, Dtype::F64, 55.0, 1.0),
+            (&i32, Dtype::I32, 28.0, 0.0),
+        ] {
+            let element = Element::of(dtype);
+            // Behind other bytes, where elements begin later, too.
+            for head in [0, 1] {
+                let data = [&vec![7; head], data.as_slice()].concat();
+                let mut of = block(&data, Some(dtype), Some(Element { head: head as u8, ..element }));
+                let found = sparse::find(&of, &mut codec::Scratch::default()).unwrap();
+                let structure = Found::Sparse(found.clone());
+                of.structure = Some(&structure);
+                let payload = round_trip(&of).unwrap();
+                let stored = payload.len() as f64 / data.len() as f64;
+                assert_eq!(payload[0], node::SPARSE, "{dtype:?} {zeros}");
+                assert!(
+                    (stored - found.estimate).abs() < 0.01,
+                    "{dtype:?} {zeros}: {stored} {}",
+                    found.estimate
+                );
+                let ideal = (of_places + p * signs + (1.0 - p) * dense) / 8.0 / element.size() as f64;
+                assert!(stored < 1.02 * ideal + 0.003, "{dtype:?} {zeros}: {stored} for {ideal}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_elements_are_not_taken_apart() {
+    let scratch = &mut codec::Scratch::default();
+    let weights: Vec<u8> = pruned(60_000, 0).iter().flat_map(|w| w.to_le_bytes()).collect();
+    assert!(
+        sparse::find(&block(&weights, Some(Dtype::F32), Some(Element::of(Dtype::F32))), scratch).is_none()
+    );
+    // Of bytes, of which zeros are a symbol as any other, and of fewer elements than are looked at.
+    let bytes: Vec<u8> = noise(60_000, 1).iter().map(|b| b & 0x83).collect();
+    assert!(sparse::find(&block(&bytes, Some(Dtype::U8), Some(Element::of(Dtype::U8))), scratch).is_none());
+    let few = [0; 6];
+    assert!(sparse::find(&block(&few, Some(Dtype::F16), Some(Element::of(Dtype::F16))), scratch).is_none());
+}
+
+#[test]
+fn sparse_elements_by_hand_and_lies_of_them() {
+    let good = payload(&[
+        &[node::SPARSE, 0x21, 0, 1],
+        &[0, 0, 1, 5],
+        &[0, 0, 1, 2],
+        &[0, 0, 4, 0xaa, 0xbb, 0xcc, 0xdd],
+    ]);
+    let mut out = [0; 8];
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out, [0xaa, 0xbb, 0, 1, 0xcc, 0xdd, 0, 0x81]);
+    let with = |at: usize, byte: u8| {
+        let mut lie = good.clone();
+        lie[at] = byte;
+        lie
+    };
+    refuses(&with(1, 0x61), 8, "sparse elements of form");
+    refuses(&with(1, 0x29), 8, "sparse elements of form");
+    refuses(&with(1, 0x3f), 6, "the first element begins too late");
+    refuses(&with(1, 0x23), 7, "there is no whole element");
+    refuses(&with(7, 0x15), 8, "unused bits are set");
+    refuses(&with(11, 6), 8, "unused bits are set");
+    // As many others as there are bits.
+    refuses(&with(7, 1), 8, "size of a leaf");
+    refuses(&with(4, node::SPARSE), 8, "a node of kind 9");
+    refuses(&with(12, node::SPARSE), 8, "a node of kind 9");
+    refuses(&good[..10], 8, "size of a leaf");
+    refuses(&[good.as_slice(), b"!"].concat(), 8, "1 bytes left over");
+}
+
 #[test]
 fn a_period_is_made_smaller_itself() {
     let rows: Vec<u8> = (0..512i64).flat_map(|i| i.to_le_bytes()).collect();
@@ -396,7 +491,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[9, 16, 0, 2, 1]), 8, "a node of kind 9");
+    refuses(&with(0, &[10, 16, 0, 2, 1]), 8, "a node of kind 10");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");

@@ -146,6 +146,7 @@ fn pass_down(
         element: Some(element),
         element_millibits: None,
         bound: 1.0,
+        most_size: f64::INFINITY,
         repeats: true,
         exact: false,
         level: block.level,

@@ -34,6 +34,8 @@ pub struct Sought {
     pub element_millibits: Option<u64>,
     /// A size over size that another codec has offered already.
     pub bound: f64,
+    /// A size over size that words have to come below.
+    pub most_size: f64,
     /// Whether words of eight bytes may come again often.
     pub repeats: bool,
     /// Whether the size has to be known as closely as a sample tells, also where a part of it tells that the words pay.
@@ -44,7 +46,7 @@ pub struct Sought {
 
 /// The grid of words whose codebook would make the block smallest, if one would.
 pub fn find(data: &[u8], sought: &Sought, scratch: &mut codec::Scratch) -> Option<Found> {
-    let &Sought { most, element, element_millibits, bound, repeats, exact, level } = sought;
+    let &Sought { most, element, element_millibits, bound, most_size, repeats, exact, level } = sought;
     let element = element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 });
     let own = 8 * element.size();
     let per_bit = element_millibits.map_or(PASSED, |m| m / own as u64);
@@ -88,7 +90,7 @@ pub fn find(data: &[u8], sought: &Sought, scratch: &mut codec::Scratch) -> Optio
             best.settle(data, level, scratch);
         }
         // An estimate is not worth a codebook for less than a fiftieth.
-        let worth = 50.0 / 51.0 * per_bit as f64 / 1000.0;
+        let worth = (50.0 / 51.0 * per_bit as f64 / 1000.0).min(most_size);
         let enough = if exact { 0.0 } else { CLEAR * offer.min(worth) };
         // A narrower word that does as well is simpler.
         let worth = best.as_ref().map_or(worth, |b| worth.min(b.estimate / 1.01));
