@@ -58,6 +58,22 @@ def sparse(rng: Rng, count: int, zeros: float) -> Array:
     return np.where(rng.random(count) < zeros, 0, normal(rng, count)).astype(np.float32)
 
 
+def pruned(rng: Rng, count: int, zeros: float) -> Array:
+    """Multiplied by a mask, which leaves zeros of either sign."""
+    return normal(rng, count) * (rng.random(count) >= zeros).astype(np.float32)
+
+
+def two_of_four(rng: Rng, count: int) -> Array:
+    """The two largest of each four are kept."""
+    values = normal(rng, count // 4 * 4).reshape(-1, 4)
+    ranks = np.abs(values).argsort(1).argsort(1)
+    return (values * (ranks >= 2).astype(np.float32)).astype(np.float32)
+
+
+def added_mask(rng: Rng, count: int) -> Array:
+    return np.where(rng.random(count) < 0.8, np.float32(0), np.float32(-np.inf))
+
+
 def q4_0(rng: Rng, size: int) -> Array:
     """Blocks of GGUF: a scale and 32 values of four bits."""
     n = size // 18
@@ -158,6 +174,9 @@ KINDS = [
     Kind("90 % zeros", "F32", "tensor hierarchical zstd", lambda r, n: sparse(r, n // 4, 0.9)),
     Kind("99 % zeros", "F32", "hierarchical zstd", lambda r, n: sparse(r, n // 4, 0.99)),
     Kind("90 % zeros, bf16", "BF16", "tensor hierarchical zstd", lambda r, n: bf16(sparse(r, n // 2, 0.9))),
+    Kind("half pruned, fp16", "F16", "hierarchical", lambda r, n: pruned(r, n // 2, 0.5).astype(np.float16)),
+    Kind("two of four pruned, bf16", "BF16", "hierarchical", lambda r, n: bf16(two_of_four(r, n // 2))),
+    Kind("added mask, fp32", "F32", "hierarchical tensor", lambda r, n: added_mask(r, n // 4)),
     Kind("int4, two to a byte", "U8", "tensor", int4),
     Kind("3 bits without a gap", "U32", "hierarchical", lambda r, n: without_gaps(r, n, 3)),
     Kind("4 bits in words of 32", "U32", "hierarchical", lambda r, n: without_gaps(r, n, 4)),
@@ -178,7 +197,7 @@ KINDS = [
     Kind("exp_avg_sq", "F32", "tensor", lambda r, n: moments(r, n // 4) ** 2),
     Kind("layer norm near one", "F32", "tensor", lambda r, n: 1 + normal(r, n // 4, 0.05)),
     Kind("layer norm near one, bf16", "BF16", "tensor hierarchical", lambda r, n: bf16(1 + normal(r, n // 2, 0.05))),
-    Kind("embeddings with zero rows", "BF16", "tensor", embeddings),
+    Kind("embeddings with zero rows", "BF16", "hierarchical", embeddings),
     Kind("position ids", "I64", "tensor hierarchical zstd", lambda _, n: np.arange(n // 8, dtype=np.int64)),
     Kind("position ids in rows", "I64", "hierarchical", lambda _, n: np.resize(np.arange(512, dtype=np.int64), n // 8)),
     Kind("sorted ints", "I32", "hierarchical", lambda r, n: np.sort(r.integers(0, 1 << 30, n // 4)).astype(np.int32)),

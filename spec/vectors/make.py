@@ -466,14 +466,14 @@ def sparse(
     size, word = 1 << width, bytes(range(0x11, 0x11 + (1 << width)))
     apart = [i * 7 % 10 < others for i in range(90)]
     minus = [i % 3 == 0 for i, other in enumerate(apart) if not other] if signed else []
-    dense = [bytes((17 * i + 31 * k + 5) % 256 for k in range(size)) for i in range(sum(apart))]
+    dense = [bytes((17 * (i % 5) + 31 * k + 5) % 256 for k in range(size)) for i in range(sum(apart))]
     top = [bytes([*word[:-1], word[-1] | 128 * sign]) for sign in minus] or [word] * (90 - sum(apart))
     left, right = iter(dense), iter(top)
     before, after = bytes(range(head)), bytes(range(100, 99 + size))
     block = before + b"".join(next(left) if other else next(right) for other in apart) + after
     leaves = {"places": bit_string(apart), "signs": bit_string(minus), "others": b"".join(dense)} | parts
     fixed = bytes([9, (width | head << 2 | signed << 5) + form]) + before + after + word
-    return fixed + b"".join(mb.leaf(leaf) for leaf in leaves.values() if leaf) + behind, block
+    return fixed + b"".join(squeezed(leaf) for leaf in leaves.values() if leaf) + behind, block
 
 
 def bit_string(bits: list[bool]) -> bytes:

@@ -112,6 +112,30 @@ fn zeros(share: u64) -> Vec<u8> {
     (0..SIZE / 4).flat_map(|_| weight().to_le_bytes()).collect()
 }
 
+/// Elements of two bytes, of which every second one is zero: as a mask makes them, of either sign, or two of each four, or what is negative.
+fn halves(dtype: Dtype, is_zero: fn(usize, &mut Random, f32) -> bool, zero: fn(f32) -> f32) -> Vec<u8> {
+    let mut random = Random(17);
+    let mut element = |i: usize| {
+        let x = random.normal() * 0.02;
+        let x = if is_zero(i, &mut random, x) { zero(x) } else { x };
+        // Rounded towards zero; none is small or large enough for anything else.
+        let (sign, rest) = (x.to_bits() >> 16 & 0x8000, x.to_bits() & 0x7fff_ffff);
+        let half = if rest == 0 { 0 } else { (rest >> 13).saturating_sub(112 << 10) };
+        if dtype == Dtype::BF16 { (x.to_bits() >> 16) as u16 } else { (sign | half) as u16 }
+    };
+    (0..SIZE / 2).flat_map(|i| element(i).to_le_bytes()).collect()
+}
+
+/// Of each four those that are neither of two drawn ones.
+fn is_third_or_fourth(i: usize, random: &mut Random, _: f32) -> bool {
+    const TWO: [u8; 6] = [3, 5, 9, 6, 10, 12];
+    // The same draw for all four; what is drawn in between moves on.
+    random.next();
+    let mut of_four = Random(0x9E37_79B9_7F4A_7C15 ^ (i as u64 / 4));
+    let four = (0..4).map(|_| of_four.next()).last().unwrap_or(0);
+    TWO[(four >> 33) as usize % 6] >> (i % 4) & 1 == 0
+}
+
 /// Numbers of five decimal places.
 fn decimals(double: bool) -> Vec<u8> {
     let mut random = Random(7);
@@ -169,6 +193,15 @@ fn made() -> Vec<(String, Make<'static>)> {
     alone("rows of a few, fp32", Dtype::F32, Box::new(rows));
     alone("90 % zeros, fp32", Dtype::F32, Box::new(|| zeros(922)));
     alone("99 % zeros, fp32", Dtype::F32, Box::new(|| zeros(1014)));
+    let drawn = |_: usize, random: &mut Random, _: f32| random.next() >> 40 & 1 == 0;
+    for dtype in [Dtype::BF16, Dtype::F16] {
+        let name = dtype.name();
+        alone(&format!("half pruned, {name}"), dtype, Box::new(move || halves(dtype, drawn, |x| x * 0.0)));
+        let make = Box::new(move || halves(dtype, is_third_or_fourth, |x| x * 0.0));
+        alone(&format!("two of four pruned, {name}"), dtype, make);
+        let make = Box::new(move || halves(dtype, |_, _, x| x < 0.0, |_| 0.0));
+        alone(&format!("clipped at zero, {name}"), dtype, make);
+    }
     alone("decimals, fp32", Dtype::F32, Box::new(|| decimals(false)));
     alone("decimals, fp64", Dtype::F64, Box::new(|| decimals(true)));
     for (name, share, by) in

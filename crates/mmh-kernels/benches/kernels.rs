@@ -14,6 +14,7 @@ use mmh_kernels::huffman::{self, CodeLengths, DecodeTable, EncodeTable};
 use mmh_kernels::lanes::{self, Frequencies, Pair};
 use mmh_kernels::planes::{self, Plane};
 use mmh_kernels::predicted::{self, Work};
+use mmh_kernels::sparse::{self, Frequent};
 use mmh_kernels::{histogram, period, rans, zeros};
 use std::hint::black_box;
 
@@ -332,10 +333,34 @@ fn predictions(c: &mut Criterion) {
     group.finish();
 }
 
+/// Of two bytes, of which every second one is zero by chance, of either sign.
+fn sparse_elements(c: &mut Criterion) {
+    let of = Frequent { width: 1, word: 0, signed: true };
+    let mut data = weights();
+    let chance =
+        |i: usize| (i as u32).wrapping_mul(2_654_435_761).rotate_left(15).wrapping_mul(0x85EB_CA6B) >> 31;
+    for (i, element) in data.chunks_exact_mut(2).enumerate().filter(|(i, _)| chance(*i) == 0) {
+        element.copy_from_slice(&[0, ((i / 3 % 2) as u8) << 7]);
+    }
+    let (mut mask, mut others) = (vec![0; N / 8], vec![0; data.len()]);
+    let mut signs = vec![0; mask.len() + sparse::SLACK];
+    let mut group = c.benchmark_group("sparse");
+    group.throughput(Throughput::Bytes(data.len() as u64));
+    each(&mut group, "split", |s| {
+        black_box(sparse::split_on(s, &of, &data, &mut mask, &mut others, &mut signs));
+    });
+    let apart = sparse::split(&of, &data, &mut mask, &mut others, &mut signs);
+    let (others, signs) = (&others[..apart.others], &signs[..apart.frequent.div_ceil(8)]);
+    let mut out = vec![0; data.len()];
+    each(&mut group, "join", |s| assert!(sparse::join_on(s, &of, &mask, others, signs, &mut out)));
+    assert!(out == data);
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
         .measurement_time(std::time::Duration::from_secs(1));
-    targets = kernels, predictions
+    targets = kernels, predictions, sparse_elements
 }
 criterion_main!(benches);

@@ -216,6 +216,7 @@ macro_rules! of_kind {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 pub(crate) use of_kind;
 
 #[inline(always)]

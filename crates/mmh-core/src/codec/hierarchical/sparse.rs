@@ -60,7 +60,7 @@ pub struct Found {
 impl Found {
     /// What others have to come below to be worth their time, where a codebook would take ten times as long.
     pub fn bound(&self, level: Level) -> f64 {
-        let is_clear = self.is_dense && level.get() <= SLOWEST;
+        let is_clear = level.get() <= FASTEST || self.is_dense && level.get() <= SLOWEST;
         self.estimate * if is_clear { WORTH_OF_WORDS } else { WORTH }
     }
 
