@@ -461,8 +461,8 @@ def bit_packed(bits: int, head: int, behind: bytes = b"", more: int = 0) -> byte
 def sparse(
     width: int, head: int, signed: bool, others: int = 3, form: int = 0, behind: bytes = b"", **parts: bytes
 ) -> tuple[bytes, bytes]:
-    """The payload of elements of which `others` in ten are others, all of them if there are more; and its block. Bytes that
-    are named stand in place of those of `places`, `signs` or `others`."""
+    """The payload of elements of which `others` in ten are others, and its block. Bytes that are named stand in place
+    of those of `places`, `signs` or `others`."""
     size, word = 1 << width, bytes(range(0x11, 0x11 + (1 << width)))
     apart = [i * 7 % 10 < others for i in range(90)]
     minus = [i % 3 == 0 for i, other in enumerate(apart) if not other] if signed else []
@@ -984,7 +984,7 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x08",
     }.items():
         yield f"packed-{name}", framed(payload, BITS)
-    good, block = sparse(1, 1, True)
+    sound, block = sparse(1, 1, True)
     for name, payload in {
         "form": sparse(1, 1, True, form=64)[0],
         "head": sparse(1, 1, True, form=4)[0],
@@ -993,10 +993,10 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "places": sparse(1, 1, True, places=b"\0" * 12)[0],
         "signs-behind": sparse(1, 1, True, signs=bytes(7) + b"\x80")[0],
         "too-few": sparse(1, 1, True, others=2, places=bytes(11))[0],
-        "left-over": good + b"!",
-        "cut-off": good[:-1],
-        "of-words": good[:6] + b"\2\4\0\1\0",
-        "in-sparse": good[:6] + b"\x09",
+        "left-over": sound + b"!",
+        "cut-off": sound[:-1],
+        "of-words": sound[:6] + b"\2\4\0\1\0",
+        "in-sparse": sound[:6] + b"\x09",
         "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x09",
     }.items():
         yield f"sparse-{name}", framed(payload, block[:3] if name == "head-beyond" else block)

@@ -20,8 +20,8 @@ const LOOKS: [usize; 2] = [64, 256];
 const SAME: [usize; 2] = [3, 5];
 const FASTEST: u8 = 3;
 
-/// Elements of the sample, and of the pieces that it is in: whole bytes of bits.
-const MANY: usize = 1 << 14;
+/// Elements of the sample, at those levels, and of the pieces that it is in: whole bytes of bits.
+const MANY: [usize; 2] = [1 << 12, 1 << 13];
 const PIECE: usize = 64;
 
 /// Bytes of a payload beside what elements cost.
@@ -37,9 +37,9 @@ const SLOWEST: u8 = 6;
 /// Of how many others so many thousandths come again at the most, if they are dense: of those of two bytes, and of wider ones. How many have to be
 /// there, and how many places there are to remember them at, a power of two.
 const SOON: (usize, usize) = (1024, 500);
-const EVER: (usize, usize) = (MANY, 30);
+const EVER: (usize, usize) = (SLOTS, 30);
 const SHORTEST: usize = 256;
-const SLOTS: usize = MANY;
+const SLOTS: usize = 1 << 12;
 
 /// What Zstandard has to make of a piece of the bits, of what they cost otherwise, and the bytes of the piece.
 const REPEATS: f64 = 0.9;
@@ -78,7 +78,8 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
     let body = &block.data[block.data.len().min(element.head as usize)..];
     let n = body.len() >> element.width;
     let frequent = frequent(element, body, n, block.level)?;
-    let pieces = symbols::pieces(n, (n / MANY).max(1) * PIECE, PIECE);
+    let many = MANY[(block.level.get() > FASTEST) as usize];
+    let pieces = symbols::pieces(n, (n / many).max(1) * PIECE, PIECE);
     let sample = symbols::gather(body, element.size(), pieces);
     let seen = sample.len() >> element.width;
     let mut mask = vec![0; seen.div_ceil(8)];
