@@ -112,6 +112,19 @@ fn zeros(share: u64) -> Vec<u8> {
     (0..SIZE / 4).flat_map(|_| weight().to_le_bytes()).collect()
 }
 
+/// Squares, as an optimizer's second moments are: none has a sign.
+fn squares(half: bool) -> Vec<u8> {
+    let mut random = Random(23);
+    let mut square = || {
+        let x = random.normal() * 2e-4;
+        (x * x).to_bits()
+    };
+    match half {
+        true => (0..SIZE / 2).flat_map(|_| ((square() >> 16) as u16).to_le_bytes()).collect(),
+        false => (0..SIZE / 4).flat_map(|_| square().to_le_bytes()).collect(),
+    }
+}
+
 /// Elements of two bytes, of which every second one is zero: as a mask makes them, of either sign, or two of each four, or what is negative.
 fn halves(dtype: Dtype, is_zero: fn(usize, &mut Random, f32) -> bool, zero: fn(f32) -> f32) -> Vec<u8> {
     let mut random = Random(17);
@@ -202,6 +215,8 @@ fn made() -> Vec<(String, Make<'static>)> {
         let make = Box::new(move || halves(dtype, |_, _, x| x < 0.0, |_| 0.0));
         alone(&format!("clipped at zero, {name}"), dtype, make);
     }
+    alone("squares, fp32", Dtype::F32, Box::new(|| squares(false)));
+    alone("squares, bf16", Dtype::BF16, Box::new(|| squares(true)));
     alone("decimals, fp32", Dtype::F32, Box::new(|| decimals(false)));
     alone("decimals, fp64", Dtype::F64, Box::new(|| decimals(true)));
     for (name, share, by) in

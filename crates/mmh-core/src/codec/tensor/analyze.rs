@@ -1,7 +1,7 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
 use super::counts::{Counts, too_low};
-use super::planes::pays;
+use super::planes::{pays, worth_of_coding};
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{self, entropy};
@@ -33,9 +33,11 @@ impl Found {
         (elements * self.element_millibits as f64 / 8000.0 + tables) / len.max(1) as f64
     }
 
-    /// About how many thousandths of bits an exponent of so many bits takes, if what else is in a symbol is noise.
+    /// About how many thousandths of bits an exponent of so many bits takes, if what else is in a symbol is noise, but for the sign, which is in
+    /// one where it is nearly always the same.
     pub fn exponent_millibits(&self, exponent: u8) -> u64 {
-        let others = self.spec.t.saturating_sub(exponent) as u64;
+        let sign = !self.spec.sign_moved as u8;
+        let others = self.spec.t.saturating_sub(exponent + sign) as u64;
         self.symbol_millibits.saturating_sub(1000 * others)
     }
 
@@ -153,7 +155,12 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
         let unsigned = float.then(|| Counts::of(fields, widest - 1, &mut scratch.counts));
         let signed = with_sign.then(|| Counts::of(fields, widest, &mut scratch.counts));
         let mut noise = false;
-        for candidate in candidates.iter().filter(|c| c.zigzag == zigzag) {
+        // A sign that is always the same takes nothing in a symbol. In the rest it makes a plane of bytes worth coding, which saves as much and takes
+        // far longer, so that comes second and has to save what coding a plane has to.
+        let one_sign = float && minus.min(seen - minus) == 0;
+        let (second, first): (Vec<&FieldSpec>, _) =
+            (candidates.iter()).filter(|c| c.zigzag == zigzag).partition(|c| one_sign && c.sign_moved);
+        for candidate in first.into_iter().chain(second) {
             let counts = if candidate.sign_moved { &unsigned } else { &signed };
             let Some(counts) = counts else { continue };
             let narrowed = counts.narrowed(widest - candidate.t - candidate.sign_moved as u8);
@@ -161,7 +168,7 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             let spec = FieldSpec { base, ..*candidate };
             let symbol_millibits = symbol_bits * 1000 / seen;
             // A rest that is noise to its last bit is so without its first bits, too.
-            let (rest_millibits, zero_bits, any_zeros) = match noise {
+            let (rest_millibits, zero_bits, any_zeros) = match noise && !(one_sign && candidate.sign_moved) {
                 true => (spec.rest_bits() as u64 * 1000, 0, false),
                 false => rest_cost(&spec, body, n, level, scratch),
             };
@@ -176,6 +183,7 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
             };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
             let worth = |b: &Found| match level.get() {
+                ..=6 if one_sign && candidate.sign_moved => worth_of_coding(level),
                 1..=3 if candidate.t > FAST_BYTE && element.width == 0 => b.element_millibits / 200,
                 1..=3 => b.element_millibits / 1000,
                 _ => 8,

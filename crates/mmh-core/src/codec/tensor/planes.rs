@@ -22,7 +22,17 @@ const PAYS_FAST: (u64, u64) = (11, 12);
 
 /// Whether coding a plane of the rest pays that makes `cost` bits of so many bytes.
 pub fn pays(cost: u64, bytes: u64, level: Level) -> bool {
-    pays_by(cost, bytes, if level.get() <= 3 { PAYS_FAST } else { PAYS })
+    pays_by(cost, bytes, share(level))
+}
+
+/// What coding a plane saves at least, in thousandths of bits of an element.
+pub fn worth_of_coding(level: Level) -> u64 {
+    let (most, of) = share(level);
+    8000 * (of - most) / of
+}
+
+fn share(level: Level) -> (u64, u64) {
+    if level.get() <= 3 { PAYS_FAST } else { PAYS }
 }
 
 fn pays_by(cost: u64, bytes: u64, (most, of): (u64, u64)) -> bool {

@@ -350,6 +350,28 @@ fn a_sign_that_is_mostly_the_same_is_a_part_of_the_symbol() {
 }
 
 #[test]
+fn a_sign_that_is_always_the_same_makes_no_plane_worth_coding() {
+    let n = 4 * GROUP;
+    let squares: Vec<f32> = weights(n).into_iter().map(|w| w * w).collect();
+    let (wide, half) =
+        (squares.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>(), bf16(&squares, &[]));
+    for (data, width) in [(wide, 2), (half, 1)] {
+        for level in [2, 5] {
+            let packed = encode(&data, element(width, Kind::Float { exponent: 8 }), level).unwrap();
+            assert_eq!(decode(&packed, data.len()), data);
+            let mut from = Cursor(&packed);
+            let params = params::Params::read(&mut from).unwrap();
+            assert!(!params.spec.sign_moved, "{width} {level}");
+            params::Mode::read_symbols(&mut from, &params, n.div_ceil(GROUP)).unwrap();
+            for cut in params.high_planes() {
+                let mode = params::Mode::read(&mut from, cut.0).unwrap();
+                assert!(matches!(mode, params::Mode::Packed), "{width} {level} {cut:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn groups_that_are_not_alike_have_codes_of_their_own() {
     // Two neighbours share a code.
     let n = 16 * GROUP + 1234;
