@@ -182,6 +182,8 @@ fn made() -> Vec<(String, Make<'static>)> {
             Box::new(move || Some(Form { data: make(), dtype: Some(dtype), base: None })),
         ));
     };
+    alone("values of 4 bits, two to a byte", Dtype::U8, Box::new(|| nibbles(SIZE)));
+    alone("values of 4 bits in words of 32", Dtype::I32, Box::new(|| nibbles(SIZE)));
     for levels in [16, 256, 2048] {
         let make = Box::new(move || palette(levels, true));
         alone(&format!("palette of {levels}, fp32"), Dtype::F32, make);

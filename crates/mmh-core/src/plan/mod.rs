@@ -182,7 +182,10 @@ impl<'a> Sample<'a> {
     /// The declared or sniffed element; sniffed for the first that asks.
     pub fn element(&self) -> Option<Element> {
         let find = || match self.declared {
-            Some(dtype) => Some(Element::of(dtype)),
+            Some(dtype) => {
+                let element = Element::of(dtype);
+                Some(if sniff::are_bytes(self.block, element) { Element::of(Dtype::U8) } else { element })
+            }
             None => sniff(self.block, self.level, &mut self.scratch.borrow_mut().tensor),
         };
         *self.element.get_or_init(find)

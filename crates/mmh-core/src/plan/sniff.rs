@@ -1,7 +1,8 @@
 //! The element type of bytes that nobody declared.
 
+use crate::codec::Level;
+use crate::codec::symbols::{self, entropy};
 use crate::codec::tensor::{Element, Scratch, analyze::analyze};
-use crate::codec::{Level, symbols};
 use crate::dtype::Kind;
 
 /// Bytes of the shortest block that tells anything.
@@ -86,6 +87,27 @@ fn columns(sample: &[u8]) -> [[u32; 256]; 8] {
         counts.iter_mut().zip(eight).for_each(|(counts, b)| counts[*b as usize] += 1);
     }
     counts
+}
+
+/// Bits that a histogram of few bytes seems to save, beside what it does: 255 / (2 ln 2).
+const CHANCE: u64 = 184;
+
+/// Whether declared integers are but words that something else is packed in, as quantized values are in words of 32 bits: their bytes are alike, whatever
+/// their place. One code for all of them takes no more than one each, and is decoded in a fraction of the time.
+pub fn are_bytes(block: &[u8], element: Element) -> bool {
+    let size = element.size();
+    if size == 1 || !matches!(element.kind, Kind::Unsigned | Kind::Signed) || block.len() < PIECE {
+        return false;
+    }
+    let sample = sample(block);
+    let each = columns(&sample);
+    let bits = |first: usize, step: usize| {
+        let sum = |value: usize| each[first..].iter().step_by(step).map(|counts| counts[value]).sum();
+        entropy::bits((0..256).map(sum))
+    };
+    let apart: u64 = (0..size).map(|column| bits(column, size)).sum();
+    let together = bits(0, 1);
+    together <= apart + apart / 512 + CHANCE * (size as u64 - 1) * 3 / 2
 }
 
 /// Elements worth trying: those at whose size the bytes of a column are more alike than those of neighbouring columns.

@@ -36,6 +36,27 @@ fn each_kind_of_data_gets_its_codec() {
 }
 
 #[test]
+fn words_that_quantized_values_are_packed_in_are_bytes() {
+    let element =
+        |data: &[u8], dtype| choose(data, Some(dtype), Level::FAST, &mut Scratch::default()).element.unwrap();
+    let values: Vec<u8> = weights(400_000).iter().map(|x| (x * 60.0 + 8.0).clamp(0.0, 15.0) as u8).collect();
+    let packed: Vec<u8> = values.as_chunks::<2>().0.iter().map(|[low, high]| low | high << 4).collect();
+    for (dtype, width) in [(Dtype::I32, 2), (Dtype::U32, 2), (Dtype::I64, 3), (Dtype::I16, 1)] {
+        assert_eq!(element(&packed, dtype), Element::of(Dtype::U8));
+        // Small numbers, whose upper bytes are zero or all ones; and one with a byte like no other.
+        let size = 1 << width;
+        let small: Vec<u8> =
+            (packed.iter()).flat_map(|b| (*b as i64 - 128).to_le_bytes().into_iter().take(size)).collect();
+        assert_eq!(element(&small, dtype), Element::of(dtype));
+        let marked: Vec<u8> =
+            packed.iter().enumerate().map(|(i, b)| if i % size == 1 { b ^ 0x80 } else { *b }).collect();
+        assert_eq!(element(&marked, dtype), Element::of(dtype));
+    }
+    // Floats are floats, whatever they are made of.
+    assert_eq!(element(&packed, Dtype::F32), Element::of(Dtype::F32));
+}
+
+#[test]
 fn opaque_weights_are_recognized_at_any_offset() {
     let w = weights(40_000);
     let f32s: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();

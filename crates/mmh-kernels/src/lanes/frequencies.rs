@@ -1,6 +1,9 @@
 //! How often each value is to be expected, in 256ths: chosen, written down, read back.
 
 use super::STATES;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 /// The frequency of each byte value, in 256ths, 0 for values that have no code. They sum to 256, and at least two values have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,23 +29,25 @@ impl Frequencies {
         let mut parts: Vec<u64> = kept.iter().map(|k| (k.1 * STATES as u64 / sum).clamp(1, 255)).collect();
         let mut given: u64 = parts.iter().sum();
         // One by one to where another 256th saves most, or is missed least: c · log2((n + 1) / n) is close to c / (n + 1/2). Of equals, the
-        // lower value.
+        // lower value. a / b as an integer that is the same everywhere.
+        let more = given < STATES as u64;
+        let can = |n: u64| if more { n < 255 } else { n > 1 };
+        let urgency = |i: usize, n: u64| {
+            let weight = ((kept[i].1 << 20) / if more { 2 * n + 1 } else { 2 * n - 1 }) as i64;
+            (if more { weight } else { -weight }, Reverse(i))
+        };
+        let mut first: BinaryHeap<(i64, Reverse<usize>)> =
+            (0..parts.len()).filter(|i| can(parts[*i])).map(|i| urgency(i, parts[i])).collect();
         while given != STATES as u64 {
-            let more = given < STATES as u64;
-            let can = |i: &usize| if more { parts[*i] < 255 } else { parts[*i] > 1 };
-            // a / b as an integer that is the same everywhere.
-            let weight = |i: usize| {
-                let n = if more { 2 * parts[i] + 1 } else { 2 * parts[i] - 1 };
-                (kept[i].1 << 20) / n
-            };
-            let all = (0..kept.len()).filter(can);
-            let chosen = if more {
-                all.reduce(|a, b| if weight(b) > weight(a) { b } else { a })
-            } else {
-                all.reduce(|a, b| if weight(b) < weight(a) { b } else { a })
-            }?;
-            parts[chosen] = if more { parts[chosen] + 1 } else { parts[chosen] - 1 };
+            let mut next = first.peek_mut()?;
+            let i = next.1.0;
+            parts[i] = if more { parts[i] + 1 } else { parts[i] - 1 };
             given = if more { given + 1 } else { given - 1 };
+            if can(parts[i]) {
+                *next = urgency(i, parts[i]);
+            } else {
+                PeekMut::pop(next);
+            }
         }
         let mut of = [0; 256];
         for ((v, _), n) in kept.iter().zip(&parts) {
