@@ -1,6 +1,7 @@
 //! Which split of the element pays: from samples of a block to the width of the symbol, and to what it will cost.
 
 use super::counts::{Counts, too_low};
+use super::lanes::MANY_EXACT;
 use super::planes::{pays, worth_of_coding};
 use super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
@@ -90,7 +91,7 @@ fn extra_bits(exponent: u8, width: u8, level: Level) -> u8 {
 const FAST_BYTE: u8 = 6;
 
 /// The splits that are compared.
-fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
+fn candidates(element: Element, n: usize, level: Level) -> Vec<FieldSpec> {
     let bits = 8 << element.width;
     let base = FieldSpec { width: element.width, ..FieldSpec::default() };
     match element.kind {
@@ -100,7 +101,8 @@ fn candidates(element: Element, level: Level) -> Vec<FieldSpec> {
             // With the sign in the symbol: for numbers that are all positive.
             let all = moved.chain((e + 1..=most + 1).map(|t| FieldSpec { t, ..base }));
             // Where exact frequencies are cheap, the more in a symbol the better, and a rest of whole bytes is fast.
-            let whole = |t: u8| e > 5 || bits != 16 || !(4..=6).contains(&level.get()) || t == e || t == 8;
+            let exact = n >= MANY_EXACT && (4..=6).contains(&level.get());
+            let whole = |t: u8| e > 5 || bits != 16 || !exact || t == e || t == 8;
             all.filter(|c| whole(c.t)).collect()
         }
         // At the fastest levels what is nearly noise may be left out of the symbol, as it is of floating-point numbers.
@@ -126,9 +128,11 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
     if n == 0 {
         return None;
     }
-    let candidates = candidates(element, level);
+    let candidates = candidates(element, n, level);
     let size = element.size();
-    let mut best: Option<Found> = None;
+    let table_millibits = TABLE_MILLIBITS[(level.get() > 6) as usize];
+    // With what a table takes of each element, which is much in a short block.
+    let mut best: Option<(u64, Found)> = None;
     // One histogram of the widest field with the sign serves all candidates that are not zigzagged.
     for zigzag in [false, true] {
         let Some(widest) =
@@ -182,19 +186,24 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
                 size,
             };
             // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
+            let cost =
+                found.element_millibits + narrowed.values(candidate.t) as u64 * table_millibits / n as u64;
             let worth = |b: &Found| match level.get() {
                 ..=6 if one_sign && candidate.sign_moved => worth_of_coding(level),
                 1..=3 if candidate.t > FAST_BYTE && element.width == 0 => b.element_millibits / 200,
                 1..=3 => b.element_millibits / 1000,
                 _ => 8,
             };
-            if best.as_ref().is_none_or(|b| found.element_millibits + worth(b) < b.element_millibits) {
-                best = Some(found);
+            if best.as_ref().is_none_or(|(least, b)| cost + worth(b) < *least) {
+                best = Some((cost, found));
             }
         }
     }
-    best
+    best.map(|(_, found)| found)
 }
+
+/// Thousandths of bits that a symbol takes in the tables of a block, about, and where models do without most of them.
+const TABLE_MILLIBITS: [u64; 2] = [6_000, 3_000];
 
 /// Thousandths of bits that the rest of an element costs, the low bits that are zero everywhere, and whether any are somewhere.
 fn rest_cost(

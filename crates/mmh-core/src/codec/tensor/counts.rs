@@ -82,6 +82,11 @@ impl Counts {
         (entropy::bits(each) + too_low(window.len()) + outside as u64 * EXCEPTION_BITS, base as u16)
     }
 
+    /// Fields that there are, no more than have symbols of `t` bits.
+    pub fn values(&self, t: u8) -> usize {
+        if t <= 8 { self.0.len() } else { self.0.len().min(WINDOW + 1) }
+    }
+
     fn each(&self) -> impl Iterator<Item = u32> + Clone {
         self.0.iter().map(|c| c.1)
     }

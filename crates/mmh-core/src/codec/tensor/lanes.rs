@@ -35,7 +35,7 @@ const OFFERED_BYTES: usize = 8;
 const OFFERED_FAST_BYTES: usize = 2;
 
 /// Fewer symbols are not worth the states that exact frequencies begin with.
-const MANY_EXACT: usize = GROUP / 2;
+pub const MANY_EXACT: usize = GROUP / 2;
 
 /// Exponents of bf16 as symbols; signs and mantissas are the rests.
 const BF16: FieldSpec = FieldSpec { width: 1, sign_moved: true, zigzag: false, t: 8, drop: 0, base: 0 };
