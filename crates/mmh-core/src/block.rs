@@ -324,7 +324,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         // Where words come again, longer stretches may, from further away than the piece reaches.
         _ if codec == hierarchical::ID
             && choice.structure.is_some()
-            && zstd::is_near(data, out.len() - start, level, scratch) =>
+            && zstd::may_be_smaller(data, out.len() - start, level, scratch) =>
         {
             alone(codec, start, &zstd::Zstd, &block, scratch, out)
         }

@@ -11,6 +11,7 @@ use zstd_safe::{
 };
 
 pub mod prefix;
+mod stretches;
 
 /// `spec/codecs/zstd.md`
 pub struct Zstd;
@@ -148,6 +149,22 @@ pub fn is_near(data: &[u8], size: usize, level: Level, scratch: &mut super::Scra
     }
     let quick = quick_size(data, &mut scratch.zstd);
     quick.is_none_or(|quick| quick as f64 * MORE <= size as f64)
+}
+
+/// Bytes of the part that tells whether Zstandard finds anything close by.
+const PART: usize = 1 << 16;
+
+/// Whether a block, whose words that come again have been taken out to make it `size` bytes, may become smaller: where a part of it would, or where
+/// stretches come again, from however far away; and [`is_near`] says so.
+pub fn may_be_smaller(data: &[u8], size: usize, level: Level, scratch: &mut super::Scratch) -> bool {
+    if data.len() > SOON && !stretches::come_again(data) {
+        let part = &data[data.len() / 4..][..PART];
+        let quick = quick_size(part, &mut scratch.zstd);
+        if quick.is_some_and(|quick| quick as f64 * MORE * data.len() as f64 > size as f64 * PART as f64) {
+            return false;
+        }
+    }
+    is_near(data, size, level, scratch)
 }
 
 /// The size at a fast level that looks for words of four bytes: numbers are no longer, and the fastest levels look for five and more.
