@@ -1,6 +1,7 @@
 //! Writes the node.
 
 use super::counter::{Counter, Word};
+use super::finder::Finder;
 use super::form::Form;
 use super::grid::Grid;
 use super::search::{Sought, find};
@@ -93,6 +94,10 @@ fn number_words(data: &[u8], grid: Grid, book: &[Word], counter: &mut Counter, n
         let mut table = vec![book.len() as u16; 1 << grid.bits];
         book.iter().enumerate().for_each(|(i, word)| table[word.key as usize] = i as u16);
         return grid.each_narrow(data, |word| numbers.push(table[word as usize]));
+    }
+    if let Some(finder) = Finder::of(book, grid) {
+        numbers.resize(grid.count(data.len()), 0);
+        return finder.number(data, grid, numbers);
     }
     // From here on the position of a word is its number; the words that are not in the book have none.
     counter.clear(book.len());

@@ -20,6 +20,7 @@ mod counter;
 mod decode;
 mod encode;
 mod estimate;
+mod finder;
 mod form;
 mod grid;
 mod promise;
