@@ -354,7 +354,7 @@ fn tables_of_short_blocks_are_counted() {
     // With three more bits a symbol takes less, and its table more than that.
     let f16 = element(1, Kind::Float { exponent: 5 });
     let half =
-        |w: f32| ((w.abs().max(0.001).to_bits() >> 13) - (112 << 10)) as u16 | (w < 0.0) as u16 * 0x8000;
+        |w: f32| ((w.abs().max(0.001).to_bits() >> 13) - (112 << 10)) as u16 | ((w < 0.0) as u16) << 15;
     for n in [1000, 2000, 4000] {
         let data: Vec<u8> = weights(n).into_iter().flat_map(|w| half(w).to_le_bytes()).collect();
         let [fast, balanced] = [2, 5].map(|level| encode(&data, f16, level).unwrap());
