@@ -34,11 +34,12 @@ const WORTH: f64 = 0.985;
 const WORTH_OF_WORDS: f64 = 0.95;
 const SLOWEST: u8 = 6;
 
-/// Of how many others so many thousandths come again at the most, if they are dense: of those of two bytes, and of wider ones. How many have to be
-/// there, and how many places there are to remember them at, a power of two.
-const SOON: (usize, usize) = (1024, 500);
-const EVER: (usize, usize) = (SLOTS, 30);
-const SHORTEST: usize = 256;
+/// Of how many others so many thousandths come again at the most, if they are dense, and how many have to be there: of those of two bytes, and of wider
+/// ones, of which the few that a very sparse sample has tell enough.
+const SOON: (usize, usize, usize) = (1024, 500, 256);
+const EVER: (usize, usize, usize) = (SLOTS, 30, 32);
+
+/// Places that there are to remember them at, a power of two.
 const SLOTS: usize = 1 << 12;
 
 /// What Zstandard has to make of a piece of the bits, of what they cost otherwise, and the bytes of the piece.
@@ -109,7 +110,7 @@ pub fn find(block: &Block<'_>, scratch: &mut codec::Scratch) -> Option<Found> {
 /// Whether elements hardly come again, so that a codebook had nothing to say of them. Of two bytes there are only so many: these do in a short while.
 fn are_distinct(others: &[u8], element: Element) -> bool {
     let size = element.size();
-    let (asked, most) = if element.width == 1 { SOON } else { EVER };
+    let (asked, most, fewest) = if element.width == 1 { SOON } else { EVER };
     let mut last = vec![0u32; SLOTS];
     let (mut n, mut again) = (0, 0);
     for bytes in others.chunks_exact(size).take(asked) {
@@ -120,7 +121,7 @@ fn are_distinct(others: &[u8], element: Element) -> bool {
         again += (std::mem::replace(&mut last[slot], of_word) == of_word) as usize;
         n += 1;
     }
-    n >= SHORTEST && again * 1000 < n * most
+    n >= fewest && again * 1000 < n * most
 }
 
 fn word_of(bytes: &[u8]) -> u64 {
