@@ -4,10 +4,10 @@ use super::counter::Word;
 use super::grid::Grid;
 
 /// Words of the largest such codebook, and log2 of the places that it may take.
-const MOST: usize = 256;
-const PLACES: u32 = 16;
+const MOST: usize = 512;
+const PLACES: u32 = 17;
 
-/// Multipliers that are tried: of 256 words in 2^16 places no two meet for three in five of them.
+/// Multipliers that are tried: of 512 words in 2^17 places no two meet for one in three of them.
 const TRIED: u64 = 16;
 
 /// Where each word of a codebook is looked for.
@@ -15,7 +15,7 @@ pub(super) struct Finder {
     multiplier: u64,
     shift: u32,
     /// The number of the word of a place, or of any other one where there is none.
-    places: Vec<u8>,
+    places: Vec<u16>,
     keys: Box<[u64; MOST]>,
     known: u16,
 }
@@ -58,7 +58,7 @@ impl Finder {
                 return false;
             }
             taken[place / 64] |= bit;
-            self.places[place] = number as u8;
+            self.places[place] = number as u16;
         }
         true
     }
@@ -74,8 +74,8 @@ impl Finder {
         grid.each_key(data, 0..numbers.len(), |i, key| {
             // Each multiplier and shift gives a place that there is.
             let number = places.get(self.place(key)).copied().unwrap_or(0);
-            let is_known = self.keys[number as usize] == key && (number as u16) < self.known;
-            numbers[i] = if is_known { number as u16 } else { self.known };
+            let is_known = self.keys[number as usize % MOST] == key && number < self.known;
+            numbers[i] = if is_known { number } else { self.known };
         });
     }
 }
@@ -89,7 +89,7 @@ mod tests {
     fn numbers_are_those_of_a_search() {
         for bits in [32usize, 64, 24] {
             let size = bits / 8;
-            for known in [1usize, 2, 3, 17, 255, 256] {
+            for known in [1usize, 2, 3, 17, 256, 257, 512] {
                 let random = noise(8 * known, known as u64);
                 let key = |b: &[u8; 8]| u64::from_le_bytes(*b) >> (64 - bits);
                 let mut keys: Vec<u64> = random.as_chunks().0.iter().map(key).collect();
@@ -118,7 +118,8 @@ mod tests {
             }
         }
         assert!(
-            Finder::of(&[Word { key: 1, first: 0, count: 1 }; 257], Grid { bits: 32, head: 0 }).is_none()
+            Finder::of(&[Word { key: 1, first: 0, count: 1 }; MOST + 1], Grid { bits: 32, head: 0 })
+                .is_none()
         );
         assert!(Finder::of(&[Word { key: 1, first: 0, count: 1 }], Grid { bits: 96, head: 0 }).is_none());
     }
