@@ -32,7 +32,8 @@ impl Finder {
         let least = (2 * book.len().max(2)).ilog2().min(PLACES);
         for bits in least..=PLACES {
             for i in 0..TRIED {
-                let (multiplier, shift) = (0x9E37_79B9_7F4A_7C15 + (i * 0x5851_F42D_4C95_7F2E), 64 - bits);
+                let multiplier = 0x9E37_79B9_7F4A_7C15u64.wrapping_add(i.wrapping_mul(0x5851_F42D_4C95_7F2E));
+                let shift = 64 - bits;
                 let mut finder = Finder {
                     multiplier,
                     shift,
