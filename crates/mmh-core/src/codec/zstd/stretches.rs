@@ -46,7 +46,7 @@ mod tests {
         // Frequent words in any order.
         let words: Vec<u8> = noise(1 << 18, 1).iter().flat_map(|b| [0x3c, *b & 15, 7, 9]).collect();
         assert!(!come_again(&words));
-        // The same from far away, at another byte of a word, is the same.
+        // The same again, from far away.
         let mut twice = words[..1 << 19].to_vec();
         twice.extend_from_slice(&words[1 << 18..][..3 << 17]);
         assert!(come_again(&twice));
