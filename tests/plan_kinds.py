@@ -179,7 +179,7 @@ KINDS = [
     Kind("added mask, fp32", "F32", "hierarchical tensor", lambda r, n: added_mask(r, n // 4)),
     Kind("int4, two to a byte", "U8", "tensor", int4),
     Kind("3 bits without a gap", "U32", "hierarchical", lambda r, n: without_gaps(r, n, 3)),
-    Kind("4 bits in words of 32", "U32", "tensor hierarchical", lambda r, n: without_gaps(r, n, 4)),
+    Kind("4 bits in words of 32", "U32", "tensor", lambda r, n: without_gaps(r, n, 4)),
     Kind("5 bits without a gap", "U8", "hierarchical", lambda r, n: without_gaps(r, n, 5)),
     Kind("6 bits without a gap", "I32", "hierarchical", lambda r, n: without_gaps(r, n, 6)),
     Kind("Q4_0", "Q4_0", "hierarchical", q4_0),

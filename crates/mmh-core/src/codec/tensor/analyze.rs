@@ -185,9 +185,9 @@ pub fn analyze(data: &[u8], element: Element, level: Level, scratch: &mut Scratc
                 any_zeros,
                 size,
             };
-            // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
             let cost =
                 found.element_millibits + narrowed.values(candidate.t) as u64 * table_millibits / n as u64;
+            // A later candidate has a larger symbol, which decodes more slowly: it has to be worth it.
             let worth = |b: &Found| match level.get() {
                 ..=6 if one_sign && candidate.sign_moved => worth_of_coding(level),
                 1..=3 if candidate.t > FAST_BYTE && element.width == 0 => b.element_millibits / 200,

@@ -28,19 +28,17 @@ impl Finder {
         }
         let mut keys = Box::new([0; MOST]);
         keys.iter_mut().zip(book).for_each(|(key, word)| *key = word.key);
+        let mut finder =
+            Finder { multiplier: 0, shift: 0, places: Vec::new(), keys, known: book.len() as u16 };
         // Fewer places stay nearer.
         let least = (2 * book.len().max(2)).ilog2().min(PLACES);
         for bits in least..=PLACES {
             for i in 0..TRIED {
-                let multiplier = 0x9E37_79B9_7F4A_7C15u64.wrapping_add(i.wrapping_mul(0x5851_F42D_4C95_7F2E));
-                let shift = 64 - bits;
-                let mut finder = Finder {
-                    multiplier,
-                    shift,
-                    places: vec![0; 1 << bits],
-                    keys: keys.clone(),
-                    known: book.len() as u16,
-                };
+                finder.multiplier =
+                    0x9E37_79B9_7F4A_7C15u64.wrapping_add(i.wrapping_mul(0x5851_F42D_4C95_7F2E));
+                finder.shift = 64 - bits;
+                finder.places.clear();
+                finder.places.resize(1 << bits, 0);
                 if finder.fill() {
                     return Some(finder);
                 }
