@@ -141,7 +141,8 @@ def compress_file(
     """Compress a file. The source is kept.
 
     Args:
-        source: any file; the tensors of safetensors and NumPy files are told apart.
+        source: any file; tensors are found in safetensors, GGUF, PyTorch, ONNX, HDF5, TFLite and NumPy files and in tar
+            archives of them.
         target: the `.mmh` to write; None adds ".mmh" to the source's name. It appears whole or not at all.
         codec, level, threads: as in `compress`.
         verify: read the result back and compare it with the source's hash before it gets its name.
@@ -285,7 +286,7 @@ def _threads(threads: int | None) -> int:
     number = threads.__index__()
     if number < 0:
         raise ValueError(f"threads must not be negative ({number}); {accepted}")
-    return number
+    return min(number, 1 << 16)
 
 
 def lent(base: Any, dtype: object = None) -> str | tuple[memoryview, str | None, list[int] | None] | None:

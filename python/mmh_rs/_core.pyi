@@ -1,6 +1,6 @@
 """The Rust engine. Everything here releases the GIL while it works. Private: use `mmh_rs`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 from typing_extensions import Buffer
@@ -271,7 +271,7 @@ class Proved(TypedDict):
 class Validator:
     """A path or a binary file object that can seek; a source or a `.mmh`."""
 
-    def __new__(cls, source: Any, limits: Limits = None) -> Validator: ...
+    def __new__(cls, source: Any, limits: Limits = None, base: Base = None) -> Validator: ...
     def tensors(self, threads: int, progress: Progress | None = None) -> ValidatedFile: ...
     def prove(self, codec: str, level: int, threads: int, progress: Progress | None = None) -> Proved: ...
 
@@ -322,6 +322,9 @@ def decompressed_size(blob: Buffer) -> int: ...
 def decompress(blob: Buffer, threads: int, check: bool, limits: Limits = None, base: Base = None) -> bytes: ...
 def decompress_into(blob: Buffer, out: Buffer, threads: int, check: bool, base: Base = None) -> int:
     """Raises ValueError when `out` is too small; returns the number of bytes written."""
+
+def check_target(target: str, force: bool, read: Sequence[str]) -> None:
+    """Refuses a target that is one of the files that are read, no regular file, or there already without `force`."""
 
 def compress_file(
     source: str | None,  # None: standard input

@@ -101,8 +101,8 @@ def diff(
 ) -> Diff:
     """Compare two files tensor by tensor, bit by bit, in bounded memory.
 
-    Each may be a source (safetensors, npy, npz, or any other file, which is compared as bytes) or a `.mmh`, of which
-    the original counts. Tensors of two `.mmh` files with the same BLAKE3 are equal, and are not decoded;
+    Each may be a source (of any format that tensors are found in; any other file is compared as bytes) or a `.mmh`, of
+    which the original counts. Tensors of two `.mmh` files with the same BLAKE3 are equal, and are not decoded;
     `Archive.verify` tells whether they are sound.
 
     Args:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from ._api import _path, _threads
+from ._limits import byte_count
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     StrPath: TypeAlias = str | os.PathLike[str]
     Progress: TypeAlias = Callable[[int, int | None, int], None]
 
-__all__ = ["FORMATS", "TIERS", "GenerateReport", "byte_count", "generate"]
+__all__ = ["FORMATS", "TIERS", "GenerateReport", "generate"]
 
 TIERS = {
     "smoke": 50 * 10**6,
@@ -34,10 +35,6 @@ FORMATS = {"safetensors": "BF16", "npy": "F32", "gguf": "BF16", "pt": "BF16"}
 """Formats, with the dtype that is taken where none is asked for."""
 
 _SUFFIXES = {".safetensors": "safetensors", ".npy": "npy", ".gguf": "gguf", ".pt": "pt", ".pth": "pt", ".bin": "pt"}
-
-_UNITS = {"": 1, "B": 1}
-for _power, _letter in enumerate("KMGT", 1):
-    _UNITS |= {f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power, _letter: 1024**_power}
 
 # Spellings beside safetensors' own.
 _DTYPES = {
@@ -84,24 +81,6 @@ class GenerateReport:
     seconds: float
     sha256: str | None
     """Hexadecimal; None where it was not asked for."""
-
-
-def byte_count(text: str) -> int:
-    """ "1GB" (10^9), "1GiB" or "1G" (2^30), "500 kB", "4096".
-
-    Raises:
-        ValueError: it is no such number.
-    """
-    letters = text.strip()
-    digits = letters.rstrip("bBkKmMgGtTiI ")
-    unit = _UNITS.get(letters[len(digits) :].strip().upper())
-    try:
-        number = float(digits)
-    except ValueError:
-        number = -1.0
-    if unit is None or not 0 <= number < 1e18:
-        raise ValueError(f"{text!r} is no size (500kB, 1GB, 1.5GiB, 4096)")
-    return round(number * unit)
 
 
 def format_of(target: str | None, name: str | None) -> str:

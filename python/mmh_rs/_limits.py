@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["NONE", "Limits", "engine_limits"]
+__all__ = ["NONE", "Limits", "byte_count", "engine_limits"]
 
 _MOST = 2**64 - 1
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGTP", 1):
+    _UNITS |= {f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power, _letter: 1024**_power}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +50,21 @@ def engine_limits(limits: Limits | None) -> tuple[int | None, int, int] | None:
         raise TypeError(f"limits must be mmh_rs.Limits(…), not {type(limits).__name__}")
     most = None if limits.max_bytes is None else min(limits.max_bytes, _MOST)
     return most, min(limits.max_index, _MOST), min(limits.max_tensors, _MOST)
+
+
+def byte_count(text: str) -> int:
+    """ "1GB" (10^9), "1GiB" or "1G" (2^30), "500 kB", "4096".
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    letters = text.strip()
+    digits = letters.rstrip("bBkKmMgGtTpPiI ")
+    unit = _UNITS.get(letters[len(digits) :].strip().upper())
+    try:
+        number = float(digits)
+    except ValueError:
+        number = -1.0
+    if unit is None or not 0 <= number < 1e18:
+        raise ValueError(f"{text!r} is no size (500kB, 1GB, 1.5GiB, 4096)")
+    return round(number * unit)

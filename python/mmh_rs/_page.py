@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from contextlib import suppress
+from collections.abc import Sequence
 
 __all__ = ["PAGE_STYLE", "printable", "write_page"]
 
@@ -70,26 +68,15 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in safe)
 
 
-def write_page(target: str, text: str, force: bool) -> None:
-    """Writes a page: whole or not at all.
+def write_page(target: str, text: str, force: bool, about: Sequence[str]) -> None:
+    """Writes a page: whole or not at all, and not over one of the files that it is about.
 
     Raises:
         FileExistsError: it exists, and `force` is not set.
+        ValueError: it may not be written over.
         OSError: as the file system has it.
     """
-    import tempfile
+    from ._whole import whole_file
 
-    if not force and os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    handle, part = tempfile.mkstemp(prefix=".mmh-", dir=os.path.dirname(target) or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)
-        os.replace(part, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
+    with whole_file(target, force, about) as file:
+        file.write(text.encode())

@@ -28,8 +28,8 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
             rows = f.get_slice(name)[:128]
 
     A plain `.safetensors` file is handed to safetensors' own `safe_open` if that is installed, so that code can import
-    this one for both. Archives of other formats with tensors in them (.npy, .npz) can be read too; they have no
-    metadata. Any number of threads may read at once.
+    this one for both. Archives of other formats with tensors in them (GGUF, .npy, .npz, …) can be read too; they
+    have no metadata. Any number of threads may read at once.
 
     Args:
         filename: the path.
@@ -43,7 +43,8 @@ class safe_open:  # noqa: N801 - the name that it has in safetensors
         FileNotFoundError, OSError: the file cannot be read.
         UnsupportedFormatError: it is neither an MMH nor a safetensors file, or of a newer version.
         CorruptionError: it is damaged.
-        MmhError: the framework or the device is unknown, or the file holds no tensors.
+        MmhError: the framework is unknown, or the file holds no tensors.
+        RuntimeError: PyTorch does not know the device, or it is not there.
         ImportError: PyTorch, ml_dtypes or safetensors is needed and not installed.
     """
 

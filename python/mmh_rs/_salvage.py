@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ._api import _base, _path, _threads
 from ._limits import Limits, engine_limits
+from ._whole import whole_file
 from .archive import Archive
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _ENDINGS = {
 _REPORT = "salvage.json"
 
 _Pieces = Iterable["Buffer"]
-_Write = Callable[[str, _Pieces], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,7 @@ def salvage(
         CorruptionError: nothing is intact, or `target` is a file and no tensor is. Nothing is written.
         UnsupportedFormatError: nothing of a `.mmh` is in it, or it is of a newer version.
         LimitError: what is in it would restore more than the limits allow.
-        ValueError: a base is needed and was not given.
+        ValueError: a base is needed and was not given; or `target` is the source or the base.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
     from . import _core
@@ -119,18 +118,19 @@ def salvage(
     goal = _path(target, "target")
     whole_folder = goal.endswith(("/", os.sep)) or os.path.isdir(goal)
     goal = goal.rstrip("/" + os.sep) or goal
-    if whole_folder:
-        if not force and os.path.isdir(goal) and os.listdir(goal):
-            raise FileExistsError(17, os.strerror(17), goal)
-    elif os.path.lexists(goal) and not force:
+    if whole_folder and not force and os.path.isdir(goal) and os.listdir(goal):
         raise FileExistsError(17, os.strerror(17), goal)
+    path, against = _path(source, "source"), _base(base)
+    read = [path] if against is None else [path, against]
+    if not whole_folder:
+        _core.check_target(goal, force, read)
     folder = os.path.dirname(goal) or "."
     found = _core.salvage(
-        _path(source, "source"),
+        path,
         folder,
         _threads(threads),
         progress=progress,
-        base=_base(base),
+        base=against,
         limits=engine_limits(limits),
     )
     archive = Archive(found["archive"])
@@ -143,13 +143,13 @@ def salvage(
             f"{known}, {kept} other bytes are (name a directory, with a / at its end, to save them)" if kept else known
         )
     if not whole_folder:
-        _replace(goal, _safetensors(archive, infos, report.lost, progress))
+        _write(goal, _safetensors(archive, infos, report.lost, progress), force, read)
         return report
     os.makedirs(goal, exist_ok=True)
     for name, pieces in _contents(found, archive, infos, report, progress):
-        _replace(os.path.join(goal, name), pieces)
+        _write(os.path.join(goal, name), pieces, force, read)
         report.files.append(name)
-    _replace(os.path.join(goal, _REPORT), [json.dumps(asdict(report), indent=1).encode() + b"\n"])
+    _write(os.path.join(goal, _REPORT), [json.dumps(asdict(report), indent=1).encode() + b"\n"], force, read)
     return report
 
 
@@ -208,19 +208,10 @@ def _stretch(archive: Archive, start: int, end: int) -> Iterator[Buffer]:
         yield piece
 
 
-def _replace(goal: str, pieces: _Pieces) -> None:
-    """Writes a file that takes its name when it is whole."""
-    handle, temporary = tempfile.mkstemp(prefix=".mmh-", suffix=".part", dir=os.path.dirname(goal) or ".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, goal)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _write(goal: str, pieces: _Pieces, force: bool, read: Sequence[str]) -> None:
+    with whole_file(goal, force, read, durable=True) as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def _safetensors(

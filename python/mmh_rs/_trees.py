@@ -19,6 +19,7 @@ import errno
 import os
 import re
 import stat
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -47,6 +48,10 @@ _WAITING = 64
 """Small files that may wait for each thread."""
 _LEFT_BEHIND = re.compile(r"\.mmh-[A-Za-z0-9]{6}\.part")
 """Names of the engine's temporary files, as a process that was killed leaves them behind."""
+_OLD = 3600
+"""Seconds for which nothing was written to a file that nobody writes to any more."""
+_FINE = 1000
+"""Nanoseconds between times that are the same: copies may be rounded."""
 _HOPELESS = frozenset({errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors that every other file would meet as well."""
 
@@ -88,6 +93,8 @@ class TreeReport:
     skipped: int
     """Finished by an earlier run."""
     links: int
+    links_out: int
+    """Those of the links that lead to something outside of the directory, which is not in the target."""
     directories: int
     source_bytes: int
     """Size of the originals, of the skipped ones as well."""
@@ -130,6 +137,7 @@ def compress_dir(
     on_file: Callable[[TreeFile], None] | None = None,
     parity: int | None = None,
     base: StrPath | None = None,
+    update: bool = False,
 ) -> TreeReport:
     """Compress every file of a directory into a mirror of it: `a/b` becomes `a/b.mmh`. The source is kept.
 
@@ -151,6 +159,9 @@ def compress_dir(
         parity: percent of parity behind each file, as in `compress_file`.
         base: a directory, or the mirror of one, to store differences from: each file `a/b` is compressed against the
             base's `a/b`, or its `a/b.mmh`, where there is one, as in `compress_file`. Restoring needs the same base.
+            The target must not lie in it, nor it in the target.
+        update: compress again what is there and not finished: what has changed since. Without it, and without `force`,
+            a file that has changed is a failure.
 
     Returns:
         What was done; `report.failed` has what was not.
@@ -166,7 +177,9 @@ def compress_dir(
 
     percent = parity_percent(parity)
     root = _path(source, "source")
+    goal = mirror_name(root) if target is None else _path(target, "target")
     counterparts = Counterparts(base, root)
+    counterparts.refuse(goal)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> CompressReport:
         against = counterparts.of(path)
@@ -176,8 +189,7 @@ def compress_dir(
         done["source"], done["target"] = path, goal
         return CompressReport(**done)
 
-    goal = mirror_name(root) if target is None else _path(target, "target")
-    return _Tree(_Compressing(one), count, force, remove, follow, progress, on_file).run(root, goal)
+    return _Tree(_Compressing(one), count, force, update, remove, follow, progress, on_file).run(root, goal)
 
 
 def decompress_dir(
@@ -191,6 +203,7 @@ def decompress_dir(
     on_file: Callable[[TreeFile], None] | None = None,
     limits: Limits | None = None,
     base: StrPath | None = None,
+    update: bool = False,
 ) -> TreeReport:
     """Restore a directory from its mirror, byte for byte, with modes, modification times, empty directories and links.
 
@@ -201,7 +214,8 @@ def decompress_dir(
         threads, force, remove, progress, on_file: as in `compress_dir`; what is restored already (its size and
             modification time tell) is skipped.
         limits: what is accepted of each file; None, what `Limits()` says.
-        base: the directory that it was compressed against, or a mirror of that.
+        base: the directory that it was compressed against, or a mirror of that. The target must not lie in it.
+        update: restore again what is there and not the same, such as files that were changed since.
 
     Returns, raises:
         As `compress_dir`. Damaged files, and those whose base is missing or another one, are in `report.failed`, and
@@ -218,6 +232,7 @@ def decompress_dir(
             raise ValueError(f"{root!r} does not end in {SUFFIX}; name the target")
         goal = os.path.join(_parent(root), name[: -len(SUFFIX)])
     counterparts = Counterparts(base, goal)
+    counterparts.refuse(goal)
 
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> DecompressReport:
         against = counterparts.of(goal)
@@ -225,7 +240,7 @@ def decompress_dir(
         done["source"], done["target"] = path, goal
         return DecompressReport(**done)
 
-    return _Tree(_Restoring(one), count, force, remove, False, progress, on_file).run(root, goal)
+    return _Tree(_Restoring(one), count, force, update, remove, False, progress, on_file).run(root, goal)
 
 
 def mirror_name(directory: str) -> str:
@@ -285,6 +300,15 @@ class Counterparts:
         if self._base is not None and not stat.S_ISDIR(os.stat(self._base).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._base)
 
+    def refuse(self, target: str) -> None:
+        """A base that is written over is lost, and what needs it with it.
+
+        Raises:
+            ValueError: the target is in the base, or the base in it.
+        """
+        if self._base is not None and (_is_within(target, self._base) or _is_within(self._base, target)):
+            raise ValueError(f"the target {target!r} and the base {self._base!r} overlap; name another target")
+
     def of(self, path: str) -> str | None:
         """What a file of the tree is to be compared with, if there is such a file."""
         if self._base is None:
@@ -294,9 +318,31 @@ class Counterparts:
         return next((there for place in places if os.path.isfile(there := os.path.join(self._base, *place))), None)
 
 
+def mirrored_files(root: str, failed: Callable[[OSError, str], None]) -> Iterator[tuple[str, str]]:
+    """Every `.mmh` of a mirror, or of any directory, in order, with the path that its original has in the tree. Links
+    are not followed; `failed` is told of directories that cannot be read."""
+
+    def cannot(error: OSError) -> None:
+        failed(error, os.fsdecode(error.filename or root))
+
+    for folder, below, files in os.walk(root, onerror=cannot):
+        below.sort()
+        relative = os.path.relpath(folder, root)
+        parts = [] if relative == os.curdir else [_unmirrored(part) or part for part in relative.split(os.sep)]
+        for name in sorted(files):
+            path, original = os.path.join(folder, name), _unmirrored(name)
+            if original is not None and not os.path.islink(path):
+                yield path, os.path.join(root, *parts, original)
+
+
 def _mirrored(directory: str) -> str:
     """The name that a directory has in a mirror."""
     return directory + SUFFIX if directory.endswith(SUFFIX) else directory
+
+
+def _unmirrored(name: str) -> str | None:
+    """The name without `.mmh`, if it ends so."""
+    return name[: -len(SUFFIX)] if name.endswith(SUFFIX) and name != SUFFIX else None
 
 
 class _Compressing(NamedTuple):
@@ -313,6 +359,10 @@ class _Compressing(NamedTuple):
     def text(self, link: str) -> str:
         return link + SUFFIX
 
+    def may_be_old(self, name: str) -> bool:
+        """Whether this may be the mirror of what is in the source no more."""
+        return name.endswith(SUFFIX) or _LEFT_BEHIND.fullmatch(name) is not None
+
     def finished(self, source: str, info: os.stat_result, target: str, there: os.stat_result) -> tuple[int, int] | None:
         """The sizes of both sides, if the target is whole and of the source as it is now."""
         try:
@@ -328,15 +378,18 @@ class _Restoring(NamedTuple):
     one: One
 
     def directory(self, name: str) -> str:
-        return name[: -len(SUFFIX)] if name.endswith(SUFFIX) and name != SUFFIX else name
+        return _unmirrored(name) or name
 
     def file(self, name: str) -> str | None:
-        return name[: -len(SUFFIX)] if name.endswith(SUFFIX) and name != SUFFIX else None
+        return _unmirrored(name)
 
     def text(self, link: str) -> str:
         if not link.endswith(SUFFIX):
             raise ValueError(f"is a symbolic link to {link!r}, which does not end in {SUFFIX} (it is not of a mirror)")
         return link[: -len(SUFFIX)]
+
+    def may_be_old(self, name: str) -> bool:
+        return _LEFT_BEHIND.fullmatch(name) is not None
 
     def finished(self, source: str, info: os.stat_result, target: str, there: os.stat_result) -> tuple[int, int] | None:
         """The sizes of both sides, if the target is whole."""
@@ -352,6 +405,14 @@ class _Directory(NamedTuple):
     """Device and inode of each directory above, to notice loops of links."""
 
 
+class _HopelessError(Exception):
+    """An error of one file that all others would meet: the walk ends."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Tree:
     """One walk over a tree: directories in order, the files of each before the directories in it."""
 
@@ -360,6 +421,7 @@ class _Tree:
         way: _Compressing | _Restoring,
         threads: int,
         force: bool,
+        update: bool,
         remove: bool,
         follow: bool,
         progress: Progress | None,
@@ -368,20 +430,25 @@ class _Tree:
         self._way = way
         self._threads = threads or os.cpu_count() or 1
         self._force = force
+        self._update = update
         self._remove = remove
         self._follow = follow
         self._progress = progress
         self._on_file = on_file
+        self._root = ""
         self._entered: list[_Directory] = []
         self._failed: list[TreeFailure] = []
         self._ignored: list[str] = []
-        self._files = self._skipped = self._links = 0
+        self._files = self._skipped = self._links = self._links_out = 0
         self._source_bytes = self._stored_bytes = self._read = self._total = 0
+        self._granularity: int | None = None
+        self._shared = False
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Future[TreeFile]] = deque()
 
     def run(self, source: str, target: str) -> TreeReport:
         started = time.perf_counter()
+        self._root = source
         info = os.stat(source)
         if not stat.S_ISDIR(info.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), source)
@@ -390,6 +457,8 @@ class _Tree:
             self._total = sum(self._sizes(source))
         try:
             self._walk(_Directory(source, target, info, ((info.st_dev, info.st_ino),)))
+        except _HopelessError as ended:
+            raise ended.error from None
         finally:
             if self._pool is not None:
                 self._pool.shutdown(wait=True, cancel_futures=True)
@@ -400,6 +469,7 @@ class _Tree:
             files=self._files,
             skipped=self._skipped,
             links=self._links,
+            links_out=self._links_out,
             directories=len(self._entered),
             source_bytes=self._source_bytes,
             stored_bytes=self._stored_bytes,
@@ -421,9 +491,11 @@ class _Tree:
         while waiting:
             directory = waiting.pop()
             try:
-                self._enter(directory, directory is root)
                 with os.scandir(directory.source) as entries:
                     ordered = sorted(entries, key=lambda entry: entry.name)
+                if directory is root:
+                    self._shared = self._is_shared(root.target, ordered)
+                self._enter(directory, directory is root)
             except OSError as error:
                 if directory is root or error.errno in _HOPELESS:
                     raise
@@ -482,9 +554,20 @@ class _Tree:
                 os.chmod(target, stat.S_IMODE(there.st_mode) | stat.S_IRWXU)
         self._entered.append(directory)
 
+    def _is_shared(self, target: str, entries: list[os.DirEntry[str]]) -> bool:
+        """Whether the target is there and has what is not of this tree: a home directory keeps its mode and time."""
+        if self._remove:  # what is not in the source any more may be of it
+            return False
+        names = {name for entry in entries for name in (self._way.file(entry.name), self._way.directory(entry.name))}
+        with contextlib.suppress(OSError), os.scandir(target) as there:
+            return any(entry.name not in names and not self._way.may_be_old(entry.name) for entry in there)
+        return False
+
     def _leave(self) -> None:
         """Gives directories their modes and times, which whatever is written into them would change."""
         for directory in reversed(self._entered):
+            if self._shared and directory is self._entered[0]:
+                continue
             times = (directory.info.st_atime_ns, directory.info.st_mtime_ns)
             with contextlib.suppress(OSError):
                 os.chmod(directory.target, stat.S_IMODE(directory.info.st_mode))
@@ -497,7 +580,7 @@ class _Tree:
                         os.utime(directory.source, ns=times)
 
     def _clean(self, directory: _Directory, entries: list[os.DirEntry[str]]) -> None:
-        """Removes what a run that was killed left half-written; before this one writes there itself."""
+        """Removes what a run that was killed left half-written; what another one is writing is locked by it."""
         expected = {self._way.file(entry.name) for entry in entries}
         with contextlib.suppress(OSError), os.scandir(directory.target) as there:
             for entry in there:
@@ -505,6 +588,7 @@ class _Tree:
                     _LEFT_BEHIND.fullmatch(entry.name)
                     and entry.name not in expected
                     and entry.is_file(follow_symlinks=False)
+                    and _is_left_behind(entry.path)
                 ):
                     os.unlink(entry.path)
 
@@ -540,7 +624,7 @@ class _Tree:
         try:
             there = _lstat(target)
             overwrite = self._force
-            if there is not None and not overwrite and stat.S_ISREG(there.st_mode) and _same_time(info, there):
+            if there is not None and not overwrite and stat.S_ISREG(there.st_mode) and self._same_time(info, there):
                 sizes = self._way.finished(source, info, target, there)
                 if sizes is not None and not self._remove:
                     if stat.S_IMODE(there.st_mode) != stat.S_IMODE(info.st_mode):
@@ -556,6 +640,7 @@ class _Tree:
                     )
                 # A source is removed on the strength of what this run has seen alone.
                 overwrite = sizes is not None
+            overwrite = overwrite or self._update
             if there is not None and not overwrite:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
             report = self._way.one(source, target, threads, overwrite, step)
@@ -573,15 +658,27 @@ class _Tree:
             # A ValueError is a base that is missing, or that needs a base itself.
             return TreeFile(source=source, target=target, error=error, read_bytes=info.st_size)
 
+    def _same_time(self, one: os.stat_result, other: os.stat_result) -> bool:
+        """The same modification time, as far as the target's file system keeps it."""
+        apart = abs(one.st_mtime_ns - other.st_mtime_ns)
+        if apart < _FINE:
+            return True
+        if apart >= 2 * 10**9:
+            return False
+        if self._granularity is None:
+            self._granularity = _granularity(self._entered[0].target)
+        return apart < self._granularity
+
     def _link(self, source: str, target: str, info: os.stat_result) -> TreeFile:
         text = self._way.text(os.readlink(source))
+        leads_out = os.path.exists(source) and not _is_within(source, self._root)
         there = _lstat(target)
         if there is not None and stat.S_ISLNK(there.st_mode) and os.readlink(target) == text:
             skipped = not self._remove
         else:
             skipped = False
             if there is not None:
-                if not self._force or stat.S_ISDIR(there.st_mode):
+                if not (self._force or self._update) or stat.S_ISDIR(there.st_mode):
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
                 os.unlink(target)
             os.symlink(text, target)
@@ -590,6 +687,7 @@ class _Tree:
         if self._remove:
             _sync_directory(os.path.dirname(target))
             os.unlink(source)
+        self._links_out += leads_out
         return TreeFile(source=source, target=target, skipped=skipped, link=True)
 
     def _settle(self, done: TreeFile) -> None:
@@ -610,10 +708,26 @@ class _Tree:
         if self._progress is not None:
             self._progress(self._read, max(self._total, self._read), self._stored_bytes)
         if isinstance(done.error, OSError) and done.error.errno in _HOPELESS:
-            raise done.error
+            raise _HopelessError(done.error)
 
     def _fail(self, path: str, error: Exception) -> None:
         self._settle(TreeFile(source=path, target="", error=error))
+
+
+def _is_left_behind(path: str) -> bool:
+    """Whether no process holds the lock that the engine has on a file while it writes it."""
+    try:
+        import fcntl
+    except ImportError:  # where there is none, an open file cannot be removed
+        return True
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks on this file system
+            return time.time() - os.fstat(file.fileno()).st_mtime > _OLD
+    return True
 
 
 def _lstat(path: str) -> os.stat_result | None:
@@ -623,15 +737,28 @@ def _lstat(path: str) -> os.stat_result | None:
         return None
 
 
-def _same_time(one: os.stat_result, other: os.stat_result) -> bool:
-    """The same modification time, as far as a file system keeps it that knows whole seconds, or two of them, only."""
-    apart = abs(one.st_mtime_ns - other.st_mtime_ns)
-    coarse = one.st_mtime_ns % 10**9 == 0 or other.st_mtime_ns % 10**9 == 0
-    return apart < 1000 or (coarse and apart < 2 * 10**9)
+def _granularity(directory: str) -> int:
+    """Nanoseconds to which a file system keeps modification times: some know whole seconds, or two of them, only."""
+    written = 1_600_000_001_987_654_321
+    try:
+        handle, path = tempfile.mkstemp(prefix=".mmh-", dir=directory)
+    except OSError:  # nothing can be written there
+        return _FINE
+    try:
+        os.close(handle)
+        os.utime(path, ns=(written, written))
+        apart = abs(os.stat(path).st_mtime_ns - written)
+    finally:
+        os.unlink(path)
+    return next((step for step in (_FINE, 10**6, 10**7, 10**9) if apart < step), 2 * 10**9)
+
+
+def _is_within(path: str, directory: str) -> bool:
+    inner, outer = os.path.realpath(path), os.path.realpath(directory)
+    return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)
 
 
 def _refuse_inside(source: str, target: str) -> None:
     """A mirror inside its source would be mirrored itself."""
-    inner, outer = os.path.realpath(target), os.path.realpath(source)
-    if inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep):
+    if _is_within(target, source):
         raise ValueError(f"the target {target!r} lies in the directory itself; name one outside of it")

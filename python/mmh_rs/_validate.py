@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import _core
-from ._api import LEVELS, _threads
+from ._api import LEVELS, _threads, lent
 from ._diff import _opened
 from ._limits import Limits, engine_limits
 
@@ -158,6 +158,7 @@ def validate(
     threads: int | None = None,
     progress: Progress | None = None,
     limits: Limits | None = None,
+    base: Any = None,
 ) -> Validation:
     """Look at every element of a file, say what each tensor looks like, and prove that all of it comes back.
 
@@ -174,8 +175,10 @@ def validate(
         progress: called as progress(bytes done, bytes in all, stored bytes so far). An exception that it raises stops
             the work.
         limits: what is accepted of a `.mmh`; None, what `Limits()` says.
+        base: what a `.mmh` was compressed against, as in `open`.
 
     Raises:
+        MmhError: `base` is another file than it was compressed against.
         CorruptionError: a `.mmh` is damaged. (A source that is damaged is looked at, and said to be "corrupt".)
         LimitError: a `.mmh` stands for more than the limits allow.
         FileNotFoundError, OSError: as the file system has it.
@@ -184,7 +187,7 @@ def validate(
     todo = ways(proof)
     opened: list[Any] = []
     try:
-        validator = _core.Validator(_opened(source, "source", opened), engine_limits(limits))
+        validator = _core.Validator(_opened(source, "source", opened), engine_limits(limits), lent(base))
         found = validator.tensors(_threads(threads), progress)
         proofs = [
             Proof(**way, source_bytes=found["source_bytes"]) for way in _proved(validator, todo, threads, progress)

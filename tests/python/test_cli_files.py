@@ -174,7 +174,7 @@ def test_targets_that_meet(run: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     done = run("compress", "-f", "x/a", "-o", "x/a")
     assert done.returncode == 64
-    assert "over itself" in lines(done.stderr)[0]
+    assert "would be written over" in lines(done.stderr)[0]
     assert (tmp_path / "x/a").read_text() == "x"
 
 

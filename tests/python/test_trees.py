@@ -345,10 +345,11 @@ def test_ten_thousand_small_files(tmp_path: Path, threads: int) -> None:
         directory = tmp_path / "many" / f"{number % 50}"
         directory.mkdir(parents=True, exist_ok=True)
         (directory / str(number)).write_text(f"{number}{text[number % 3000 :][:1000]}")
-    started = time.process_time()  # others may be at work on this machine
+    # Others may be at work on this machine, and the file system may have a lot to do.
+    started = os.times().user
     report = mmh.compress_dir(tmp_path / "many", threads=threads)
     assert report.files == 10_000 and report
-    assert time.process_time() - started < 10
+    assert os.times().user - started < 10
     assert mmh.decompress_dir(report.target, tmp_path / "back", threads=threads).files == 10_000
     for number in range(0, 10_000, 97):
         name = f"{number % 50}/{number}"
@@ -382,8 +383,8 @@ class TestCommand:
         ]
         (facts,) = document["trees"]
         assert set(facts) == {
-            "source", "target", "files", "skipped", "links", "directories", "source_bytes", "stored_bytes", "seconds",
-            "ratio", "failed", "ignored",
+            "source", "target", "files", "skipped", "links", "links_out", "directories", "source_bytes", "stored_bytes",
+            "seconds", "ratio", "failed", "ignored",
         }  # fmt: skip
         assert (facts["source"], facts["target"], facts["failed"]) == ("tree", "tree.mmh", 1)
         results = {result["path"]: result for result in document["results"]}

@@ -100,6 +100,11 @@ impl Base {
         Ok(Base { path: path.to_path_buf(), name, bytes, array: None, blake3 })
     }
 
+    /// Where it is, unless it is in memory.
+    pub fn place(&self) -> Option<&Path> {
+        (!self.name.is_empty()).then_some(&self.path)
+    }
+
     /// Where its tensors are.
     pub fn layout(&self) -> Layout {
         if let Some(array) = &self.array {

@@ -3,7 +3,7 @@
 use mmh_core::Error;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::{create_exception, types::PyString};
+use pyo3::create_exception;
 
 create_exception!(mmh_rs, MmhError, PyException, "Base of the errors that Python has no class for.");
 create_exception!(mmh_rs, CorruptionError, MmhError, "The data is damaged.");
@@ -29,7 +29,8 @@ fn os_error(py: Python<'_>, path: Option<&std::path::Path>, source: std::io::Err
     if source.get_ref().is_some_and(|e| e.is::<PyErr>()) {
         return source.into();
     }
-    let name = path.map(|p| PyString::new(py, &p.to_string_lossy()).unbind());
+    // Names of files need not be text.
+    let name = path.and_then(|p| p.as_os_str().into_pyobject(py).ok()).map(Bound::unbind);
     let Some(errno) = errno(&source) else {
         return PyOSError::new_err(match path {
             Some(p) => format!("{}: {source}", p.display()),

@@ -222,6 +222,14 @@ pub fn open_lent(base: Option<Lent>) -> mmh_core::Result<Option<Arc<Base>>> {
     }
 }
 
+/// Refuses a target that may not be written.
+#[pyfunction]
+#[pyo3(signature = (target, force, read))]
+pub fn check_target(py: Python<'_>, target: PathBuf, force: bool, read: Vec<PathBuf>) -> PyResult<()> {
+    let read = read.iter().map(|path| Some(path.as_path()));
+    py.detach(|| api::check_target(&target, force, read)).map_err(|e| raise(py, e))
+}
+
 /// The base at a path.
 pub fn open_base(path: Option<PathBuf>) -> mmh_core::Result<Option<Arc<Base>>> {
     path.map(|p| Base::open(&p).map(Arc::new)).transpose()

@@ -34,6 +34,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(functions::decompressed_size, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress_into, m)?)?;
+    m.add_function(wrap_pyfunction!(functions::check_target, m)?)?;
     m.add_function(wrap_pyfunction!(functions::compress_file, m)?)?;
     m.add_function(wrap_pyfunction!(functions::decompress_file, m)?)?;
     m.add_function(wrap_pyfunction!(pack::pack_dir, m)?)?;

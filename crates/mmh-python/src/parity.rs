@@ -24,6 +24,17 @@ pub fn promise<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyDict>
     Ok(d)
 }
 
+/// The same of a file that has none.
+fn no_parity(py: Python<'_>, body: u64) -> PyResult<Bound<'_, PyDict>> {
+    let d = PyDict::new(py);
+    d.set_item("body_bytes", body)?;
+    for name in ["bytes", "shard_bytes", "groups", "data_shards", "recovery_shards", "burst_bytes"] {
+        d.set_item(name, 0)?;
+    }
+    d.set_item("promise", "survives no damage: there is no parity")?;
+    Ok(d)
+}
+
 /// As pairs of the first and the byte after the last.
 pub fn ranges(all: Vec<Range<u64>>) -> Vec<(u64, u64)> {
     all.into_iter().map(|r| (r.start, r.end)).collect()
@@ -95,7 +106,10 @@ pub fn repair<'py>(
     let workers = watch.workers(threads);
     let done = py.detach(|| api::repair_file(&source, &target, force, &workers, &mut |s| watch.step(s)));
     let mended = done.map_err(|e| watch.error(py, e))?;
-    let d = promise(py, &mended.plan)?;
+    let d = match &mended.plan {
+        Some(plan) => promise(py, plan)?,
+        None => no_parity(py, mended.body)?,
+    };
     d.set_item("sound", mended.sound)?;
     d.set_item("restored", ranges(mended.restored))?;
     d.set_item("lost_recovery", mended.lost_recovery)?;

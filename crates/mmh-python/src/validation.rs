@@ -3,6 +3,7 @@
 use crate::compare::{input, tensor};
 use crate::convert::{self, GivenLimits, Watch};
 use crate::error::raise;
+use crate::functions::{GivenBase, lent, open_lent};
 use mmh_core::api::{self, Examined, Side, histogram};
 use mmh_core::dtype::Kind;
 use pyo3::prelude::*;
@@ -18,10 +19,16 @@ pub struct Validator(Side);
 #[pymethods]
 impl Validator {
     #[new]
-    #[pyo3(signature = (source, limits=None))]
-    fn new(source: &Bound<'_, PyAny>, limits: GivenLimits) -> PyResult<Validator> {
+    #[pyo3(signature = (source, limits=None, base=None))]
+    fn new(
+        source: &Bound<'_, PyAny>,
+        limits: GivenLimits,
+        base: Option<GivenBase<'_>>,
+    ) -> PyResult<Validator> {
         let (py, input, limits) = (source.py(), input(source)?, convert::limits(limits));
-        let side = py.detach(|| Side::open(input, &limits)).map_err(|e| raise(py, e))?;
+        let base = lent(base)?;
+        let open = || Side::open_with(input, open_lent(base)?, &limits);
+        let side = py.detach(open).map_err(|e| raise(py, e))?;
         Ok(Validator(side))
     }
 

@@ -48,7 +48,7 @@ Exit codes:
     3  not an MMH file, or of a version or size that this one does not read
     4  an input or output error (a closed pipe: without a word)
    64  wrong usage
-  130  interrupted (Ctrl-C, SIGTERM)
+  130  interrupted (Ctrl-C, SIGTERM, SIGHUP)
 Of several files, all are tried, and the highest code is returned.
 (mmh diff --exit-code returns 1 where the files differ; mmh validate 2 where a
 tensor looks corrupt.)
@@ -125,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _flushed(_wrong_usage(error, words))
         except (click.exceptions.Abort, KeyboardInterrupt):
             return INTERRUPTED
+        except OSError as error:
+            # Standard output takes nothing more of a help text.
+            print_failure(failure_of(error, None))
+            return _muted(FAILED)
         except SystemExit as ended:
             # click itself ends so when the pipe is closed while it prints a help text (1), or completes words (0).
             return FAILED if ended.code else 0
@@ -144,18 +148,23 @@ def _wrong_usage(error: click.ClickException, words: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _terminating() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, and what a stream cannot show is escaped."""
+    """SIGTERM and a terminal that is closed end the work as Ctrl-C does, and what a stream cannot show is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if threading.current_thread() is not threading.main_thread():
         yield  # whoever calls us there handles signals
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ends = [signal.SIGTERM]
+    # nohup has it ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = [(end, signal.signal(end, signal.default_int_handler)) for end in ends]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for end, handler in before:
+            signal.signal(end, handler)
 
 
 def _flushed(code: int) -> int:
@@ -164,7 +173,15 @@ def _flushed(code: int) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more when it exits; that goes nowhere.
+        return _muted(code or FAILED)
+    except OSError as error:
+        print_failure(failure_of(error, None))
+        return _muted(max(code, FAILED))
+    return code
+
+
+def _muted(code: int) -> int:
+    """Python flushes once more when it exits; that goes nowhere."""
+    if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or FAILED
     return code

@@ -76,7 +76,7 @@ def _message(error: BaseException, path: str | None) -> str:
     if isinstance(error, FileNotFoundError) and "server" not in str(error):
         return _about("no such file or directory", error, path)
     if isinstance(error, IsADirectoryError):
-        return _about("is a directory (use -r for what is in it)", error, path)
+        return _about("is a directory (name the files in it)", error, path)
     if isinstance(error, MemoryError):
         return "not enough memory (use fewer threads with -T, or read a part)"
     if isinstance(error, OSError) and error.strerror:
@@ -85,7 +85,8 @@ def _message(error: BaseException, path: str | None) -> str:
     if isinstance(error, _core.CorruptionError) and "mmh repair" in text:
         return text
     if isinstance(error, _core.CorruptionError):
-        return f"{text} (restore the file from another copy)"
+        saves = "" if "is intact" in text else "; mmh repair --salvage saves what is intact"
+        return f"{text} (restore the file from another copy{saves})"
     if isinstance(error, (OSError, _core.MmhError, WrongUsageError, ValueError)):
         return text or type(error).__name__
     return f"internal error: {type(error).__name__}: {text} (please report it; MMH_TRACEBACK=1 shows where it is)"

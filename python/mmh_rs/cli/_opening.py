@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .._limits import NONE, Limits
+from .._limits import NONE, Limits, byte_count
 from ._targets import STREAM
 from ._terminal import binary_stdin
 
@@ -27,18 +27,15 @@ threads_option = click.option(
 base_option = click.option("--base", metavar="FILE", help="What it was compressed against, or an .mmh of that.")
 
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-
-
 def _limits(context: click.Context, parameter: click.Parameter, value: str | None) -> Limits | None:
     if value is None:
         return None
     if value.lower() == "none":
         return NONE
-    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "")
-    if not number.isdecimal() or unit not in _UNITS:
-        raise click.BadParameter("a number of bytes, or with K, M, G, T, or none", context, parameter)
-    return Limits(max_bytes=int(number) * _UNITS[unit])
+    try:
+        return Limits(max_bytes=byte_count(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, or none", context, parameter) from None
 
 
 limits_option = click.option(
@@ -46,7 +43,7 @@ limits_option = click.option(
     "limits",
     metavar="SIZE",
     callback=_limits,
-    help="Bytes that a file may restore: 100G, 2T, none.  [default: 64G, or 1024 × its own size]",
+    help="Bytes that a file may restore: 100GB, 2TiB, none.  [default: 64GiB, or 1024 × its own size]",
 )
 
 

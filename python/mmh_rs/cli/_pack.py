@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._failure import WrongUsageError
 from ._run import Run
-from ._targets import STREAM, refuse_existing
+from ._targets import STREAM, refuse_target
 from ._terminal import binary_stdout, number, percent, printable, size, speed
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def packs(
             else:
                 target = output
             if target is not None:
-                refuse_existing(target, force)
+                refuse_target(target, force)
                 os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
             with run.bars.bar(path, None) as progress:
                 report = take(path, target, progress)
@@ -65,4 +65,4 @@ def packs(
                 f"{percent(report.stored_bytes, report.source_bytes)}  {speed(report.source_bytes, report.seconds)}"
             )
             for ignored in report.ignored:
-                run.summary(f"  left out: {printable(ignored)}")
+                run.remark(ignored, "is a socket, pipe or device (left out)")

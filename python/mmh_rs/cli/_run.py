@@ -68,8 +68,8 @@ class Run:
 
     def show(self, text: str) -> None:
         """What was asked for, on standard output; `--json` has it in the document instead."""
-        if not self.as_json:
-            click.echo(text)
+        if not self.as_json and not self.quiet:
+            _print(text)
 
     def fail(self, error: BaseException | Failure, path: str | None = None) -> None:
         """Record an error, print its line, and go on."""
@@ -97,8 +97,19 @@ class Run:
     def finish(self) -> int:
         """Print the document, if there is one, and return the exit code."""
         if self.as_json:
-            click.echo(document(self.command, self._code, self.results, self.errors, self.trees))
+            _print(document(self.command, self._code, self.results, self.errors, self.trees))
         return self._code
+
+
+def _print(text: str) -> None:
+    """On standard output.
+
+    Raises:
+        OSError: it is closed, or takes nothing more.
+    """
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    click.echo(text)
 
 
 def print_failure(failure: Failure) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .. import _core
 from .._api import SUFFIX
 from ._failure import WrongUsageError
 
-__all__ = ["STREAM", "Job", "jobs", "refuse_existing", "suffix_added", "suffix_taken"]
+__all__ = ["STREAM", "Job", "jobs", "refuse_report", "refuse_target", "suffix_added", "suffix_taken"]
 
 STREAM = "-"
 """Standard input or output on the command line."""
@@ -77,22 +77,35 @@ def _check_distinct(pairs: Sequence[Job]) -> None:
     for job in pairs:
         if job.target is None:
             continue
-        key = os.path.normcase(os.path.abspath(job.target))
+        # The directory may have several names; what is in it may be a link, which would be replaced.
+        folder, name = os.path.split(os.path.abspath(job.target))
+        key = os.path.normcase(os.path.join(os.path.realpath(folder), name))
         other = seen.setdefault(key, job)
         if other is not job:
             raise WrongUsageError(f"{other.source} and {job.source} would both be written to {job.target}")
-        if job.source is not None and key == os.path.normcase(os.path.abspath(job.source)):
-            raise WrongUsageError(f"{job.source} would be written over itself (name another target with -o)")
 
 
-def refuse_existing(target: str, force: bool) -> None:
+def refuse_target(target: str, force: bool, *read: str | None) -> None:
     """Before any work is done; the engine checks again when it gives the file its name.
 
     Raises:
-        FileExistsError
+        FileExistsError: it is there, and `force` is not set.
+        ValueError: it is one of the files that are `read`, or no regular file.
     """
-    if not force and os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    _core.check_target(target, force, [path for path in read if path is not None and path != STREAM])
+
+
+def refuse_report(target: str, force: bool, about: Sequence[str]) -> None:
+    """The same of a page about files.
+
+    Raises:
+        WrongUsageError: it is a directory.
+        OSError: its directory is not there.
+    """
+    if os.path.isdir(target):
+        raise WrongUsageError("is a directory (name a file in it)")
+    refuse_target(target, force, *about)
+    os.stat(os.path.dirname(target) or ".")
 
 
 def suffix_added(name: str) -> str:

@@ -32,7 +32,7 @@ def trees(
     to_stdout: bool,
     describe: Callable[[TreeFile], dict[str, Any]],
     run: Run,
-    can_pack: bool = False,
+    compressing: bool = False,
 ) -> None:
     """Mirror each directory, or bring it back, and report.
 
@@ -41,7 +41,7 @@ def trees(
         take: `compress_dir` or `decompress_dir` with its options.
         alone: it is all that was named, so that `output` is the target itself and not the directory of the targets.
         describe: what the result of a file has beside path, target and skipped.
-        can_pack: say so where one file for all would be smaller.
+        compressing: a line says where one file for all would be smaller, and where links lead out.
     """
     if directories and (to_stdout or output == STREAM):
         raise WrongUsageError("-r does not go with standard output (name a directory with -o, or pipe from tar)")
@@ -50,7 +50,7 @@ def trees(
             if output is None or not alone:
                 name = rename(os.path.basename(os.path.abspath(directory)))
             target = output if output is None or alone else os.path.join(output, name)
-            _one(directory, target, take, describe, run, can_pack)
+            _one(directory, target, take, describe, run, compressing)
 
 
 def _one(
@@ -59,7 +59,7 @@ def _one(
     take: Take,
     describe: Callable[[TreeFile], dict[str, Any]],
     run: Run,
-    can_pack: bool,
+    compressing: bool,
 ) -> None:
     done = 0
 
@@ -82,7 +82,13 @@ def _one(
     run.tree({**facts, "ratio": report.ratio, "failed": len(report.failed), "ignored": report.ignored})
     for line in _summary(report):
         run.summary(line)
-    if can_pack and report.worth_packing:
+    if compressing and report.links_out:
+        links = "a link leads" if report.links_out == 1 else f"{number(report.links_out)} links lead"
+        run.remark(
+            directory,
+            f"{links} out of the directory: what is there is not in {report.target} (--follow takes it)",
+        )
+    if compressing and report.worth_packing:
         run.summary(
             "  many small files: mmh compress --pack makes one file of them, which is smaller and takes less time"
         )

@@ -13,7 +13,7 @@ import click
 from ._failure import FAILED, Failure, WrongUsageError
 from ._opening import is_source
 from ._run import Run, uses_run
-from ._targets import STREAM, refuse_existing
+from ._targets import STREAM, refuse_report
 from ._terminal import printable, table
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def bench(
         raise WrongUsageError(f"--relative-to {reference!r} is not measured (there are: {', '.join(names)})")
     if target is not None:
         try:
-            _writable(target, force)  # now, rather than after minutes of measuring
-        except (OSError, WrongUsageError) as error:
+            refuse_report(target, force, files)  # now, rather than after minutes of measuring
+        except (OSError, ValueError, WrongUsageError) as error:
             run.fail(error, target)
             return
     about = machine([rivals.MMH, *rivals.RIVALS], kept_pages=keep_pages and kept())
@@ -137,7 +137,7 @@ def bench(
 
         words = click.get_current_context().meta[_WORDS]
         with run.working_on(target):
-            write_page(target, report(results, shlex.join(words), reference), force)
+            write_page(target, report(results, shlex.join(words), reference), force, files)
             run.summary(f"{printable(target)}  written")
 
 
@@ -263,10 +263,3 @@ def _best(lines: Sequence[Sequence[str]], rows: Sequence[Row | None]) -> set[tup
     packing = max(good, key=lambda pair: pair[1].compress.gbps if pair[1].compress else 0.0)[0]
     unpacking = max(good, key=lambda pair: pair[1].decompress.gbps if pair[1].decompress else 0.0)[0]
     return {(smallest, 1), (packing, 2), (unpacking, 3)}
-
-
-def _writable(target: str, force: bool) -> None:
-    if os.path.isdir(target):
-        raise WrongUsageError("is a directory (name a file in it)")
-    refuse_existing(target, force)
-    os.stat(os.path.dirname(target) or ".")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from .._limits import Limits
+from .._whole import whole_file
 from ._failure import WrongUsageError
 from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
-from ._targets import STREAM, refuse_existing
+from ._targets import STREAM
 from ._terminal import binary_stdout
 
 __all__ = ["cat"]
@@ -57,9 +56,8 @@ def cat(
             found = archive.info(tensor)
         except KeyError:
             raise WrongUsageError(f"has no tensor {tensor!r} (mmh list names them)") from None
-        if output is not None:
-            refuse_existing(output, force)
-        with _sink(output, force) as sink, run.bars.bar(f"{file} {tensor}", found.nbytes) as progress:
+        read = [path for path in (file, base) if path not in (None, STREAM)]
+        with _sink(output, force, read) as sink, run.bars.bar(f"{file} {tensor}", found.nbytes) as progress:
             buffer = memoryview(bytearray(min(_PIECE, found.nbytes)))
             for start in range(0, found.nbytes, _PIECE):
                 piece = buffer[: min(_PIECE, found.nbytes - start)]
@@ -78,21 +76,12 @@ def cat(
 
 
 @contextlib.contextmanager
-def _sink(output: str | None, force: bool) -> Iterator[Any]:
-    """Standard output, or a file that appears whole or not at all."""
-    if output is None:
-        sink = binary_stdout(force)
-        yield sink
-        sink.flush()
+def _sink(output: str | None, force: bool, read: Sequence[str]) -> Iterator[Any]:
+    """Standard output, or a file."""
+    if output is not None:
+        with whole_file(output, force, read) as file:
+            yield file
         return
-    handle, temporary = tempfile.mkstemp(prefix=".mmh-", dir=os.path.dirname(output) or ".")
-    try:
-        with open(handle, "wb") as sink:
-            yield sink
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # as any new file; a temporary one is the owner's alone
-        os.replace(temporary, output)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    sink = binary_stdout(force)
+    yield sink
+    sink.flush()

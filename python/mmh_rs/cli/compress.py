@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +18,7 @@ from .._limits import NONE, Limits, engine_limits
 from ._failure import WrongUsageError
 from ._opening import base_option, limits_option
 from ._run import Run, uses_run
-from ._targets import STREAM, Job, jobs, refuse_existing, suffix_added, suffix_taken
+from ._targets import STREAM, Job, jobs, refuse_target, suffix_added, suffix_taken
 from ._terminal import binary_stdin, binary_stdout, level_name, percent, printable, size, speed
 from .parity import PercentCommand, parity_option
 
@@ -64,6 +65,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-f", "--force", is_flag=True, help="Overwrite files; write to a terminal."),
         click.option("--rm", "remove", is_flag=True, help="Remove each source after success."),
         click.option("-T", "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="0: all cores."),
+        click.option("-u", "--update", is_flag=True, help="With -r, do again what has changed since."),
         click.option("-r", "--recursive", is_flag=True, help="Take directories, as a whole."),
         click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output."),
         click.option(
@@ -93,6 +95,7 @@ def compress(
     output: str | None,
     to_stdout: bool,
     recursive: bool,
+    update: bool,
     threads: int,
     remove: bool,
     force: bool,
@@ -112,8 +115,9 @@ def compress(
     With -r a directory DIR becomes a directory DIR.mmh (or OUT) that mirrors it: each file a/b is a/b.mmh there, and
     modes, times, empty directories and symbolic links are kept, so that mmh decompress -r brings DIR back as it was.
     What an earlier run has finished is skipped (same size and time, and a whole .mmh), so that an interrupted run can
-    be repeated; -f does all again. A file that fails does not stop the others. Symbolic links stay links and are not
-    followed, unless with --follow. --rm removes each file when its .mmh is safe on the disk.
+    be repeated; -u does again what has changed since, -f all. A file that fails does not stop the others. Symbolic
+    links stay links and are not followed, unless with --follow; a line says how many lead out of DIR. --rm removes
+    each file when its .mmh is safe on the disk.
 
     With --pack a directory DIR becomes one file, DIR.tar.mmh: a tar archive of it, compressed. That is smaller and
     faster for many small files, which then cannot be resumed or moved one by one; mmh decompress --unpack brings DIR
@@ -126,15 +130,16 @@ def compress(
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
     has one, with link too (a symbolic link has path, target, skipped and link alone); with --pack each directory, with
-    files, links, directories, ignored too. With -r the document has trees:
-    source, target, files, skipped, links, directories, source_bytes, stored_bytes, ratio, seconds, failed (how many),
-    ignored (paths).
+    files, links, directories, ignored too. With -r the document has trees: source, target, files, skipped, links,
+    links_out, directories, source_bytes, stored_bytes, ratio, seconds, failed (how many), ignored (paths).
     """
     # One line for a wrong name, in place of one for each file.
     if codec not in _core.CODECS:
         raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
     if codec == "delta" and base is None:
         raise WrongUsageError("--codec delta stores differences from a base (name one with --base)")
+    if update and not recursive:
+        raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")
     if follow and remove:
         raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
@@ -217,6 +222,7 @@ def compress(
             parity=parity,
             sha256=sha256,
             force=force,
+            update=update,
             remove=remove,
             follow=follow,
         )
@@ -230,9 +236,9 @@ def compress(
             to_stdout=to_stdout,
             describe=describe,
             run=run,
-            can_pack=True,
+            compressing=True,
         )
-    _each(work, one, force, remove, run)
+    _each(work, one, base, force, remove, run)
 
 
 @click.command(short_help="Restore files, byte for byte.")
@@ -246,6 +252,7 @@ def decompress(
     output: str | None,
     to_stdout: bool,
     recursive: bool,
+    update: bool,
     threads: int,
     remove: bool,
     force: bool,
@@ -260,8 +267,9 @@ def decompress(
     output come one after the other.
 
     With -r a directory DIR.mmh that mmh compress -r made becomes DIR (or OUT), as it was. What is restored already
-    (same size and time) is skipped; a file that fails does not stop the others; files that do not end in .mmh are left
-    out. What was compressed against a directory is restored with that, or a mirror of it, as --base.
+    (same size and time) is skipped, and with -u what differs is restored again; a file that fails does not stop the
+    others; files that do not end in .mmh are left out. What was compressed against a directory is restored with that,
+    or a mirror of it, as --base.
 
     With --unpack, DIR.tar.mmh (of mmh compress --pack, or of any other tar archive) becomes DIR (or OUT), which must
     not be there yet.
@@ -283,6 +291,8 @@ def decompress(
 
         packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run)
         return
+    if update and not recursive:
+        raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")
     directories, named = _split(files, recursive)
     _check_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
@@ -311,12 +321,20 @@ def decompress(
         from .._trees import decompress_dir
         from ._tree import trees
 
-        take = partial(decompress_dir, threads=threads or None, force=force, remove=remove, limits=limits, base=base)
+        take = partial(
+            decompress_dir,
+            threads=threads or None,
+            force=force,
+            update=update,
+            remove=remove,
+            limits=limits,
+            base=base,
+        )
         alone = len(files) == 1
         trees(
             directories, suffix_taken, take, alone=alone, output=output, to_stdout=to_stdout, describe=describe, run=run
         )
-    _each(work, one, force, remove, run)
+    _each(work, one, base, force, remove, run)
 
 
 def _split(paths: Sequence[str], recursive: bool) -> tuple[list[str], list[str]]:
@@ -375,11 +393,13 @@ def _told(error: Exception, path: str, rename: Callable[[str], str]) -> Exceptio
     return error
 
 
-def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: bool, run: Run) -> None:
+def _each(
+    work: Sequence[Job], one: Callable[[Job], None], base: str | None, force: bool, remove: bool, run: Run
+) -> None:
     for job in work:
         with run.working_on(job.source or STREAM):
             if job.target is not None:
-                refuse_existing(job.target, force)
+                refuse_target(job.target, force, job.source, base)
                 _make_directory(os.path.dirname(job.target))
             if job.source is None:
                 binary_stdin()
@@ -388,7 +408,16 @@ def _each(work: Sequence[Job], one: Callable[[Job], None], force: bool, remove: 
             if before is not None and job.source is not None and job.target is not None:
                 from .._trees import remove as remove_source
 
-                remove_source(job.source, job.target, before)
+                try:
+                    remove_source(job.source, job.target, before)
+                except OSError as error:
+                    raise OSError(f"{job.target} is whole, but this could not be removed: {_reason(error)}") from None
+                if stat.S_ISLNK(before.st_mode):
+                    run.remark(job.source, "was a link: it is removed, and what it pointed to is not")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror[:1].lower() + error.strerror[1:] if error.strerror else str(error)
 
 
 def _make_directory(path: str) -> None:

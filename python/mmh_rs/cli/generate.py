@@ -7,11 +7,12 @@ from dataclasses import asdict
 import click
 
 from .. import _core
-from .._generate import FORMATS, TIERS, GenerateReport, byte_count
+from .._generate import FORMATS, TIERS, GenerateReport
 from .._generate import generate as generated
+from .._limits import byte_count
 from ._opening import threads_option
 from ._run import Run, uses_run
-from ._targets import STREAM, refuse_existing
+from ._targets import STREAM, refuse_target
 from ._terminal import binary_stdout, duration, number, printable, size, speed
 
 __all__ = ["generate"]
@@ -86,7 +87,7 @@ def generate(
         if stream:
             binary_stdout(force)
         else:
-            refuse_existing(out, force)
+            refuse_target(out, force)
         with run.bars.bar(out, None) as progress:
             made = generated(
                 None if stream else out,

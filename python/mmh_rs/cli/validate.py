@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,9 +13,9 @@ from .._limits import Limits
 from .._validate import VERDICTS, Proof, TensorValidation, Validation
 from .._validate import validate as validated
 from ._failure import DAMAGED, Failure, WrongUsageError
-from ._opening import limits_option, threads_option
+from ._opening import base_option, limits_option, threads_option
 from ._run import Run, uses_run
-from ._targets import STREAM, refuse_existing
+from ._targets import STREAM, refuse_report
 from ._terminal import level_name, number, percent, printable, size, speed, table
 
 __all__ = ["validate"]
@@ -25,6 +24,7 @@ __all__ = ["validate"]
 @click.command(short_help="Look at every tensor, and prove that all comes back.")
 @uses_run
 @threads_option
+@base_option
 @limits_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite the report.")
 @click.option("--report", "target", metavar="OUT.html", help="Write a page with histograms as well.")
@@ -43,6 +43,7 @@ def validate(
     target: str | None,
     force: bool,
     threads: int,
+    base: str | None,
     limits: Limits | None,
     run: Run,
 ) -> None:
@@ -66,16 +67,20 @@ def validate(
     exponents ([field, how many]), histogram (low, high, counts, below, above).
     """
     if target is not None:
-        if os.path.isdir(target):
-            raise WrongUsageError(f"{target} is a directory (name a file in it)")
-        refuse_existing(target, force)  # now, rather than after minutes
+        try:
+            refuse_report(target, force, files)  # now, rather than after minutes
+        except (OSError, ValueError, WrongUsageError) as error:
+            run.fail(error, target)
+            return
     results: list[tuple[str, Validation]] = []
     for file in files:
         with run.working_on(file):
             if file == STREAM:
                 raise WrongUsageError("standard input is read once (name a file)")
             with run.bars.bar(file, None) as progress:
-                found = validated(file, proof=proof, threads=threads or None, progress=progress, limits=limits)
+                found = validated(
+                    file, proof=proof, threads=threads or None, progress=progress, limits=limits, base=base
+                )
             results.append((file, found))
             run.result(file, **_fields(found))
             run.show(("" if file == files[0] else "\n") + _text(file, found))
@@ -85,7 +90,7 @@ def validate(
         from .._validation_page import page
 
         with run.working_on(target):
-            write_page(target, page(results), force)
+            write_page(target, page(results), force, files)
             run.summary(f"{printable(target)}  written")
 
 

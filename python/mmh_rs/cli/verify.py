@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import click
 
 from .. import _core
 from .._api import is_hash
-from ._failure import DAMAGED, MENDABLE, Failure
+from ._failure import DAMAGED, MENDABLE, Failure, WrongUsageError
 from ._opening import base_option, limits_option, opened, threads_option
 from ._run import Run, uses_run
 from ._targets import STREAM
@@ -33,9 +34,16 @@ _SHOWN = 20
 @base_option
 @limits_option
 @click.option("--against", metavar="FILE|HASH", help="Compare what is restored with a file or a hash, too.")
+@click.option("-r", "--recursive", is_flag=True, help="Take directories: every .mmh in them.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 def verify(
-    files: Sequence[str], threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run
+    files: Sequence[str],
+    threads: int,
+    base: str | None,
+    limits: Limits | None,
+    against: str | None,
+    recursive: bool,
+    run: Run,
 ) -> None:
     """Decode every block of each .mmh and compare all checksums and hashes.
 
@@ -45,6 +53,9 @@ def verify(
     With --against, what is restored has to be the same, too: as the original file, as what another .mmh restores, or as
     64 hexadecimal digits say, which are its BLAKE3 or its SHA-256. If it is not, the exit code is 2.
 
+    With -r, every .mmh in a directory is verified, such as all of a mirror that mmh compress -r made; links are not
+    followed. --base is a directory then, or the mirror of one, as it was for mmh compress -r.
+
     A result of --json: path, ok, source_bytes, stored_bytes, frames, tensors, seconds, and damaged, a list of {frame,
     offset, source_start, source_bytes, codec, tensor, what}; matches (null without --against, or where damage leaves it
     open); and parity: null, or {ok, mendable, lost ([first byte, byte after the last], …), lost_data, lost_recovery,
@@ -52,7 +63,29 @@ def verify(
     """
     for file in files:
         with run.working_on(file):
-            _verify(file, threads, base, limits, against, run)
+            if recursive and os.path.isdir(file):
+                _verify_tree(file, threads, base, limits, against, run)
+            else:
+                _verify(file, threads, base, limits, against, run)
+
+
+def _verify_tree(
+    root: str, threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run
+) -> None:
+    from .._trees import Counterparts, mirrored_files
+
+    if against is not None:
+        raise WrongUsageError("--against is for one file (mmh diff compares two)")
+    counterparts = Counterparts(base, root)
+    good = bad = 0
+    for path, original in mirrored_files(root, run.fail):
+        before = len(run.errors)
+        with run.working_on(path):
+            _verify(path, threads, counterparts.of(original), limits, None, run)
+        good, bad = (good + 1, bad) if len(run.errors) == before else (good, bad + 1)
+    if not good + bad and not run.errors:
+        raise WrongUsageError("has no .mmh in it")
+    run.summary(f"{printable(root)}  {number(good)} files good, {number(bad)} not")
 
 
 def _verify(file: str, threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run) -> None:

@@ -88,6 +88,11 @@ impl CompressOptions {
         Ok((counterparts, record))
     }
 
+    /// The file that the base is.
+    pub(super) fn base_place(&self) -> Option<&Path> {
+        self.base.as_deref().and_then(Base::place)
+    }
+
     /// Refuses what makes no sense.
     fn check(&self) -> Result<()> {
         match self.settings.codec {
@@ -360,7 +365,7 @@ fn from_file(
     progress: Progress<'_>,
 ) -> Result<Report> {
     // What is refused anyway is not read.
-    let output = Output::new(target, options.force)?;
+    let output = Output::new(target, options.force, [path, options.base_place()])?;
     if input.len() > SMALL {
         let layout = source::find(Input { bytes: &input, complete: true });
         let like = Some(input.file());
@@ -536,7 +541,7 @@ fn from_stream(
     let mut head = vec![0; HEAD];
     let n = pipeline::fill(stream, &mut head)?;
     head.truncate(n);
-    let mut output = Output::new(target, options.force)?;
+    let mut output = Output::new(target, options.force, [options.base_place()])?;
     if n < HEAD {
         // All of it is here.
         let layout = source::find(Input { bytes: &head, complete: true });

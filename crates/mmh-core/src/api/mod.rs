@@ -52,6 +52,7 @@ pub use protect::{Mended, Protected, examine_file, protect_file, repair_file};
 pub use reference::Reference;
 pub use salvage::{Loose, Salvaged, Shared, salvage, salvage_file};
 pub(crate) use target::Output;
+pub use target::check_target;
 pub use validate::{Examined, Histogram, Proof, Stats, Validation, Verdict, histogram, prove, validate};
 pub use verify::{Damage, Verification, verify, verify_against};
 pub use watch::{Ask, Watch};

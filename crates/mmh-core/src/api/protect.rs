@@ -4,7 +4,6 @@ use super::target::Target;
 use super::{Progress, Step, Workers};
 use crate::base::Base;
 use crate::container::ending::ends_like_ours;
-use crate::container::index;
 use crate::container::reader::Archive;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -94,9 +93,10 @@ pub fn protect_file(
     let input = open(source)?;
     let body = parity::body_len(&input)?;
     let mut archive = Archive::open_within(&input, &Limits::NONE)?;
+    let against = base.clone();
     archive.set_base(base)?;
     let refused = |at: Option<u64>, what: &str| Error::Corrupt {
-        what: format!("{what}: parity would protect the damage (restore the file from another copy)"),
+        what: format!("{what}: parity would protect the damage"),
         at,
     };
     let unchecked = if archive.needs_base().is_some() && archive.base().is_none() {
@@ -111,7 +111,8 @@ pub fn protect_file(
         0
     };
     let in_place = same(source, target);
-    let mut to = Target::new(target, force || in_place)?;
+    let read = [(!in_place).then_some(source), against.as_deref().and_then(Base::place)];
+    let mut to = Target::new(target, force || in_place, read)?;
     let plan = Plan::new(body, percent);
     to.reserve(plan.file())?;
     let mut out = to.writer();
@@ -127,6 +128,7 @@ pub fn protect_file(
     Ok(Protected { plan, unchecked })
 }
 
+/// Whether both are names of one place. Another name of the same file is another place.
 fn same(a: &Path, b: &Path) -> bool {
     a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
@@ -143,10 +145,12 @@ pub struct Mended {
     pub restored: Vec<std::ops::Range<u64>>,
     /// Recovery shards that were lost, and are made again.
     pub lost_recovery: u64,
-    /// Nothing was wrong, and nothing was written.
+    /// Nothing was wrong.
     pub sound: bool,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; `None` where there is no parity, and none is needed.
+    pub plan: Option<Plan>,
+    /// Bytes of the file without its parity.
+    pub body: u64,
 }
 
 /// Writes a protected file whole again, with its parity, to `target`, which may be `source` itself. It gets its name only when its hash is the one
@@ -159,23 +163,24 @@ pub fn repair_file(
     progress: Progress<'_>,
 ) -> Result<Mended> {
     let input = open(source)?;
+    let in_place = same(source, target);
     // It is read, and then it is written.
     let mut first = |s: Step| progress(Step { done: s.done / 3, ..s });
     let Some(found) = parity::examine(&input, workers, &mut first)? else {
-        return Err(no_parity(&input));
+        return without_parity(&input, in_place, workers, progress);
     };
     let plan = found.plan;
     let mended = Mended {
         restored: found.lost(),
         lost_recovery: found.lost_recovery(),
         sound: found.is_sound(),
-        plan,
+        plan: Some(plan),
+        body: plan.body,
     };
-    let in_place = same(source, target);
     if mended.sound && in_place {
         return Ok(mended);
     }
-    let mut to = Target::new(target, force || in_place)?;
+    let mut to = Target::new(target, force || in_place, [(!in_place).then_some(source)])?;
     if found.is_mendable() {
         to.reserve(plan.file())?;
     }
@@ -190,16 +195,33 @@ pub fn repair_file(
     Ok(mended)
 }
 
-fn no_parity(input: &FileAt) -> Error {
-    let mut header = [0; 16];
-    let n = input.len().min(16) as usize;
-    if !ends_like_ours(input)
-        && input.read_exact_at(0, &mut header[..n]).is_ok()
-        && let Err(e @ Error::NotMmh(_)) = index::read_header(&header[..n])
-    {
-        return e;
+/// A sound file needs none.
+fn without_parity(
+    input: &FileAt,
+    in_place: bool,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Mended> {
+    let archive = Archive::open_within(input, &Limits::NONE).map_err(|e| match e {
+        Error::Corrupt { what, at } => no_parity(&what, at),
+        Error::NotMmh(_) if ends_like_ours(input) => no_parity("its beginning is missing or damaged", None),
+        e => e,
+    })?;
+    if archive.needs_base().is_some() {
+        super::verify::check_without_base(&archive, workers)?;
+    } else if let Some(damage) = super::verify(&archive, workers, progress)?.damaged.first() {
+        return Err(no_parity(&damage.what, Some(damage.offset)));
     }
-    Error::corrupt(
-        "there is no parity to mend it with (mmh protect adds it to a sound file; mmh repair --salvage saves the tensors of a damaged one that are intact)",
-    )
+    if !in_place {
+        let what = "is sound and has no parity: there is nothing to mend, and nothing was written";
+        return Err(Error::Invalid(what.into()));
+    }
+    Ok(Mended { restored: Vec::new(), lost_recovery: 0, sound: true, plan: None, body: input.len() })
+}
+
+fn no_parity(damage: &str, at: Option<u64>) -> Error {
+    let what = format!(
+        "{damage}: there is no parity to mend it with (mmh repair --salvage saves the tensors that are intact)"
+    );
+    Error::Corrupt { what, at }
 }

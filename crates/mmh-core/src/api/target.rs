@@ -37,24 +37,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// Refuses a target that exists, unless `force`.
-    pub fn new(path: &Path, force: bool) -> Result<Target> {
-        match path.symlink_metadata() {
-            Ok(_) if !force => return Err(exists(path)),
-            Ok(_) if path.is_dir() => {
-                return Err(Error::io(path, io::Error::from(io::ErrorKind::IsADirectory)));
-            }
-            _ => {}
-        }
-        let directory = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
+    /// As [`check_target`] allows it.
+    pub fn new<'p>(
+        path: &Path,
+        force: bool,
+        read: impl IntoIterator<Item = Option<&'p Path>>,
+    ) -> Result<Target> {
+        check_target(path, force, read)?;
+        let directory = directory_of(path);
         let temp = tempfile::Builder::new()
             .prefix(".mmh-")
             .suffix(".part")
             .tempfile_in(directory)
             .map_err(|e| Error::io(path, plain(e)))?;
+        // Whoever cleans up tells by the lock that this is not what a process that was killed has left. Where there are no locks, by its age.
+        #[cfg(unix)]
+        let _ = temp.as_file().try_lock();
         Ok(Target { temp, directory: directory.to_path_buf(), path: path.to_path_buf(), force })
     }
 
@@ -120,6 +118,56 @@ fn plain(e: io::Error) -> io::Error {
     io::Error::from(e.kind())
 }
 
+/// Refuses a target that is one of the files that are `read`, which would be lost; one that is no regular file, as it would be replaced by one;
+/// and one that exists, unless `force`.
+pub fn check_target<'p>(
+    path: &Path,
+    force: bool,
+    read: impl IntoIterator<Item = Option<&'p Path>>,
+) -> Result<()> {
+    if let Some(source) = read.into_iter().flatten().find(|source| is_same(path, source)) {
+        let it = if path == source { String::new() } else { format!(" is {}, which", source.display()) };
+        let what = format!("{}{it} is read, and would be written over (name another target)", path.display());
+        return Err(Error::Invalid(what));
+    }
+    refuse_special(path)?;
+    match path.symlink_metadata() {
+        Ok(_) if !force => Err(exists(path)),
+        Ok(_) if path.is_dir() => Err(Error::io(path, io::Error::from(io::ErrorKind::IsADirectory))),
+        _ => Ok(()),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether both are one file: there may be links on the way to it.
+fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(a), Ok(b)) = (a.metadata(), b.metadata()) {
+        use std::os::unix::fs::MetadataExt;
+        return (a.dev(), a.ino()) == (b.dev(), b.ino());
+    }
+    a == b || a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+}
+
+/// Devices, pipes and sockets would be gone, and a file in their place; so would be the links of `/dev` and `/proc` that stand for open files,
+/// whatever these are.
+fn refuse_special(path: &Path) -> Result<()> {
+    let Ok(meta) = path.metadata() else { return Ok(()) };
+    let directory = directory_of(path).canonicalize().ok();
+    let of_system = directory.is_some_and(|d| d == Path::new("/dev") || d.starts_with("/proc"));
+    if meta.is_dir() || meta.is_file() && !of_system {
+        return Ok(());
+    }
+    let what = format!("{} is a device, a pipe or a socket, and would be replaced by a file", path.display());
+    Err(Error::Invalid(format!("{what} (write to standard output, with -o -, and lead that there)")))
+}
+
 fn exists(path: &Path) -> Error {
     Error::io(path, io::Error::from(io::ErrorKind::AlreadyExists))
 }
@@ -145,10 +193,14 @@ pub enum Output {
 }
 
 impl Output {
-    /// `None` is standard output.
-    pub fn new(path: Option<&Path>, force: bool) -> Result<Output> {
+    /// `None` is standard output. The files that are `read` are refused.
+    pub fn new<'p>(
+        path: Option<&Path>,
+        force: bool,
+        read: impl IntoIterator<Item = Option<&'p Path>>,
+    ) -> Result<Output> {
         Ok(match path {
-            Some(p) => Output::File(Target::new(p, force)?),
+            Some(p) => Output::File(Target::new(p, force, read)?),
             None => Output::Stdout,
         })
     }

@@ -194,7 +194,10 @@ fn find_damage<R: ReadAt>(
                 source_bytes: f.raw,
                 codec: codec::name_of(f.codec),
                 tensor: archive.tensor_of(&f).map(str::to_owned),
-                what: e.to_string(),
+                what: match e {
+                    Error::Corrupt { what, .. } => what,
+                    e => e.to_string(),
+                },
             }),
             Err(e) => return Err(e),
         }

@@ -276,7 +276,7 @@ pub fn generate(target: Option<&Path>, options: &Options, progress: Progress<'_>
     if options.size > MAX_SIZE {
         return Err(Error::Invalid(format!("{} bytes are too many (16 TiB at most)", options.size)));
     }
-    let mut output = Output::new(target, options.force)?;
+    let mut output = Output::new(target, options.force, [])?;
     let dims = dims_for(family, options)?;
     let (rows, sources) = layout(family, &dims, options)?;
     let total = file_size(family, &dims, options)?;

@@ -162,7 +162,7 @@ fn from_file(
         archive.set_base(options.base()?)?;
         archive.check_base(workers)?;
     }
-    let mut output = Output::new(target, options.force)?;
+    let mut output = Output::new(target, options.force, [path, options.base.as_deref()])?;
     if let Output::File(t) = &mut output {
         // A full disk is better met before an hour of work than after it.
         t.reserve(archive.index().source_len).map_err(|e| place(target, e.into()))?;

@@ -74,7 +74,7 @@ pub fn from_stream(
         std::io::copy(input.stream, &mut spool)?;
         return from_file(FileAt::new(spool)?, None, target, options, workers, progress);
     }
-    let mut output = Output::new(target, options.force)?;
+    let mut output = Output::new(target, options.force, [options.base.as_deref()])?;
     let mut out = output.writer()?;
     // Whether there is a SHA-256 is known at the end only; BLAKE3, four times as fast, says the same.
     let mut hasher = Content::new(options.check, false);

@@ -50,6 +50,14 @@ impl Side {
         Side::open_with(input, None, limits)
     }
 
+    /// Refuses a base that is another file than was compressed against.
+    pub fn check_base(&self, workers: &Workers) -> Result<()> {
+        match &self.content {
+            Content::Plain(_) => Ok(()),
+            Content::Packed(archive) => archive.check_base(workers),
+        }
+    }
+
     /// The same with what a `.mmh` was compressed against; of no account for others.
     pub fn open_with(input: Box<dyn ReadAt>, base: Option<Arc<Base>>, limits: &Limits) -> Result<Side> {
         let mut magic = [0; MAGIC.len()];

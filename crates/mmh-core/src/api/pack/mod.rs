@@ -49,7 +49,7 @@ pub fn pack_dir(
         refuse_inside(directory, target)?;
     }
     // A target that exists is better met before the walk.
-    let output = Output::new(target, options.force)?;
+    let output = Output::new(target, options.force, [options.base_place()])?;
     let (image, counts) = Image::of(directory, &workers)?;
     let layout = source::find(Input { bytes: &image, complete: true });
     let report = compress_source(

@@ -66,6 +66,7 @@ pub struct Validation {
 
 /// Looks at all tensors of a file.
 pub fn validate(side: &Side, workers: &Workers, progress: Progress<'_>) -> Result<Validation> {
+    side.check_base(workers)?;
     let total: u64 = side.tensors().iter().map(|t| t.len).sum();
     let generated = says_generated(side, workers)?;
     let mut tensors: Vec<Examined> = Vec::with_capacity(side.tensors().len());
