@@ -1,9 +1,9 @@
 //! The engine's errors as Python's.
 
 use mmh_core::Error;
+use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::create_exception;
 
 create_exception!(mmh_rs, MmhError, PyException, "Base of the errors that Python has no class for.");
 create_exception!(mmh_rs, CorruptionError, MmhError, "The data is damaged.");

@@ -85,7 +85,7 @@ def _verify_tree(
         good, bad = (good + 1, bad) if len(run.errors) == before else (good, bad + 1)
     if not good + bad and not run.errors:
         raise WrongUsageError("has no .mmh in it")
-    run.summary(f"{printable(root)}  {number(good)} files good, {number(bad)} not")
+    run.summary(f"{printable(root)}  {number(good)} files good" + (f", {number(bad)} not" if bad else ""))
 
 
 def _verify(file: str, threads: int, base: str | None, limits: Limits | None, against: str | None, run: Run) -> None:
