@@ -157,7 +157,8 @@ def compress_file(
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError, OSError: as the file system has it.
-        ValueError, TypeError: an argument is not one of the accepted values; the base needs a base itself.
+        ValueError, TypeError: an argument is not one of the accepted values; the base needs a base itself; or the
+            target is the source, the base, or no regular file.
         MmhError: the result did not verify, or the base changed.
     """
     from ._reports import CompressReport
@@ -206,7 +207,8 @@ def decompress_file(
         CorruptionError: the file is damaged; nothing is written.
         UnsupportedFormatError: it is not an MMH file, or one of a newer version.
         LimitError: it stands for more than the limits allow.
-        ValueError: no target is given and the source's name does not end in ".mmh"; or a base is needed and not given.
+        ValueError: no target is given and the source's name does not end in ".mmh"; a base is needed and not given; or
+            the target is the source, the base, or no regular file.
         MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """

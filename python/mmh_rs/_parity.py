@@ -104,7 +104,7 @@ def protect(
 
     Raises:
         CorruptionError: the file is damaged.
-        ValueError: percent is out of range.
+        ValueError: percent is out of range, or the target is the base or no regular file.
         MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
@@ -135,13 +135,17 @@ def repair(
 ) -> RepairReport:
     """Mend a protected `.mmh`. The result gets its name when its hash is the one that was protected.
 
+    A file without parity is verified: if it is sound there is nothing to mend, and the report says so.
+
     Args:
         source: the damaged file: shards may be damaged, moved by bytes that were put in or taken out, or missing.
         target: where to write; None replaces the source, which stays as it was until the new file is whole.
         threads, force, progress: as in `compress_file`.
 
     Raises:
-        CorruptionError: more is lost than the parity can restore, or there is none. Nothing is written.
+        CorruptionError: more is lost than the parity can restore, or it is damaged and there is none. Nothing is
+            written.
+        ValueError: the target is no regular file; or another one than the source, which is sound and has no parity.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """
     path, goal = _both(source, target)

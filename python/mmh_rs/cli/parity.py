@@ -113,7 +113,8 @@ def repair_(
     A result of --json: path, target, sound, restored ([first byte, byte after the last], …), lost_recovery, seconds,
     and the fields of mmh protect; with --salvage path, target, saved, lost (names), bytes, indexed, source_bytes,
     ranges ([first byte, byte after the last], … of the original), unplaced (sizes), damaged (ranges of FILE), files.
-    Without enough parity the exit code is 2, and so it is where --salvage has lost tensors, or cannot tell.
+    A file without parity is verified, and good if it is sound (its recovery_shards are 0). Without enough parity the
+    exit code is 2, and so it is where --salvage has lost tensors, or cannot tell.
     """
     _refuse_several(files, output)
     if salvage:
