@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ._safe_open import safe_open
     from ._salvage import SalvageReport, salvage
     from ._trees import TreeFailure, TreeFile, TreeReport, compress_dir, decompress_dir
-    from ._validate import Proof, TensorValidation, Validation, validate
-    from .archive import Archive, TensorInfo, TensorSlice, Verification, open
+    from ._validate import Histogram, Proof, TensorValidation, Validation, validate
+    from .archive import Archive, Header, TensorInfo, TensorSlice, Verification, open
 
 __all__ = [
     "Archive",
@@ -40,6 +40,8 @@ __all__ = [
     "Estimate",
     "Examination",
     "GenerateReport",
+    "Header",
+    "Histogram",
     "LevelEstimate",
     "LimitError",
     "Limits",
@@ -93,6 +95,8 @@ _LAZY = {
     "GenerateReport": "_generate",
     "LevelEstimate": "_estimate",
     "Examination": "_parity",
+    "Header": "archive",
+    "Histogram": "_validate",
     "Limits": "_limits",
     "Parity": "_parity",
     "ProtectReport": "_parity",

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 SUFFIX = ".mmh"
+_LONGEST_PATH = 1 << 15
 _MAGIC = b"\x89MMH\r\n\x1a\n"
 LEVELS = {"fast": 2, "balanced": 5, "max": 8}
 NOT_WORTH = 0.99
@@ -63,6 +64,10 @@ def compress(
         base: what to store differences from, where that is smaller: an array or a tensor of the same dtype and shape,
             such as the weights one step ago; bytes; or a path, as in `compress_file`. Bytes and files may be an `.mmh`
             that needs no base itself. Reading the result needs the same base.
+
+    The data must not be changed while it is compressed: the GIL is released meanwhile, and other threads run. A block
+    that was changed while it was encoded raises CorruptionError when it is decompressed; others are as they were when
+    their turn came.
 
     Returns:
         The compressed bytes: at most 0.1 % and 1 KiB longer than the data. The same data and settings give the same
@@ -103,7 +108,7 @@ def decompress(
         threads: how many to use; None, as many as the machine has cores.
         limits: what is accepted; None, what `Limits()` says. With `out`, its size is the limit.
         base: what it was compressed against: the same bytes, as an array, a tensor, bytes, or a path; or an `.mmh` of
-            them. Its hash is compared before anything is restored. Of no account where none is needed.
+            them. Its hash is compared before anything is restored. It is not looked at where none is needed.
 
     Returns:
         The bytes; with `out`, how many bytes were written to it.
@@ -112,15 +117,17 @@ def decompress(
         CorruptionError: the blob is damaged.
         UnsupportedFormatError: it is not an MMH blob, or one of a newer version.
         LimitError: it stands for more than the limits or the memory allow.
-        ValueError: `out` is too small, read-only or not contiguous; or a base is needed and not given.
+        ValueError: `out` is too small, read-only, not contiguous, or in the same memory as the blob or the base; or a
+            base is needed and not given.
         MmhError: the base is another one than was compressed against.
     """
     count = _threads(threads)
     view, against = readable(blob), lent(base)
-    if out is None:
-        from ._limits import engine_limits
+    from ._limits import engine_limits
 
-        return _core.decompress(view, count, True, engine_limits(limits), against)
+    allowed = engine_limits(limits)
+    if out is None:
+        return _core.decompress(view, count, True, allowed, against)
     return _core.decompress_into(view, writable(out), count, True, against)
 
 
@@ -314,6 +321,8 @@ def _base(path: StrPath | None) -> str | None:
 
 
 def _path(path: StrPath, what: str) -> str:
+    if isinstance(path, bytes) and (len(path) > _LONGEST_PATH or 0 in path):
+        raise TypeError(f"{what} must be a path, not content ({len(path):,} bytes)")
     try:
         return os.fsdecode(path)
     except TypeError:

@@ -72,20 +72,29 @@ def writable(out: object) -> memoryview:
     """The bytes of `out` as a flat view that can be written to.
 
     Raises:
-        TypeError: it is no buffer.
+        TypeError: it is no buffer, a NumPy scalar, or an array of Python objects.
         ValueError: it is not C-contiguous, not writable, or not in the memory of the host.
     """
+    # A copy that is made of it would be filled in its place.
     if _is_torch(out):
         tensor: Any = out
         if tensor.device.type != "cpu":
             raise ValueError(f"out is a tensor on {tensor.device}; decompress into a CPU tensor, then move it")
-        if not tensor.is_contiguous():
+        if not _is_plain(tensor) or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
             raise ValueError("out is a tensor that is not contiguous; decompress into a contiguous one")
         view = torch_bytes(tensor)
     elif _is_numpy(out):
-        view = _of_numpy(out)[0]
+        array: Any = out
+        if not hasattr(array, "__setitem__"):
+            raise TypeError("out is a NumPy scalar, which cannot be filled; pass an array, numpy.empty((), dtype)")
+        if not array.flags.c_contiguous:
+            raise ValueError("out is an array that is not C-contiguous; decompress into one that is")
+        view = _of_numpy(array)[0]
     else:
-        view = _of_buffer(out)[0]
+        try:
+            view = _of_buffer(out)[0]
+        except ValueError as error:
+            raise ValueError(f"out: {error}".split("; pass numpy")[0]) from None
     if view.readonly:
         raise ValueError(f"out ({type(out).__name__}) is read-only; pass a bytearray or a writable array")
     return view
@@ -119,6 +128,8 @@ def _is_torch(data: object) -> bool:
 def _of_numpy(data: Any) -> tuple[memoryview, str | None, list[int]]:
     import numpy as np
 
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("a masked array is two arrays; pass its .data and its .mask, or .filled()")
     array = np.asarray(data)
     dtype = array.dtype
     if dtype.hasobject:
@@ -133,6 +144,13 @@ def _of_numpy(data: Any) -> tuple[memoryview, str | None, list[int]]:
     # Through uint8, since the buffer protocol knows neither bfloat16 nor fp8 nor datetime64.
     flat = array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
     return flat_bytes(flat), name, shape
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether its elements lie in memory, as its strides say."""
+    import torch  # type: ignore[import-not-found, unused-ignore]
+
+    return not tensor.is_nested and tensor.layout == torch.strided
 
 
 def _stand_in(dtype: Any) -> tuple[str | None, list[int]]:
@@ -151,8 +169,9 @@ def _stand_in(dtype: Any) -> tuple[str | None, list[int]]:
 def _of_torch(tensor: Any) -> tuple[memoryview, str | None, list[int]]:
     import torch  # type: ignore[import-not-found, unused-ignore]
 
-    if tensor.layout != torch.strided:
-        raise ValueError(f"the tensor is sparse ({tensor.layout}); pass tensor.to_dense()")
+    if not _is_plain(tensor):
+        kind = "nested" if tensor.is_nested else f"not strided ({tensor.layout})"
+        raise ValueError(f"the tensor is {kind}; pass tensor.to_dense(), or its parts one by one")
     if tensor.device.type == "meta":
         raise ValueError("the tensor is on the meta device and has no data")
     # A transposed tensor is copied here into C order, which is the order that its values are read back in.

@@ -100,7 +100,8 @@ def estimate(
         source: a file, or a directory, of which all regular files are looked at (of many small ones a part).
         levels: as in `compress`.
         threads: how many to use, and to tell the times for; None, as many as the machine has cores.
-        progress: as in `compress_file`; bytes are those that are looked at, once for each level.
+        progress: called as progress(bytes looked at, bytes that would be if none could be left out, 0), at each level
+            and when they come back, anew; of a directory, with the bytes of its files. It may end before all.
         base: what to store differences from, as in `compress_file`; of a directory, as in `compress_dir`.
 
     Raises:

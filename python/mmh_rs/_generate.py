@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from ._api import _path, _threads
+from ._dtypes import dtype_name
 from ._limits import byte_count
 
 if TYPE_CHECKING:
@@ -93,13 +94,21 @@ def format_of(target: str | None, name: str | None) -> str:
     return _SUFFIXES[suffix]
 
 
+def _dtype(dtype: object, kind: str) -> str:
+    """The engine's name of a dtype."""
+    if dtype is None:
+        return FORMATS[kind]
+    name = str(dtype).removeprefix("torch.").upper()
+    return _DTYPES.get(name) or (name if name.startswith("Q") else dtype_name(dtype))
+
+
 def generate(
     target: StrPath | None,
     *,
     like: str = "llama",
     size: int | str | None = None,
     tier: str | int | None = None,
-    dtype: str | None = None,
+    dtype: object = None,
     format: str | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -135,6 +144,13 @@ def generate(
         OSError: as the file system has it; a disk that is too full is told before any work.
     """
     path = None if target is None else _path(target, "target")
+    for name, number in (("size", size), ("seed", seed)):
+        if number is None or isinstance(number, str):
+            continue
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
+            raise TypeError(f"{name} must be a number, not {type(number).__name__}")
+        if not 0 <= number.__index__() < 1 << 64:
+            raise ValueError(f"{name} {number} is out of range; accepted: 0 to 2^64 - 1")
     if size is not None and tier is not None:
         raise ValueError("give a size or a tier, not both")
     if tier is not None and str(tier) not in TIERS:
@@ -143,8 +159,7 @@ def generate(
     kind = format_of(path, format)
     if kind not in FORMATS:
         raise ValueError(f"unknown format {kind!r} (there are: {', '.join(FORMATS)})")
-    name = FORMATS[kind] if dtype is None else dtype.removeprefix("torch.").upper()
     made = _core.generate(
-        path, like, count, _DTYPES.get(name, name), kind, seed, _threads(threads), force, sha256, progress
+        path, like, count, _dtype(dtype, kind), kind, seed, _threads(threads), force, sha256, progress
     )
     return GenerateReport(**made, asked_bytes=count)

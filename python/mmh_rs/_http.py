@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import io
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -41,7 +43,9 @@ class RangeReader(io.RawIOBase):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
-        self._final = url
+        # As browsers do with what a URL may not have.
+        self._asked = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+        self._final = self._asked
         self._position = 0
         self._size: int | None = None
         self._tag: str | None = None
@@ -130,8 +134,8 @@ class RangeReader(io.RawIOBase):
                 return self._request(start, stop)
             except urllib.error.HTTPError as error:
                 error.close()
-                if error.code in (401, 403, 404, 410) and self._final != self._url:
-                    self._final = self._url  # a redirect to a signed address that has expired: ask again
+                if error.code in (401, 403, 404, 410) and self._final != self._asked:
+                    self._final = self._asked  # a redirect to a signed address that has expired: ask again
                     continue
                 if error.code == 416 and self._size is None:
                     self._size = 0
@@ -145,9 +149,12 @@ class RangeReader(io.RawIOBase):
             except urllib.error.URLError as error:
                 if pause is None or not isinstance(error.reason, (TimeoutError, ConnectionError)):
                     raise OSError(errno.EIO, f"the server cannot be reached: {error.reason}", self._url) from None
-            except (TimeoutError, ConnectionError, _ShortAnswerError) as error:
+            except http.client.InvalidURL as error:
+                raise OSError(errno.EINVAL, f"not a URL: {error}", self._url) from None
+            except (TimeoutError, ConnectionError, http.client.HTTPException, _ShortAnswerError) as error:
                 if pause is None:
-                    raise OSError(errno.EIO, f"the connection broke: {error}", self._url) from None
+                    text = " ".join(str(error).split()) or type(error).__name__
+                    raise OSError(errno.EIO, f"the connection broke: {text}", self._url) from None
             if pause is not None:
                 time.sleep(pause)
         raise OSError(errno.EIO, "the server sends us in circles", self._url)

@@ -104,6 +104,7 @@ def protect(
 
     Raises:
         CorruptionError: the file is damaged.
+        UnsupportedFormatError: it is not an MMH file, or one of a newer version.
         ValueError: percent is out of range, or the target is the base or no regular file.
         MmhError: the base is another file than the one that was compressed against.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
@@ -145,6 +146,7 @@ def repair(
     Raises:
         CorruptionError: more is lost than the parity can restore, or it is damaged and there is none. Nothing is
             written.
+        UnsupportedFormatError: it is not an MMH file, or one of a newer version.
         ValueError: the target is no regular file; or another one than the source, which is sound and has no parity.
         FileNotFoundError, FileExistsError, OSError: as the file system has it.
     """

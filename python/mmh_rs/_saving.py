@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ def _save(items: Sequence[Item], goal: str, name: str, metadata: dict[str, str] 
     # copy of a large model would not fit. The file's name is what the archive remembers.
     head, order = header_bytes([(item.name, item.dtype, item.shape) for item in items], metadata)
     by_name = {item.name: item for item in items}
+    if not os.path.isdir(beside):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), beside)
     with tempfile.TemporaryDirectory(prefix=".mmh-", dir=beside) as folder:
         source = os.path.join(folder, name)
         with open(source, "xb") as file:

@@ -442,6 +442,7 @@ class _Tree:
         self._files = self._skipped = self._links = self._links_out = 0
         self._source_bytes = self._stored_bytes = self._read = self._total = 0
         self._granularity: int | None = None
+        self._stopped: BaseException | None = None
         self._shared = False
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Future[TreeFile]] = deque()
@@ -534,6 +535,8 @@ class _Tree:
                 else:
                     raise OSError("is a socket, pipe or device (left out)")
             except (OSError, ValueError) as error:
+                if error is self._stopped:
+                    raise
                 self._settle(TreeFile(source=entry.path, target="", error=error))
         return below
 
@@ -615,7 +618,11 @@ class _Tree:
         def step(done: int, total: int | None, stored: int) -> None:
             # What is read is the source's bytes in one direction, those of the `.mmh` in the other.
             read = done if total is None or total == size else done * size // max(total, 1)
-            callback(self._read + min(read, size), self._total, self._stored_bytes + stored)
+            try:
+                callback(self._read + min(read, size), self._total, self._stored_bytes + stored)
+            except BaseException as error:
+                self._stopped = error
+                raise
 
         return step
 
@@ -655,6 +662,8 @@ class _Tree:
                 read_bytes=info.st_size,
             )
         except (OSError, ValueError, _core.MmhError, MemoryError) as error:
+            if error is self._stopped:  # by whoever is told of the progress
+                raise
             # A ValueError is a base that is missing, or that needs a base itself.
             return TreeFile(source=source, target=target, error=error, read_bytes=info.st_size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: Any = None, limits: Limit
     """Open a `.mmh` for reading.
 
     Args:
-        source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open);
+        source: a path; the bytes of a `.mmh`; a binary file object that can seek (used under a lock, and left open;
+            it serves one archive, in one process: two archives, or both sides of a fork, would seek under each other);
             or an http(s) URL, of which only the ranges that are needed are fetched.
         base: the path of what it was compressed against, or of an `.mmh` of that; or the bytes of either, or an array
             or a tensor of them, in memory. Without it everything can be listed, and blocks that are differences from it
@@ -124,7 +126,7 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: Any = None, limits: Limit
         CorruptionError: its header, index or footer is damaged.
         LimitError: it stands for more than the limits allow.
         FileNotFoundError, OSError: it cannot be read.
-        TypeError: `source` is none of these.
+        TypeError: `source` is none of these, or a file that was opened as text.
         MmhError: the base is another file than the one that was compressed against.
     """
     against, allowed = lent(base), engine_limits(limits)
@@ -141,6 +143,8 @@ def open(source: StrPath | Buffer | BinaryIO, *, base: Any = None, limits: Limit
         path = os.fsdecode(source)
         return Archive(_core.Archive.open_path(path, against, allowed), path)
     if hasattr(source, "read") and hasattr(source, "seek"):
+        if isinstance(source, io.TextIOBase):
+            raise TypeError('the file was opened as text; open it in binary mode, "rb"')
         if hasattr(source, "seekable") and not source.seekable():
             raise ValueError("the file object cannot seek; read it into bytes, or into a file, first")
         return Archive(_core.Archive.open_object(source, against, allowed), getattr(source, "name", None))
@@ -175,8 +179,8 @@ class Archive:
         if not self._closed:
             self._closed = True
             del self._core
-            if self._remote is not None:
-                self._remote.close()
+            # Slices may hold it; it has no connection that is open.
+            self._remote = None
 
     def __repr__(self) -> str:
         if self._closed:
@@ -234,10 +238,12 @@ class Archive:
         return array
 
     def get_into(self, name: str, out: Any, threads: int | None = None) -> int:
-        """Fill `out` with the bytes of one tensor.
+        """Fill `out` with the bytes of one tensor, in the order of the file.
 
         Args:
-            out: a writable C-contiguous buffer (bytearray, NumPy array, CPU tensor, …) of exactly the tensor's bytes.
+            out: a writable C-contiguous buffer (bytearray, NumPy array, CPU tensor, …) of exactly the tensor's bytes. A
+                tensor whose first axis is the contiguous one (`TensorInfo.fortran`) fills an array of its shape that is
+                in that order, `numpy.empty(shape, dtype, order="F")`.
             threads: how many to use; None, as many as the machine has cores.
 
         Returns:
@@ -245,10 +251,14 @@ class Archive:
 
         Raises:
             KeyError: there is no such tensor.
-            ValueError: `out` is of another size, read-only or not contiguous.
+            ValueError: `out` is of another size or order, read-only or not contiguous.
             CorruptionError: the tensor is damaged; the content of `out` is then undefined.
         """
         info = self.info(name)
+        if info.fortran and len(info.shape) > 1 and tuple(getattr(out, "shape", ())) == info.shape:
+            if not getattr(getattr(out, "flags", None), "f_contiguous", False):
+                raise ValueError(f"tensor {name!r} is in Fortran order; pass an array in that order, or use get")
+            out = out.T
         view = writable(out)
         if len(view) != info.nbytes:
             raise ValueError(f"out has {len(view)} bytes, tensor {name!r} has {info.nbytes}")
@@ -319,8 +329,11 @@ class Archive:
     def why(self, progress: Progress | None = None) -> list[Why]:
         """What the plan sees in each segment, which codecs bid what, and which ones its frames are of.
 
-        `chosen` and `frames` are read from the file; what is seen and bid is of the first block, looked at anew at the
-        default level.
+        A dict for each segment: name and dtype (None for opaque bytes), start and bytes (of the original), stored
+        (bytes), chosen (the codec of its first block), frames ({codec: how many}), seen ({what: value}, as
+        exponent_bits or period), and bids (a list of dicts: codec, estimate, stored over original size or None where it
+        does not bid, and reason). `chosen` and `frames` are read from the file; what is seen and bid is of the first
+        block, looked at anew at the default level.
 
         Args:
             progress: as in `compress_file`.

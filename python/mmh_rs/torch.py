@@ -115,11 +115,13 @@ def load_model(
     device: str | int | torch.device = "cpu",
     *,
     backend: str = "mmap",
+    base: str | os.PathLike[str] | None = None,
 ) -> tuple[set[str], list[str]]:
     """Load a file that `save_model` wrote into a module.
 
     Args:
         strict: raise where names are missing in the file or unknown to the model; otherwise they are returned.
+        base: what the file was compressed against, as for `mmh_rs.open`.
 
     Returns:
         Names of the model that the file does not have (tied to none that it has), and names of the file that the
@@ -128,7 +130,7 @@ def load_model(
     Raises:
         RuntimeError: with `strict`, names differ.
     """
-    state = load_file(filename, device=device, backend=backend)
+    state = load_file(filename, device=device, backend=backend, base=base)
     missing_names, unexpected = model.load_state_dict(state, strict=False)
     missing = set(missing_names)
     # A name that is missing in the file is loaded all the same if it is tied to one that is there.
@@ -163,7 +165,7 @@ def _items(tensors: dict[str, torch.Tensor]) -> list[Item]:
             raise ValueError(f"{key!r} is sparse; save .to_dense() of it")
         if not tensor.is_contiguous():
             raise ValueError(f"{key!r} is not contiguous; save .contiguous() of it")
-        if tensor.numel():
+        if tensor.numel() and tensor.device.type != "meta":
             start = tensor.data_ptr()
             spans.append((str(tensor.device), start, start + tensor.numel() * tensor.element_size(), key))
         try:

@@ -268,7 +268,7 @@ def test_targets_that_cannot_be_guessed(run: Command, model: Path, archive_path:
     archive_path.rename(model.parent / "archive")
     done = run("decompress", "archive")
     assert done.returncode == 64
-    assert lines(done.stderr) == ["mmh: archive: does not end in .mmh (name the file to write with -o)"]
+    assert lines(done.stderr) == ["mmh: archive: does not end in .mmh (name the target with -o)"]
 
 
 @pytest.mark.parametrize(

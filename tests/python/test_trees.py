@@ -405,7 +405,7 @@ class TestCommand:
     def test_a_tree_that_cannot_be_told_from_its_name(self, run: Command, tree: Path) -> None:
         done = run("decompress", "-r", "tree")
         assert done.returncode == 64
-        assert lines(done.stderr) == ["mmh: tree: does not end in .mmh (name the file to write with -o)"]
+        assert lines(done.stderr) == ["mmh: tree: does not end in .mmh (name the target with -o)"]
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
     def test_it_goes_on_where_it_was_interrupted(self, tmp_path: Path, number: int) -> None:

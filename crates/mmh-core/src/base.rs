@@ -8,7 +8,7 @@ use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
 use crate::container::restored::Restored;
 use crate::dtype::Dtype;
-use crate::error::{Error, Result};
+use crate::error::{DamagedBase, Error, Result};
 use crate::io::{FileAt, ReadAt};
 use crate::source::{self, Format, Input, Layout};
 use std::collections::HashMap;
@@ -244,9 +244,10 @@ impl ReadAt for Base {
                 }
                 _ => io::Error::other(format!("the base {base}: {e}")),
             }),
-            Bytes::Restored(r) => {
-                r.read(offset, buf).map_err(|e| io::Error::other(format!("the base {base}: {e}")))
-            }
+            Bytes::Restored(r) => r.read(offset, buf).map_err(|e| match e {
+                Error::Corrupt { .. } => io::Error::other(DamagedBase(format!("the base {base}: {e}"))),
+                e => io::Error::other(format!("the base {base}: {e}")),
+            }),
         }
     }
 }

@@ -46,6 +46,11 @@ pub enum Error {
     Stopped,
 }
 
+/// Damage of a base, on its way through [`std::io::Error`], by which everything is read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DamagedBase(pub String);
+
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -39,7 +39,9 @@ impl Archive {
         let base = lent(base)?;
         let open = || {
             let mut archive = reader::Archive::open_within(open()?, &convert::limits(limits))?;
-            archive.set_base(open_lent(base)?)?;
+            if archive.needs_base().is_some() {
+                archive.set_base(open_lent(base)?)?;
+            }
             Ok(archive)
         };
         Ok(Archive::of(py.detach(open).map_err(|e| raise(py, e))?))

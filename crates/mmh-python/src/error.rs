@@ -1,6 +1,7 @@
 //! The engine's errors as Python's.
 
 use mmh_core::Error;
+use mmh_core::error::DamagedBase;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -31,6 +32,9 @@ fn os_error(py: Python<'_>, path: Option<&std::path::Path>, source: std::io::Err
     }
     // Names of files need not be text.
     let name = path.and_then(|p| p.as_os_str().into_pyobject(py).ok()).map(Bound::unbind);
+    if source.get_ref().is_some_and(|e| e.is::<DamagedBase>()) {
+        return CorruptionError::new_err(source.to_string());
+    }
     let Some(errno) = errno(&source) else {
         return PyOSError::new_err(match path {
             Some(p) => format!("{}: {source}", p.display()),

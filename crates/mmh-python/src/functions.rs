@@ -83,7 +83,9 @@ pub fn decompress<'py>(
     let base = lent(base)?;
     let open = || {
         let mut archive = Archive::open_within(slice, &convert::limits(limits))?;
-        archive.set_base(open_lent(base)?)?;
+        if archive.needs_base().is_some() {
+            archive.set_base(open_lent(base)?)?;
+        }
         Ok(archive)
     };
     let archive = py.detach(open).map_err(|e| raise(py, e))?;
@@ -116,7 +118,17 @@ pub fn decompress_into<'py>(
     let watch = Watch::new(None);
     let workers = watch.workers(threads);
     let base = lent(base)?;
-    py.detach(|| api::decompress_into_by(slice, open_lent(base)?, out, &workers, check))
+    let in_out = |bytes: &[u8]| {
+        let (a, b) = (bytes.as_ptr_range(), out.as_ptr_range());
+        !bytes.is_empty() && a.start < b.end && b.start < a.end
+    };
+    let base_in_out = matches!(&base, Some(Lent::Memory(held, _)) if in_out(held.0.as_slice()));
+    if in_out(slice) || base_in_out {
+        return Err(PyValueError::new_err(
+            "out is in the same memory as what is decompressed; pass another buffer",
+        ));
+    }
+    py.detach(|| api::decompress_into_by(slice, || open_lent(base), out, &workers, check))
         .map_err(|e| watch.error(py, e))
 }
 

@@ -28,12 +28,14 @@ def packs(
     to_stdout: bool,
     force: bool,
     run: Run,
+    unpacking: bool = False,
     **more: Any,
 ) -> None:
     """Pack each directory, or unpack each file, and report.
 
     Args:
         rename: the target's path for a source's.
+        unpacking: a directory that is there is not written over, whatever is asked.
         more: what each result has beside the report.
     """
     stream = to_stdout or output == STREAM
@@ -53,6 +55,8 @@ def packs(
             else:
                 target = output
             if target is not None:
+                if unpacking and os.path.lexists(target):
+                    raise OSError(f"{target} is there already (name another directory with -o)")
                 refuse_target(target, force)
                 os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
             with run.bars.bar(path, None) as progress:

@@ -120,5 +120,5 @@ def suffix_taken(name: str) -> str:
         WrongUsageError: the name does not tell.
     """
     if not name.endswith(SUFFIX) or name == SUFFIX:
-        raise WrongUsageError(f"does not end in {SUFFIX} (name the file to write with -o)")
+        raise WrongUsageError(f"does not end in {SUFFIX} (name the target with -o)")
     return name[: -len(SUFFIX)]

@@ -152,7 +152,7 @@ def compress(
         def take_in(source: str, target: str | None, progress: Progress | None) -> PackReport:
             return _packed(source, target, codec, level, threads, not no_verify, sha256, force, progress, parity)
 
-        more = {"level": level, "codec": codec}
+        more: dict[str, Any] = {"level": level, "codec": codec}
         packs(files, pack_name, take_in, output=output, to_stdout=to_stdout, force=force, run=run, **more)
         return
     directories, named = _split(files, recursive)
@@ -289,7 +289,7 @@ def decompress(
         def take_out(source: str, target: str | None, progress: Progress | None) -> PackReport:
             return unpack_dir(source, target, threads=threads, progress=progress, base=base, limits=limits)
 
-        packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run)
+        packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run, unpacking=True)
         return
     if update and not recursive:
         raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")

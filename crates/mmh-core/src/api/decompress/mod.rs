@@ -58,19 +58,21 @@ pub fn decompress_bytes(blob: &[u8], threads: usize, check: bool) -> Result<Vec<
 
 /// Restores all of a blob's source into the front of `out`; gives the number of bytes.
 pub fn decompress_into(blob: &[u8], out: &mut [u8], threads: usize, check: bool) -> Result<usize> {
-    decompress_into_by(blob, None, out, &Workers::new(threads), check)
+    decompress_into_by(blob, || Ok(None), out, &Workers::new(threads), check)
 }
 
-/// The same by these threads, with the base that it was compressed against, if there is one.
+/// The same by these threads, with the base that it was compressed against, which is opened where it is needed.
 pub fn decompress_into_by(
     blob: &[u8],
-    base: Option<Arc<Base>>,
+    base: impl FnOnce() -> Result<Option<Arc<Base>>>,
     out: &mut [u8],
     workers: &Workers,
     check: bool,
 ) -> Result<usize> {
     let mut archive = Archive::open_within(blob, &Limits::default().any_size())?;
-    archive.set_base(base)?;
+    if archive.needs_base().is_some() {
+        archive.set_base(base()?)?;
+    }
     let len = archive.index().source_len;
     let have = out.len();
     let out = usize::try_from(len)
