@@ -273,7 +273,7 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
     let block = choice.block(data, declared, level, base);
     let start = out.len();
     let codec = settle(&choice, &block, scratch, out)?;
-    match choice.alone() {
+    let codec = match choice.alone() {
         Some((other, estimate))
             if choice.codec.id() == delta::ID
                 && (out.len() - start) as f64 > estimate * data.len() as f64 =>
@@ -330,7 +330,16 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
             alone(codec, start, &zstd::Zstd, &block, scratch, out)
         }
         _ => Ok(codec),
+    }?;
+    // The plan looks for words of eight bytes, and shorter ones come again, too.
+    if level.get() >= CHOICE_OF_CODES
+        && [hierarchical::ID, tensor::ID, codec::store::ID].contains(&codec)
+        && (level.get() >= MODELS || choice.estimate_of(zstd::ID).is_none())
+        && zstd::finds_words(data, out.len() - start, level, scratch)
+    {
+        return alone(codec, start, &zstd::Zstd, &block, scratch, out);
     }
+    Ok(codec)
 }
 
 /// Encodes a tiny block with every codec that may make it smallest, and keeps the smallest.
@@ -368,10 +377,11 @@ fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Ve
 }
 
 /// Whether a thorough search for words may make a tiny block smaller than `best`, of which a quick one left `size` bytes: where words save more than
-/// the values of bytes do, it often saves a fifth again; where they do not, hardly anything.
+/// the values of bytes do, or these are few, it often saves a fifth again; else hardly anything.
 fn words_may_pay(data: &[u8], size: usize, best: usize) -> bool {
     let (bits, _) = entropy::of_bytes(data);
-    let has_words = 8 * size as u64 * 100 < bits * 97;
+    // Of few values, many words come again that a quick search does not find.
+    let has_words = 8 * size as u64 * 100 < bits * 97 || bits < 5 * data.len() as u64;
     100 * size <= if has_words { 135 } else { 103 } * best
 }
 

@@ -88,6 +88,24 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_were_quantized_have_words() {
+        // Codes of 4 bits times the scale of their group of 128: words of four bytes come again, of eight hardly ever.
+        let codes = noise(1 << 18, 7);
+        let scale = |group: usize| (3 + group * 7919 % 997) as f32 * 1.37e-5;
+        let value = |(i, code): (usize, &u8)| (*code as f32 / 16.0).floor() * scale(i / 128);
+        let data = bytes(codes.iter().enumerate().map(value));
+        for level in [Level::BALANCED, Level::MAX] {
+            let (planned, alone) = (size(&data, level, None), size(&data, level, Some(&zstd::Zstd)));
+            assert!(planned * 100 <= alone * 101, "level {}: {planned}, zstd {alone}", level.get());
+        }
+        // Weights have none, and are not asked twice.
+        let (data, scratch) = (bytes(weights(1 << 18, 4)), &mut Scratch::default());
+        for level in [Level::BALANCED, Level::MAX] {
+            assert!(!zstd::finds_words(&data, data.len(), level, scratch));
+        }
+    }
+
+    #[test]
     fn sparse_numbers_are_not_given_to_the_slowest_levels_of_zstandard() {
         let zero = noise(1 << 18, 5);
         let data =

@@ -1,5 +1,6 @@
 //! Zstandard frames, through the reference library.
 
+use super::symbols::entropy;
 use super::{Block, Codec, Level};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
@@ -165,6 +166,48 @@ pub fn may_be_smaller(data: &[u8], size: usize, level: Level, scratch: &mut supe
         }
     }
     is_near(data, size, level, scratch)
+}
+
+/// What words that come again leave of a part of a block, at most, of what its bytes take by how often each comes, where they are worth a search
+/// at the slower levels: numbers that are bell-shaped stay above it.
+const WORDS: f64 = 0.97;
+
+/// The fastest level that looks for words in a part of any block; before, there have to be some that a glance finds.
+const PATIENT: u8 = 7;
+
+/// Whether words come again in a part of a block often enough that the block may become smaller than `size`.
+pub fn finds_words(data: &[u8], size: usize, level: Level, scratch: &mut super::Scratch) -> bool {
+    let from = if data.len() > 2 * PART { data.len() / 4 } else { 0 };
+    let part = &data[from..data.len().min(from + PART)];
+    if level.get() < PATIENT && !short_words_come_again(&part[..part.len().min(GLANCE)]) {
+        return false;
+    }
+    let bytes = entropy::of_bytes(part).0 as f64 / 8.0;
+    let Some(quick) = quick_size(part, &mut scratch.zstd).map(|quick| quick as f64) else { return false };
+    quick < bytes * WORDS
+        && quick * MORE * data.len() as f64 <= size as f64 * part.len() as f64
+        && is_near(data, size, level, scratch)
+}
+
+/// Bytes of the glance.
+const GLANCE: usize = 1 << 14;
+
+/// Whether one word of four bytes in 16 came before, of those at multiples of four: numbers that were quantized, or upper halves of times. Zeros do not count, which
+/// sparse numbers have; weights as they were trained have one in some hundreds.
+fn short_words_come_again(piece: &[u8]) -> bool {
+    const SLOTS: usize = 1 << 12;
+    // Of the word that was there last so many bits; odd, as 0 is none.
+    let mut last = [0u16; SLOTS];
+    let (mut words, mut again) = (0u32, 0u32);
+    for bytes in piece.as_chunks::<4>().0 {
+        let word = u32::from_le_bytes(*bytes);
+        let mixed = (word as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let (slot, of_word) = ((mixed >> 52) as usize % SLOTS, (mixed >> 36) as u16 | 1);
+        let counts = word != word.rotate_left(8);
+        again += (counts & (std::mem::replace(&mut last[slot], of_word) == of_word)) as u32;
+        words += counts as u32;
+    }
+    words >= 256 && again * 16 > words
 }
 
 /// The size at a fast level that looks for words of four bytes: numbers are no longer, and the fastest levels look for five and more.
