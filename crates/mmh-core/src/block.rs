@@ -360,7 +360,7 @@ fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Ve
         Ok::<_, Error>(best.1.len())
     };
     let bare = Block { data, declared, element: None, level, split: None, structure: None, base };
-    // A thorough search for words that come again takes as long as all else, ten times over; numbers seldom have any, as a quick one tells.
+    // A thorough search for words that come again takes several times as long as all else; numbers seldom have any, as a quick one tells.
     let quick = declared.is_some() && data.len() >= SHORT && level > Level::FAST && level.get() < MODELS;
     let first = Block { level: if quick { Level::FAST } else { level }, ..bare };
     let size = all_of(&codec::GENERAL, &first, scratch)?;
@@ -377,7 +377,7 @@ fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Ve
 }
 
 /// Whether a thorough search for words may make a tiny block smaller than `best`, of which a quick one left `size` bytes: where words save more than
-/// the values of bytes do, or these are few, it often saves a fifth again; else hardly anything.
+/// the values of bytes do, or these are few, it often saves a good part again; else hardly anything.
 fn words_may_pay(data: &[u8], size: usize, best: usize) -> bool {
     let (bits, _) = entropy::of_bytes(data);
     // Of few values, many words come again that a quick search does not find.

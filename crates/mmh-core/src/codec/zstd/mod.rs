@@ -192,8 +192,8 @@ pub fn finds_words(data: &[u8], size: usize, level: Level, scratch: &mut super::
 /// Bytes of the glance.
 const GLANCE: usize = 1 << 14;
 
-/// Whether one word of four bytes in 16 came before, of those at multiples of four: numbers that were quantized, or upper halves of times. Zeros do not count, which
-/// sparse numbers have; weights as they were trained have one in some hundreds.
+/// Whether one word of four bytes in 16 came before, of those at multiples of four, as in numbers that were quantized, or upper halves of times.
+/// Zeros, which sparse numbers have, do not count.
 fn short_words_come_again(piece: &[u8]) -> bool {
     const SLOTS: usize = 1 << 12;
     // Of the word that was there last so many bits; odd, as 0 is none.
