@@ -750,15 +750,11 @@ def _granularity(directory: str) -> int:
     """Nanoseconds to which a file system keeps modification times: some know whole seconds, or two of them, only."""
     written = 1_600_000_001_987_654_321
     try:
-        handle, path = tempfile.mkstemp(prefix=".mmh-", dir=directory)
+        with tempfile.NamedTemporaryFile(prefix=".mmh-", dir=directory) as file:
+            os.utime(file.name, ns=(written, written))
+            apart = abs(os.stat(file.name).st_mtime_ns - written)
     except OSError:  # nothing can be written there
         return _FINE
-    try:
-        os.close(handle)
-        os.utime(path, ns=(written, written))
-        apart = abs(os.stat(path).st_mtime_ns - written)
-    finally:
-        os.unlink(path)
     return next((step for step in (_FINE, 10**6, 10**7, 10**9) if apart < step), 2 * 10**9)
 
 
