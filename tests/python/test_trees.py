@@ -349,7 +349,7 @@ def test_ten_thousand_small_files(tmp_path: Path, threads: int) -> None:
     started = os.times().user
     report = mmh.compress_dir(tmp_path / "many", threads=threads)
     assert report.files == 10_000 and report
-    assert os.times().user - started < 10
+    assert os.times().user - started < 5
     assert mmh.decompress_dir(report.target, tmp_path / "back", threads=threads).files == 10_000
     for number in range(0, 10_000, 97):
         name = f"{number % 50}/{number}"
