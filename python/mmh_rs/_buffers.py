@@ -85,16 +85,18 @@ def writable(out: object) -> memoryview:
         view = torch_bytes(tensor)
     elif _is_numpy(out):
         array: Any = out
-        if not hasattr(array, "__setitem__"):
+        import numpy as np
+
+        if not isinstance(array, np.ndarray):
             raise TypeError("out is a NumPy scalar, which cannot be filled; pass an array, numpy.empty((), dtype)")
         if not array.flags.c_contiguous:
             raise ValueError("out is an array that is not C-contiguous; decompress into one that is")
         view = _of_numpy(array)[0]
     else:
-        try:
-            view = _of_buffer(out)[0]
-        except ValueError as error:
-            raise ValueError(f"out: {error}".split("; pass numpy")[0]) from None
+        given = _view(out)
+        if not given.c_contiguous:
+            raise ValueError("out is a buffer that is not C-contiguous; decompress into one that is")
+        view = _of_buffer(given)[0]
     if view.readonly:
         raise ValueError(f"out ({type(out).__name__}) is read-only; pass a bytearray or a writable array")
     return view
@@ -185,16 +187,20 @@ def _of_torch(tensor: Any) -> tuple[memoryview, str | None, list[int]]:
     return torch_bytes(tensor), name, shape
 
 
-def _of_buffer(data: object) -> tuple[memoryview, str | None, list[int]]:
+def _view(data: object) -> memoryview:
     try:
         buffer: Buffer = data  # type: ignore[assignment]
-        view = memoryview(buffer)
+        return memoryview(buffer)
     except TypeError:
         raise TypeError(
             f"expected bytes, a NumPy array, a PyTorch tensor or another buffer, found {type(data).__name__}"
         ) from None
     except (BufferError, ValueError) as error:
         raise ValueError(f"the bytes of {type(data).__name__} cannot be read: {error}") from None
+
+
+def _of_buffer(data: object) -> tuple[memoryview, str | None, list[int]]:
+    view = _view(data)
     if not view.c_contiguous:
         raise ValueError(_NOT_CONTIGUOUS.format(kind="buffer"))
     name, shape = _announced(view), list(view.shape or ())

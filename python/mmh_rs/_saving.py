@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ._api import SUFFIX, compress_file
 from ._safetensors import header_bytes
 
-__all__ = ["Item", "archived_name", "save_bytes", "save_path"]
+__all__ = ["Item", "archived_name", "folder_in", "save_bytes", "save_path"]
 
 
 class Item(NamedTuple):
@@ -45,14 +45,23 @@ def save_bytes(items: Sequence[Item], metadata: dict[str, str] | None) -> bytes:
             return file.read()
 
 
+def folder_in(directory: str) -> tempfile.TemporaryDirectory[str]:
+    """A temporary directory there.
+
+    Raises:
+        FileNotFoundError: of the directory, where it is not there; the name of the temporary one means nothing.
+    """
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+    return tempfile.TemporaryDirectory(prefix=".mmh-", dir=directory)
+
+
 def _save(items: Sequence[Item], goal: str, name: str, metadata: dict[str, str] | None, beside: str) -> None:
     # Through a file rather than through memory: the tensors are held by the caller already, and a second and third
     # copy of a large model would not fit. The file's name is what the archive remembers.
     head, order = header_bytes([(item.name, item.dtype, item.shape) for item in items], metadata)
     by_name = {item.name: item for item in items}
-    if not os.path.isdir(beside):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), beside)
-    with tempfile.TemporaryDirectory(prefix=".mmh-", dir=beside) as folder:
+    with folder_in(beside) as folder:
         source = os.path.join(folder, name)
         with open(source, "xb") as file:
             file.write(head)

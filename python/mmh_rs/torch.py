@@ -12,7 +12,6 @@ reads.
 from __future__ import annotations
 
 import os
-import tempfile
 from functools import partial
 from itertools import pairwise
 
@@ -23,7 +22,7 @@ from ._buffers import readable
 from ._dtypes import dtype_name
 from ._frameworks import PyTorch
 from ._safe_open import safe_open
-from ._saving import Item, archived_name, save_bytes, save_path
+from ._saving import Item, archived_name, folder_in, save_bytes, save_path
 from .archive import TensorSlice
 from .archive import open as open_archive
 
@@ -102,7 +101,7 @@ def save_model(
     except ImportError:
         raise ImportError("save_model needs safetensors: pip install 'mmh-rs[safetensors]'") from None
     goal = os.path.abspath(os.fsdecode(filename))
-    with tempfile.TemporaryDirectory(prefix=".mmh-", dir=os.path.dirname(goal)) as folder:
+    with folder_in(os.path.dirname(goal)) as folder:
         source = os.path.join(folder, archived_name(goal))
         save_plain(model, source, metadata, force_contiguous)
         compress_file(source, goal, verify=False, force=True)

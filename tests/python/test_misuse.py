@@ -28,13 +28,14 @@ class TestOut:
         "out",
         [
             np.float32(0),
+            np.zeros(1, [("a", "f4", 100_000)])[0],
             np.zeros((400, 250), np.float32, order="F"),
             np.zeros(200_000, np.float32)[::2],
             np.zeros(100_000, object),
             memoryview(bytearray(800_000))[::2],
             np.ma.zeros(100_000, np.float32),
         ],
-        ids=["scalar", "order F", "strided", "objects", "strided buffer", "masked"],
+        ids=["scalar", "record", "order F", "strided", "objects", "strided buffer", "masked"],
     )
     def test_a_copy_is_not_filled_in_its_place(self, out: Any, tmp_path: Path) -> None:
         for fill in (
@@ -163,6 +164,20 @@ class TestTrees:
         with pytest.raises(type(error), match="enough"):
             mmh.compress_dir(tmp_path / "tree", progress=progress)
         assert told == 1 and not list((tmp_path / "tree.mmh").iterdir())
+
+    def test_a_full_disk_is_told_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "tree").mkdir()
+        for name in "abc":
+            (tmp_path / "tree" / name).write_bytes(weights(2_000_000, ord(name)).tobytes())
+
+        def full(source: str, target: str, *_: object) -> None:
+            raise OSError(28, "No space left on device", target)
+
+        monkeypatch.setattr("mmh_rs._core.compress_file", full)
+        told: list[mmh.TreeFile] = []
+        with pytest.raises(OSError, match="No space left"):
+            mmh.compress_dir(tmp_path / "tree", on_file=told.append)
+        assert [Path(file.source).name for file in told] == ["a"]
 
     def test_a_directory_to_unpack_to_is_not_there(self, tmp_path: Path, run: Command) -> None:
         (tmp_path / "tree").mkdir()

@@ -211,7 +211,12 @@ class TestTrees:
         assert run("decompress", "-r", "tree.mmh", "-o", "back").returncode == 4
         assert run("decompress", "-r", "-u", "tree.mmh", "-o", "back").returncode == 0
         assert content(tmp_path / "back") == content(tree)
-        assert run("compress", "-u", "tree/new").returncode == 64
+        for words in (
+            ["compress", "-u", "tree/new"],
+            ["compress", "--pack", "-u", "tree"],
+            ["decompress", "--unpack", "-u", "x"],
+        ):
+            assert run(*words).returncode == 64
 
     def test_a_directory_that_is_shared_keeps_its_mode_and_time(self, tree: Path, tmp_path: Path) -> None:
         tree.chmod(0o755)

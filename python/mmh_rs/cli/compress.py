@@ -15,7 +15,7 @@ import click
 from .. import _core
 from .._api import LEVELS, NOT_WORTH, SUFFIX, level_number
 from .._limits import NONE, Limits, engine_limits
-from ._failure import WrongUsageError
+from ._failure import WrongUsageError, failure_of
 from ._opening import base_option, limits_option
 from ._run import Run, uses_run
 from ._targets import STREAM, Job, jobs, refuse_target, suffix_added, suffix_taken
@@ -138,8 +138,7 @@ def compress(
         raise WrongUsageError(f"unknown codec {codec!r} (there are: {', '.join(_core.CODECS)})")
     if codec == "delta" and base is None:
         raise WrongUsageError("--codec delta stores differences from a base (name one with --base)")
-    if update and not recursive:
-        raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")
+    _check_update(update, recursive)
     if follow and remove:
         raise WrongUsageError("--follow and --rm exclude each other (what a link points to may be elsewhere)")
     level: int = click.get_current_context().meta.get(_LEVEL, LEVELS["balanced"])
@@ -278,6 +277,7 @@ def decompress(
     tensors, codecs, blake3, sha256. With -r also link, and the document has trees, as mmh compress has them. With
     --unpack also files, links, directories, ignored.
     """
+    _check_update(update, recursive)
     if unpack:
         if recursive or remove or force or to_stdout or output == STREAM:
             raise WrongUsageError(
@@ -291,8 +291,6 @@ def decompress(
 
         packs(files, unpack_name, take_out, output=output, to_stdout=False, force=False, run=run, unpacking=True)
         return
-    if update and not recursive:
-        raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")
     directories, named = _split(files, recursive)
     _check_base(base, directories)
     work = _planned(named, suffix_taken, len(files), output, to_stdout, remove, force, run)
@@ -341,6 +339,11 @@ def _split(paths: Sequence[str], recursive: bool) -> tuple[list[str], list[str]]
     """Directories to be taken as a whole, and everything else."""
     directories = [path for path in paths if recursive and path != STREAM and os.path.isdir(path)]
     return directories, [path for path in paths if path not in directories]
+
+
+def _check_update(update: bool, recursive: bool) -> None:
+    if update and not recursive:
+        raise WrongUsageError("--update is for directories (-r; a file is overwritten with -f)")
 
 
 def _check_base(base: str | None, directories: Sequence[object]) -> None:
@@ -411,13 +414,10 @@ def _each(
                 try:
                     remove_source(job.source, job.target, before)
                 except OSError as error:
-                    raise OSError(f"{job.target} is whole, but this could not be removed: {_reason(error)}") from None
+                    reason = failure_of(error, job.source).message
+                    raise OSError(f"{job.target} is whole, but this could not be removed: {reason}") from None
                 if stat.S_ISLNK(before.st_mode):
                     run.remark(job.source, "was a link: it is removed, and what it pointed to is not")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror[:1].lower() + error.strerror[1:] if error.strerror else str(error)
 
 
 def _make_directory(path: str) -> None:
