@@ -1,9 +1,8 @@
 """Fills fuzz/corpus: vectors for the targets that take files, their payloads for those that take payloads, the small
-files of tests/data for the readers, and what once went wrong (fuzz/found)."""
+files of tests/data for the readers."""
 
 from __future__ import annotations
 
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def main() -> None:
         for target in ("decode_never_panics", "decode_never_allocates_past_the_limit", "parity_never_panics"):
             put(target, path.stem, data)
         for number, (codec, raw, payload) in enumerate(frames(data)[:2]):
-            # The table of codecs is in the order of their numbers; a target adds one to what is left of `raw`.
+            # A target adds one to what is left of `raw`.
             size = struct.pack("<I", max(raw - 1, 0) % (1 << 18))
             name = f"{path.stem}-{number}"
             put("decode_never_writes_outside", name, bytes([codec]) + size + b"\0" + payload)
@@ -45,9 +44,6 @@ def main() -> None:
     for path in (ROOT / "tests" / "data").iterdir():
         if path.suffix in (".pt", ".h5", ".gguf", ".onnx", ".tflite"):
             put("sources_never_panic", path.name, path.read_bytes())
-    for path in (ROOT / "fuzz" / "found").glob("*/*"):
-        (CORPUS / path.parent.name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, CORPUS / path.parent.name / path.name)
     count = sum(1 for path in CORPUS.rglob("*") if path.is_file())
     print(f"{count} files in {CORPUS.relative_to(ROOT)}", file=sys.stderr)
 

@@ -1453,7 +1453,7 @@ def next_predicted(predictor: Predictor, column: int, p: int, mean: int, x: int,
 # ---- The hierarchical codec (codecs/hierarchical) ----
 
 MOST_WORD_BITS = 512
-NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period", "packed", "sparse")
+NODES = ("leaf", "records", "words", "decimals", "strings", "varints", "steps", "period", "packed", "sparse", "scaled")
 MOST_RUNS = 4096
 MOST_PLACES = 22
 LEAVES = {number: name for number, name in CODECS.items() if name in ("store", "lz4", "zstd", "tensor")}
@@ -1493,7 +1493,7 @@ def read_node(
     if not may_repeat:
         expect(raw <= payload.room, "bytes of a node", f"at most {payload.room} in all", raw, payload.at)
         payload.room -= raw
-    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat, is_top, is_top)
+    may_be = (True, is_top, word_bits > 0, is_top, is_top, is_top, is_top, may_repeat, is_top, is_top, is_top)
     allowed = [number for number, may in enumerate(may_be) if may]
     kind = payload.u8("kind of a node")
     expect(kind in allowed, "kind of a node", f"one of {', '.join(map(str, allowed))}", kind, payload.at - 1)
@@ -1509,6 +1509,7 @@ def read_node(
         "period": read_period,
         "packed": read_packed_values,
         "sparse": read_sparse_elements,
+        "scaled": read_scaled_values,
     }
     return readers[NODES[kind]](payload, raw)
 
@@ -1800,6 +1801,63 @@ def read_sparse_elements(payload: Reader, raw: int) -> bytes:
     return before + b"".join(elements.pop() if other else words.pop() for other in places) + behind
 
 
+def read_scaled_values(payload: Reader, raw: int) -> bytes:
+    """hierarchical 12."""
+    at = payload.at
+    form = payload.u8("form of scaled values")
+    kind, head = form & 3, form >> 2
+    expect(kind < 3, "type of scaled values", "below 3", kind, at)
+    size = (2, 2, 4)[kind]
+    expect(head < size, "head of scaled values", f"below {size}", head, at)
+    expect(head <= raw, "head of scaled values", f"at most {raw}", head, at)
+    count, tail_size = divmod(raw - head, size)
+    before, behind = payload.take(head, "head of floats"), payload.take(tail_size, "tail of floats")
+    expect(count > 0, "floats", "at least one", count, at)
+    length = ranged(payload, 1, (1 << 32) - 1, "floats of a group")
+    missing = ranged(payload, 0, length - 1, "floats that the first group lacks")
+    at, known = payload.at, payload.u8("values of the grid")
+    expect(known > 0, "values of the grid", "at least one", known, at)
+    groups = -(-(count + missing) // length)
+    grid = read_singles(payload, known, "value of the grid")
+    scales = read_singles(payload, groups, "scale")
+    at = payload.at
+    codes = read_node(payload, count, word_bits=0)
+    most = max((code for code in codes if code < 255), default=0)
+    expect(most < known, "code", f"below {known}", most, at)
+    escaped = Reader(read_node(payload, codes.count(255) * size, word_bits=0), 0, codes.count(255) * size, "floats")
+    floats = [
+        escaped.take(size, "float") if code == 255 else rounded(grid[code] * scales[(i + missing) // length], kind)
+        for i, code in enumerate(codes)
+    ]
+    return before + b"".join(floats) + behind
+
+
+def read_singles(payload: Reader, count: int, what: str) -> tuple[float, ...]:
+    """A leaf with so many finite numbers of IEEE 754 binary32."""
+    at = payload.at
+    numbers = struct.unpack(f"<{count}f", read_node(payload, 4 * count, word_bits=0))
+    expect(all(map(math.isfinite, numbers)), what, "a finite number", "one that is not", at)
+    return numbers
+
+
+def rounded(product: float, kind: int) -> bytes:
+    """A product of two binary32, which is exact here: rounded to that, and then to the type of the elements."""
+    try:
+        single = struct.pack("<f", product)
+    except OverflowError:
+        single = struct.pack("<f", math.copysign(math.inf, product))
+    bits = int.from_bytes(single, "little")
+    if kind == 2:
+        return single
+    if kind == 1:
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).to_bytes(2, "little")
+    (value,) = struct.unpack("<f", single)
+    try:
+        return struct.pack("<e", value)
+    except OverflowError:
+        return struct.pack("<e", math.copysign(math.inf, value))
+
+
 def read_bit_string(payload: Reader, count: int, width: int, what: str) -> list[int]:
     """hierarchical 1: the numbers of a string of `count` times `width` bits."""
     at = payload.at
@@ -1892,16 +1950,20 @@ def decode_delta(payload: Reader, raw: int, base: bytes) -> bytes:
     return head + b"".join(elements) + tail
 
 
+PARTS = {number: name for number, name in CODECS.items() if name not in ("delta", "copy", "prefix")}
+
+
 def read_delta_part(payload: Reader, raw: int) -> bytes:
     """delta 1. What is left of the payload restores `raw` bytes."""
     at = payload.at
-    codec = CODECS.get(payload.u8("codec of a part"))
-    expect(codec not in (None, "delta", "copy"), "codec of a part", "one that stands alone", codec, at)
+    number = payload.u8("codec of a part")
+    codec = PARTS.get(number, "")
+    expect(codec != "", "codec of a part", f"one of {', '.join(map(str, PARTS))}", number, at)
     if codec == "pattern251":
         pattern = payload.take(payload.left, "pattern")
         expect(1 <= len(pattern) <= min(raw, 65536), "size of a pattern", f"1 to {min(raw, 65536)}", len(pattern), at)
         return (pattern * (raw // len(pattern) + 1))[:raw]
-    block = BLOCK_DECODERS[str(codec)](payload, raw)
+    block = BLOCK_DECODERS[codec](payload, raw)
     payload.finish()
     expect_equal("size of a part", raw, len(block), at)
     return block

@@ -47,6 +47,32 @@ def palette(rng: Rng, count: int, levels: int = 16) -> Array:
     return (steps * np.float32(0.0123)).astype(np.float32)
 
 
+def integers(rng: Rng, count: int, group: int, bits: int) -> Array:
+    """Weights that were quantized to integers, with a scale for each group, and expanded again."""
+    weights = normal(rng, count // group * group).reshape(-1, group)
+    scale = np.abs(weights).max(1, keepdims=True) / np.float32((1 << bits - 1) - 1)
+    expanded: Array = np.rint(weights / scale) * scale
+    return expanded.astype(np.float32)
+
+
+def fp8_tiles(rng: Rng, count: int) -> Array:
+    """Weights that were quantized to FP8 with a scale for each 128 rows of 128, and expanded again."""
+    weights = normal(rng, count // 128 * 128).reshape(-1, 128)
+    tile = np.arange(len(weights)) // 128
+    scale = np.array([np.abs(weights[tile == t]).max() for t in range(tile[-1] + 1)], np.float32) / np.float32(448)
+    scale = scale[tile][:, None]
+    ratio = weights / scale
+    step = np.float32(2) ** (np.floor(np.log2(np.maximum(np.abs(ratio), np.float32(2**-6)))) - 3)
+    expanded: Array = np.rint(ratio / step) * step * scale
+    return expanded.astype(np.float32)
+
+
+def rounded_bf16(values: Array) -> Array:
+    """To nearest, ties to even."""
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
 def words(rng: Rng, size: int, bits: int, known: int) -> Array:
     """Words drawn from a book."""
     book = rng.integers(0, 2, (known, bits), dtype=np.uint8)
@@ -187,6 +213,11 @@ KINDS = [
     Kind("palette, bf16", "BF16", "hierarchical tensor", lambda r, n: bf16(palette(r, n // 2))),
     Kind("palette, fp32", "F32", "hierarchical", lambda r, n: palette(r, n // 4)),
     Kind("palette of 256, fp32", "F32", "hierarchical", lambda r, n: palette(r, n // 4, 256)),
+    Kind("int4 times scales, bf16", "BF16", "hierarchical", lambda r, n: rounded_bf16(integers(r, n // 2, 64, 4))),
+    Kind("int4 times scales, fp16", "F16", "hierarchical", lambda r, n: integers(r, n // 2, 128, 4).astype(np.float16)),
+    Kind("int8 times scales, fp32", "F32", "hierarchical", lambda r, n: integers(r, n // 4, 1024, 8)),
+    Kind("fp8 times scales, fp32", "F32", "hierarchical", lambda r, n: fp8_tiles(r, n // 4)),
+    Kind("fp8 times scales, bf16", "BF16", "hierarchical", lambda r, n: rounded_bf16(fp8_tiles(r, n // 2))),
     Kind("words of 4 bits", "U8", "tensor hierarchical", lambda r, n: words(r, n, 4, 5)),
     Kind("words of 16 bits", "U8", "hierarchical", lambda r, n: words(r, n, 16, 300)),
     Kind("words of 64 bits", "U8", "hierarchical", lambda r, n: words(r, n, 64, 200)),

@@ -346,7 +346,8 @@ def test_frame_headers() -> None:
 
     refuse(changed(sync=b"RF"), r"sync of a frame: expected 46 52, found 52 46 at byte 16")
     refuse(changed(codec=LZ4), r"codec of a frame: expected store, found lz4 at byte 18")
-    refuse(changed(codec=9), r"codec of a frame: expected store, found 9 at byte 18")
+    unknown = max(decoder.CODECS) + 1
+    refuse(changed(codec=unknown), rf"codec of a frame: expected store, found {unknown} at byte 18")
     refuse(changed(reserved=1), r"reserved byte of a frame: expected 0, found 1 at byte 19")
     refuse(changed(stored=5), r"stored of a frame: expected 4, found 5 at byte 20")
     refuse(changed(raw=5), r"raw of a frame: expected 4, found 5 at byte 24")
@@ -354,7 +355,7 @@ def test_frame_headers() -> None:
     assert decode(changed(checksum=0), check=False).source == b"abcd"
 
 
-@pytest.mark.parametrize("codec", [9, 10, 255])
+@pytest.mark.parametrize("codec", [max(decoder.CODECS) + 1, max(decoder.CODECS) + 2, 255])
 def test_unsupported_codecs(codec: int) -> None:
     refuse(build([Frame(codec, b"a", 1, b"a")]), f"codec: expected .*, found {codec} at byte", decoder.Unsupported)
 
@@ -1484,6 +1485,37 @@ def test_decimals() -> None:
         for part in (b"\1\2\xff\0", u32(9) + u32(50) + bytes(8), b"\1\2\3\4")
     )
     decode_node(payload, block)
+
+
+SCALED = bytes.fromhex("0A01020002 000008 0000803F 000040C0 000008 0000003F 0000803F 0000030001FF 000002ABCD")
+
+
+def test_scaled_values_by_hand() -> None:
+    assert decoder.decode_hierarchical(node_reader(SCALED), 6) == bytes.fromhex("003F C0BF ABCD")
+    with pytest.raises(decoder.Corrupt, match=r"floats: expected at least one, found 0 at byte 1"):
+        decoder.decode_hierarchical(node_reader(b"\x0a\2!!!"), 3)
+    with pytest.raises(decoder.Corrupt, match=r"head of scaled values: expected at most 2, found 3"):
+        decoder.decode_hierarchical(node_reader(b"\x0a\x0e!!"), 2)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (1, 3, r"type of scaled values: expected below 3, found 3 at byte 1"),
+        (1, 9, r"head of scaled values: expected below 2, found 2 at byte 1"),
+        (2, 0, r"floats of a group: expected 1 to 4294967295, found 0"),
+        (3, 2, r"floats that the first group lacks: expected 0 to 1, found 2"),
+        (4, 0, r"values of the grid: expected at least one, found 0"),
+        (4, 3, r"leaf|size"),
+        (11, 0xFF, r"code|value of the grid|leaf"),
+        (31, 2, r"code: expected below 2, found 2"),
+    ],
+)
+def test_lies_of_scaled_values(at: int, value: int, message: str) -> None:
+    payload = bytearray(SCALED)
+    payload[at] = value
+    with pytest.raises(decoder.Corrupt, match=message):
+        decoder.decode_hierarchical(node_reader(bytes(payload)), 6)
 
 
 def test_hostile_nodes() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import struct
 import sys
 import tempfile
@@ -334,6 +335,11 @@ def nodes_by_hand() -> Iterator[Vector]:
         yield vector(label, *sparse(width, head, signed))
     yield vector("sparse-alone", *sparse(1, 0, True, others=0))
     yield vector("sparse-none", *sparse(2, 0, True, others=100))
+    for kind, head, missing in ((0, 1, 0), (1, 0, 3), (2, 3, 5), (2, 0, 0)):
+        yield vector(f"scaled-{('f16', 'bf16', 'f32')[kind]}-behind-{head}-{missing}", *scaled(kind, head, missing))
+    yield vector("scaled-beyond-all-numbers", *scaled(0, 0, 2, grid=(60000.0, 1e-7, -0.0, 1e38), scale=1.0))
+    payload, block = scaled(1, 1, 0)
+    yield vector("period-of-scaled", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:9])
     payload, block = sparse(1, 1, False)
     yield vector("period-of-sparse", b"\7" + mb.varint(len(block)) + payload, block * 2 + block[:9])
     label, payload, block = next(records_by_hand())
@@ -474,6 +480,55 @@ def sparse(
     leaves = {"places": bit_string(apart), "signs": bit_string(minus), "others": b"".join(dense)} | parts
     fixed = bytes([9, (width | head << 2 | signed << 5) + form]) + before + after + word
     return fixed + b"".join(squeezed(leaf) for leaf in leaves.values() if leaf) + behind, block
+
+
+def scaled(
+    kind: int,
+    head: int = 0,
+    missing: int = 0,
+    *,
+    grid: tuple[float, ...] = (-1.5, 0.0, 0.7, 1.0, -0.3),
+    scale: float = 0.0123,
+    form: int = 0,
+    known: int | None = None,
+    length: int = 7,
+    behind: bytes = b"",
+    **parts: bytes,
+) -> tuple[bytes, bytes]:
+    """The payload of 90 values of a grid times the scales of their groups, and its block. Bytes that are named stand in
+    place of those of `grid`, `scales`, `codes` or `escaped`."""
+    size = (2, 2, 4)[kind]
+    codes = [255 if i % 29 == 7 else i * i % len(grid) for i in range(90)]
+    of_group = length or 7
+    groups = -(-(90 + missing) // of_group)
+    scales = [struct.unpack("<f", struct.pack("<f", scale * (1 + g % 4)))[0] for g in range(groups)]
+    values = [struct.unpack("<f", struct.pack("<f", value))[0] for value in grid]
+    apart = [bytes((31 * k + i) % 256 for k in range(size)) for i in range(codes.count(255))]
+    left = iter(apart)
+    before, after = bytes(range(head)), bytes(range(100, 99 + size))
+    floats = [
+        next(left) if code == 255 else product(values[code], scales[(i + missing) // of_group], kind)
+        for i, code in enumerate(codes)
+    ]
+    leaves = {
+        "grid_bytes": struct.pack(f"<{len(grid)}f", *values),
+        "scales": struct.pack(f"<{groups}f", *scales),
+        "codes": bytes(codes),
+        "escaped": b"".join(apart),
+    } | parts
+    fixed = bytes([10, (kind | head << 2) + form]) + before + after + mb.varint(length) + mb.varint(missing)
+    fixed += bytes([len(grid) if known is None else known])
+    payload = fixed + b"".join(squeezed(leaf) for leaf in leaves.values() if leaf) + behind
+    return payload, before + b"".join(floats) + after
+
+
+def product(value: float, scale: float, kind: int) -> bytes:
+    """A value times a scale, as binary16, bfloat16 or binary32."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value) * np.float32(scale)
+        if kind == 1:
+            return to_bf16(np.array([single])).tobytes()
+        return np.array([single], np.float16 if kind == 0 else np.float32).tobytes()
 
 
 def bit_string(bits: list[bool]) -> bytes:
@@ -664,11 +719,13 @@ def hierarchical_by_engine() -> Iterator[Vector]:
     """Records and words as our writer finds them."""
     random = np.random.default_rng(11)
 
-    def vector(label: str, data: bytes, dtype: str, level: int | str = "balanced") -> Vector:
+    def vector(label: str, data: bytes, dtype: str | None, level: int | str = "balanced") -> Vector:
+        name = f"engine-hierarchical-{label}"
         blob = mmh.compress(data, dtype=dtype, codec="hierarchical", level=level, threads=1)
         with mmh.open(blob) as archive:
-            assert archive.header.codecs.keys() == {"hierarchical"}, label
-        return f"engine-hierarchical-{label}", blob, data
+            # A vector that is there stays as it is, whatever the engine would store today.
+            assert is_there(name) or archive.header.codecs.keys() == {"hierarchical"}, label
+        return name, blob, data
 
     for dtype in BLOCKS:
         data = bytes(random.integers(0, 256, 100 * mb.DTYPES[dtype][2] // 8, dtype=np.uint8) & 0x33)
@@ -712,10 +769,7 @@ def hierarchical_by_engine() -> Iterator[Vector]:
         "varints-of-halves": b"".join(mb.varint(int(n)) for n in halves),
         "varints-of-i8": b"".join(mb.varint(int(n) % (1 << 64)) for n in small),
     }.items():
-        blob = mmh.compress(data, codec="hierarchical", threads=1)
-        with mmh.open(blob) as archive:
-            assert archive.header.codecs.keys() == {"hierarchical"}, label
-        yield f"engine-hierarchical-{label}", blob, data
+        yield vector(label, data, None)
     for bits in (3, 4, 5, 6, 7):
         codes = np.clip(np.rint(random.normal(0.5, 0.2, 40_000) * (1 << bits)), 0, (1 << bits) - 1).astype(np.uint8)
         stream = np.packbits((codes[:, None] >> np.arange(bits) & 1).astype(np.uint8), bitorder="little")
@@ -724,10 +778,43 @@ def hierarchical_by_engine() -> Iterator[Vector]:
     yield vector("steps-i32", np.sort(random.integers(0, 1 << 30, 5000)).astype(np.int32).tobytes(), "I32")
     yield vector("period-of-steps-i64", np.resize(np.arange(512, dtype=np.int64), 8000).tobytes(), "I64")
     yield vector("period-f32", np.resize(random.normal(0, 0.02, 2000).astype(np.float32), 20_000).tobytes(), "F32")
+    for label, values, dtype in expanded(random):
+        yield vector(f"scaled-{label}", values.tobytes(), dtype)
     # A third of the words of 64 bits are four words of 16 bits, of another book.
     wide, narrow = drawn_words(64, 20, 600, 0, 0)[0], drawn_words(16, 40, 2400, 0, 0)[0]
     mixed = b"".join((narrow if i % 3 == 0 else wide)[8 * i : 8 * i + 8] for i in range(600))
     yield vector("words-64-to-16", mixed, "U8")
+
+
+def expanded(random: np.random.Generator) -> Iterator[tuple[str, np.ndarray[Any, Any], str]]:
+    """Weights that were quantized and expanded again: integers with one number that is none, 4-bit NormalFloat, FP8."""
+    weights = random.normal(0, 0.02, (48, 64)).astype(np.float32)
+    largest = np.abs(weights).max(1, keepdims=True)
+    for bits, label in ((4, "f16"), (8, "f32")):
+        scale = largest / np.float32(2 ** (bits - 1) - 1)
+        integers = np.rint(weights / scale).astype(np.float32) * scale
+        integers[17, 5] = 1e-3 * np.pi
+        yield (f"int{bits}-{label}", integers.astype(np.float16 if label == "f16" else np.float32), label.upper())
+    levels = np.array(NORMAL_FLOAT, np.float32)
+    nearest = np.abs((weights / largest)[:, :, None] - levels).argmin(2)
+    yield "nf4-bf16", to_bf16(levels[nearest] * largest), "BF16"
+    # Three bits of the mantissa, from 2^-6 up; multiples of 2^-9 below.
+    ratio = weights / largest * np.float32(448)
+    step = np.float32(2) ** (np.floor(np.log2(np.maximum(np.abs(ratio), np.float32(2**-6)))) - 3)
+    eight = np.rint(ratio / step) * step * (largest / np.float32(448))
+    yield "fp8-bf16", to_bf16(eight.astype(np.float32)), "BF16"
+
+
+def to_bf16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Rounded to nearest, ties to even."""
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+NORMAL_FLOAT = [
+    -1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.091050036, 0.0,
+    0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0,
+]  # fmt: skip
 
 
 BLOCKS = [
@@ -915,6 +1002,9 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "codec": mb.leaf(numbers, codec=mb.HIERARCHICAL),
         "run": mb.leaf(numbers, codec=mb.PATTERN251),
         "unknown-codec": mb.leaf(numbers, codec=255),
+        "delta": mb.leaf(numbers, codec=6),
+        "prefix": mb.leaf(numbers, codec=8),
+        "codec-9": mb.leaf(numbers, codec=9),
         "empty": mb.leaf(numbers, size=0),
         "larger-than-its-bytes": mb.leaf(numbers + b"\0"),
         "smaller-than-its-bytes": mb.leaf(numbers[:-1]),
@@ -1000,6 +1090,27 @@ def invalid_nodes() -> Iterator[tuple[str, bytes]]:
         "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x09",
     }.items():
         yield f"sparse-{name}", framed(payload, block[:3] if name == "head-beyond" else block)
+    sound, block = scaled(1, 1, 2)
+    infinite = struct.pack("<f", math.inf)
+    for name, payload in {
+        "type": scaled(1, 1, 2, form=2)[0],
+        "head": scaled(1, 1, 2, form=4)[0],
+        "head-beyond": b"\x0a\x0e",
+        "length": scaled(1, 1, 0, length=0)[0],
+        "missing": scaled(1, 1, 7)[0],
+        "no-values": scaled(1, 1, 2, known=0)[0],
+        "value": scaled(1, 1, 2, grid_bytes=infinite * 5)[0],
+        "scale": scaled(1, 1, 2, scales=bytes(48) + infinite + bytes(4))[0],
+        "scales": scaled(1, 1, 2, scales=bytes(13 * 4))[0],
+        "code": scaled(1, 1, 2, codes=bytes([5]) * 90)[0],
+        "too-few": scaled(1, 1, 2, escaped=bytes(4))[0],
+        "left-over": sound + b"!",
+        "cut-off": sound[:-1],
+        "of-words": sound[:7] + b"\2\4\0\1\0",
+        "in-scaled": sound[:7] + b"\x0a",
+        "in-records": b"\1\1\1" + bytes([1, 0, 1, 0, 0, 1, 0, 8, 0, 1]) + b"\x0a",
+    }.items():
+        yield f"scaled-{name}", framed(payload, block[:2] if name == "head-beyond" else block)
     for name, payload in invalid_steps():
         yield f"steps-{name}", framed(payload, STEPS[:5] if name == "none" else STEPS)
     fixed = bytes([3, 1, 0, 0]) + squeezed(bytes(99) + b"\xff")
@@ -1355,6 +1466,8 @@ def invalid_against_base() -> Iterator[tuple[str, bytes, str]]:
         "no-codec": b"\4\1",
         "within-itself": b"\4\1\6\4\0",
         "copy-within": b"\4\1\7" + bytes(8),
+        "prefix-within": b"\4\1\x08" + bytes(8),
+        "unknown-within": b"\4\1\x09" + bytes(8),
         "reserved-form": b"\4\2" + bytes([form[0] | 64]) + form[1:] + zeros,
         "k": b"\4\2" + bytes([5, 8, 0, 7, 8]) + zeros,
         "drop": b"\4\2" + bytes([5, 4, 16, 7, 8]) + zeros,
@@ -1418,6 +1531,10 @@ def write_new(path: Path, data: bytes) -> None:
         print(path.relative_to(HERE))
 
 
+def is_there(name: str) -> bool:
+    return (HERE / "valid" / f"{name}.mmh").exists()
+
+
 def list_new() -> None:
     """Lists what is new among what has to stay; tests/test_vectors_kept.py says how a vector is retired."""
     ledger = HERE / "KEPT.json"
@@ -1432,13 +1549,13 @@ def list_new() -> None:
 
 def main() -> None:
     for name, data, source in (*by_hand(), *by_engine(), *protected()):
-        target = HERE / "valid" / f"{name}.mmh"
-        if not target.exists():
+        if not is_there(name):
+            target = HERE / "valid" / f"{name}.mmh"
             write_new(target, data)
             write_new(target.with_name(f"{name}.source.bin"), source)
     for name, data, source, base in (*against_base_by_hand(), *against_base_by_engine()):
-        target = HERE / "valid" / f"{name}.mmh"
-        if not target.exists():
+        if not is_there(name):
+            target = HERE / "valid" / f"{name}.mmh"
             write_new(target, data)
             write_new(target.with_name(f"{name}.source.bin"), source)
             write_new(target.with_name(f"{name}.base.bin"), base)

@@ -322,6 +322,20 @@ fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec
         {
             alone(codec, start, &tensor::Tensor, &block, scratch, out)
         }
+        // Zeros at the bottom of the sample need not be there in all of the block, where values of a grid are.
+        _ if codec == tensor::ID
+            && matches!(choice.structure, Some(Structure::Scaled(_)))
+            && choice.has_disappointed(out.len() - start, data.len()) =>
+        {
+            alone(codec, start, &hierarchical::Hierarchical, &block, scratch, out)
+        }
+        // Values of a grid have no words but by chance.
+        _ if codec == hierarchical::ID
+            && level.get() < MODELS
+            && matches!(choice.structure, Some(Structure::Scaled(_))) =>
+        {
+            return Ok(codec);
+        }
         // Where words come again, longer stretches may, from further away than the piece reaches.
         _ if codec == hierarchical::ID
             && choice.structure.is_some()

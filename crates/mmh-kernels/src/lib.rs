@@ -12,6 +12,7 @@
 //!     │ records     fields of packed records ⇄ their values
 //!     │ packed      values of a few bits, bit after bit ⇄ a byte each
 //!     │ decimals    floats printed in decimal ⇄ numbers and places
+//!     │ scaled      floats ⇄ values of a grid, given the scale of their group
 //!     │ steps       integers ⇄ their steps from one to the next
 //!     │ words       words ⇄ their numbers in a codebook
 //!     │ differences elements ⇄ symbols and extra bits, given those of a base
@@ -49,6 +50,7 @@ pub mod predicted;
 pub mod quantiles;
 pub mod rans;
 pub mod records;
+pub mod scaled;
 pub mod sparse;
 pub mod steps;
 pub mod words;

@@ -1,8 +1,8 @@
 //! Bytes that another codec stores.
 
-use super::{ID, bad};
+use super::bad;
 use crate::block::Given;
-use crate::codec::{self, Block, Codec, Level, Scratch, pattern251, store, tensor, zstd};
+use crate::codec::{self, Block, Codec, Level, Scratch, hierarchical, lz4, pattern251, store, tensor, zstd};
 use crate::container::varint;
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -10,6 +10,9 @@ use crate::plan;
 
 /// What is tried: symbols and bitwise differences are no quantized values, for which there are codebooks.
 static CODECS: [&dyn Codec; 4] = [&store::Store, &pattern251::Pattern251, &zstd::Zstd, &tensor::Tensor];
+
+/// Codecs that a part may be of.
+const PARTS: [u8; 6] = [store::ID, pattern251::ID, lz4::ID, zstd::ID, hierarchical::ID, tensor::ID];
 
 /// Appends codec and payload of `data`, as the plan chooses: of bytes, or of elements of a dtype.
 pub fn put(
@@ -40,7 +43,7 @@ pub fn put(
 pub fn get(from: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     let (&id, payload) = from.split_first().ok_or_else(|| bad("no codec".into()))?;
     match codec::by_id(id) {
-        Some(codec) if id != ID => codec.decode(payload, out, scratch),
+        Some(codec) if PARTS.contains(&id) => codec.decode(payload, out, scratch),
         _ => Err(bad(format!("codec {id} within"))),
     }
 }

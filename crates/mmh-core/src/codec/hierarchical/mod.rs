@@ -1,10 +1,11 @@
-//! Structure at several scales: records field by field; floats that were printed in decimal; strings apart from their lengths; varints; integers in order; values of a few bits, bit after bit; elements beside one that is frequent; one period of what repeats; words that are few, as
+//! Structure at several scales: records field by field; floats that were printed in decimal; weights that were quantized and expanded again; strings apart from their lengths; varints; integers in order; values of a few bits, bit after bit; elements beside one that is frequent; one period of what repeats; words that are few, as
 //! numbers in a codebook; what is not in it, passed down to narrower words and at last to another codec. `spec/codecs/hierarchical.md` is the definition.
 //!
 //! * `node`: what a payload is made of, and which of it may stand where
 //! * `records`: fields of a few bits at fixed places
 //! * `formats`: where GGUF's quantized types have theirs
 //! * `decimals`: floats that were printed in decimal
+//! * `scaled`: weights that were quantized and expanded again
 //! * `steps`: integers of which each is a small step from the one before
 //! * `packed`: values of a few bits, one behind the other
 //! * `sparse`: one frequent word apart from the other elements
@@ -25,6 +26,7 @@ mod node;
 mod packed;
 pub mod period;
 mod records;
+pub mod scaled;
 mod sparse;
 pub mod steps;
 pub mod strings;
@@ -107,6 +109,8 @@ pub enum Found {
     Words(words::Found),
     /// Floats that were printed in decimal.
     Decimals(decimals::Found),
+    /// Values of a grid and the scales of their groups.
+    Scaled(scaled::Found),
     /// Strings behind their lengths.
     Strings(strings::Found),
     /// Integers of seven bits a byte.
@@ -133,6 +137,8 @@ impl Found {
         }
         let packed = packed::find(block, bound);
         let bound = packed.map_or(bound, |found| found.estimate.min(bound));
+        let scaled = scaled::find(block);
+        let bound = scaled.as_ref().map_or(bound, |found| found.estimate.min(bound));
         let sparse = sparse::find(block, scratch);
         // Words take many times as long.
         let most_size = sparse.as_ref().map_or(f64::INFINITY, |found| found.bound(block.level));
@@ -160,6 +166,7 @@ impl Found {
         let all = [
             words.map(Found::Words),
             decimals.map(Found::Decimals),
+            scaled.map(Found::Scaled),
             steps.map(Found::Steps),
             packed.map(Found::Packed),
             sparse.map(Found::Sparse),
@@ -172,6 +179,7 @@ impl Found {
         match self {
             Found::Words(found) => found.estimate,
             Found::Decimals(found) => found.estimate,
+            Found::Scaled(found) => found.estimate,
             Found::Strings(found) => found.estimate,
             Found::Varints(found) => found.estimate,
             Found::Steps(found) => found.estimate,
@@ -186,6 +194,7 @@ impl Found {
         match self {
             Found::Words(found) => found.describe(),
             Found::Decimals(found) => found.describe(),
+            Found::Scaled(found) => found.describe(),
             Found::Strings(found) => found.describe(),
             Found::Varints(found) => found.describe(),
             Found::Steps(found) => found.describe().into(),
@@ -281,6 +290,7 @@ fn encode_parts(block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u
         match &found {
             Some(Found::Words(found)) => words::encode(block, found, scratch, out)?,
             Some(Found::Decimals(found)) => decimals::encode(block, found, scratch, out)?,
+            Some(Found::Scaled(found)) => scaled::encode(block, found, scratch, out)?,
             Some(Found::Strings(found)) => strings::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Varints(found)) => varints::encode(block.data, block.level, found, scratch, out)?,
             Some(Found::Steps(_)) => steps::encode(block, scratch, out)?,

@@ -1,7 +1,8 @@
 //! Nodes: what a payload is made of.
 
 use super::{
-    bad, byte, decimals, number, packed, period, records, sparse, steps, strings, take, varints, words,
+    bad, byte, decimals, number, packed, period, records, scaled, sparse, steps, strings, take, varints,
+    words,
 };
 use crate::codec::tensor::{self, Element};
 use crate::codec::{self, Block, Codec, Level, zstd};
@@ -28,13 +29,18 @@ pub const PERIOD: u8 = 7;
 pub const PACKED: u8 = 8;
 /// A frequent word apart from the other elements.
 pub const SPARSE: u8 = 9;
+/// Values of a grid and the scales of their groups.
+pub const SCALED: u8 = 10;
+
+/// Codecs that a leaf may be of.
+const LEAVES: [u8; 4] = [codec::store::ID, codec::lz4::ID, zstd::ID, tensor::ID];
 
 /// Which nodes may stand at a place: each level of the tree allows less than the one above it, so that none is deep.
 #[derive(Clone, Copy)]
 pub struct Kinds {
     /// A period.
     period: bool,
-    /// Records, decimals, strings, varints, steps, packed values and sparse elements.
+    /// Records, decimals, strings, varints, steps, packed values, sparse elements and scaled values.
     top: bool,
     /// The widest words; 0 for none.
     words: usize,
@@ -76,6 +82,7 @@ pub fn decode(from: &mut &[u8], out: &mut [u8], kinds: Kinds, scratch: &mut code
         STEPS if kinds.top => steps::decode(from, out, scratch),
         PACKED if kinds.top => packed::decode(from, out, scratch),
         SPARSE if kinds.top => sparse::decode(from, out, scratch),
+        SCALED if kinds.top => scaled::decode(from, out, scratch),
         PERIOD if kinds.period => period::decode(from, out, scratch),
         WORDS if kinds.words > 0 => words::decode(from, out, kinds.words, scratch),
         kind => Err(bad(format_args!("a node of kind {kind} where none may be"))),
@@ -103,7 +110,7 @@ fn decode_leaf(from: &mut &[u8], out: &mut [u8], scratch: &mut codec::Scratch) -
     let id = byte(from)?;
     let stored = number(from, out.len() as u64, "size of a leaf")?;
     let payload = take(from, stored)?;
-    match codec::by_id(id).filter(|c| !codec::is_run(c.id()) && c.id() != super::ID) {
+    match codec::by_id(id).filter(|c| LEAVES.contains(&c.id())) {
         Some(codec) => codec.decode(payload, out, scratch),
         None => Err(bad(format_args!("a leaf of codec {id}"))),
     }

@@ -1,8 +1,10 @@
 use super::*;
+use crate::codec::symbols::entropy;
 use crate::codec::tensor::Element;
 use crate::codec::{self, Level};
 use crate::dtype::{Dtype, Kind};
 use crate::testing::noise;
+use mmh_kernels::scaled::{Float, Grid};
 use mmh_kernels::words::{copy, read};
 use proptest::prelude::*;
 
@@ -491,7 +493,7 @@ fn lies_are_refused() {
         joined(&parts)
     };
     refuses(&payload(&[&joined(&good()), &[0]]), 8, "1 bytes left over");
-    refuses(&with(0, &[10, 16, 0, 2, 1]), 8, "a node of kind 10");
+    refuses(&with(0, &[11, 16, 0, 2, 1]), 8, "a node of kind 11");
     refuses(&with(0, &[node::WORDS, 3, 0, 2, 1]), 8, "words of 3 bits");
     refuses(&with(0, &[node::WORDS, 0x81, 4, 0, 2, 1]), 8, "expected 1 to 512, found 513");
     refuses(&with(0, &[node::WORDS, 16, 16, 2, 1]), 8, "begins too late");
@@ -503,8 +505,10 @@ fn lies_are_refused() {
     refuses(&with(2, &[node::LEAF, codec::store::ID, 4, 0, 1, 3, 0]), 8, "a number that no word has");
     refuses(&with(2, &[node::LEAF, codec::store::ID, 4, 0, 1, 1, 0]), 8, "whether words are passed down");
     refuses(&with(2, &[node::WORDS, 4, 0, 1, 0, 1]), 8, "a node of kind 2");
-    refuses(&with(2, &[node::LEAF, ID, 4, 0, 1, 2, 0]), 8, "a leaf of codec 4");
-    refuses(&with(2, &[node::LEAF, codec::pattern251::ID, 1, 0]), 8, "a leaf of codec 1");
+    // A codec that is new to the table is none of a leaf.
+    for id in (0..=255).filter(|id| ![0, 2, 3, 5].contains(id)) {
+        refuses(&with(2, &[node::LEAF, id, 4, 0, 1, 2, 0]), 8, &format!("a leaf of codec {id}"));
+    }
     refuses(&with(2, &[node::LEAF, codec::store::ID, 5, 0, 1, 2, 0, 0]), 8, "expected 1 to 4, found 5");
     refuses(&with(3, &[node::RECORDS]), 8, "a node of kind 1");
     refuses(&with(3, &[node::WORDS, 9, 0, 1, 0]), 8, "expected 1 to 8, found 9");
@@ -528,6 +532,117 @@ fn lies_are_refused() {
     }
     refuses(&record(&[2, 0, 9, 0, 0, 2, 0, 8, 0, 1]), 2, "a field of 9 parts");
     assert_eq!(read(&out, 0, 16), 0x0201);
+}
+
+/// Weights, bell-shaped, as values of `grid` times a scale for each `length`, and the bits of the order-0 entropy of the values.
+fn expanded(float: Float, grid: Grid, length: usize, n: usize, rows: bool) -> (Vec<u8>, f64) {
+    let values: Vec<f32> = grid.values().into_iter().filter(|v| v.abs() < 480.0).collect();
+    let largest = values.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let draws = noise(4 * n, 31);
+    let bell = |c: &[u8]| c.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.6;
+    let (mut out, mut counts) = (Vec::new(), vec![0u32; values.len()]);
+    for (g, group) in draws.chunks(4 * length).enumerate() {
+        let scale = 0.0123 * (1.0 + if rows { g / 8 } else { g } as f32 * 0.713 % 1.0);
+        for (i, draw) in group.chunks(4).enumerate() {
+            // Each group has a number that is as large as can be.
+            let ratio = if i == length / 3 { largest } else { bell(draw) * largest };
+            let from = |v: &f32| (v - ratio).abs();
+            let code =
+                (0..values.len()).min_by(|a, b| from(&values[*a]).total_cmp(&from(&values[*b]))).unwrap();
+            counts[code] += 1;
+            let product = values[code] * scale;
+            match float {
+                Float::Single => out.extend(product.to_le_bytes()),
+                Float::Brain => {
+                    let bits = product.to_bits();
+                    out.extend((((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) as u16).to_le_bytes());
+                }
+                Float::Half => {
+                    // No product is as small as halves that are not normal, but for zero.
+                    let bits = (product.to_bits() & 0x7FFF_FFFF).saturating_sub(112 << 23);
+                    let magnitude = (bits + 0xFFF + (bits >> 13 & 1)) >> 13;
+                    out.extend((magnitude as u16 | (product.to_bits() >> 16) as u16 & 0x8000).to_le_bytes());
+                }
+            }
+        }
+    }
+    (out, entropy::bits(counts.into_iter()) as f64)
+}
+
+fn floats_of(float: Float) -> (Dtype, Element) {
+    let dtype = match float {
+        Float::Half => Dtype::F16,
+        Float::Brain => Dtype::BF16,
+        Float::Single => Dtype::F32,
+    };
+    (dtype, Element::of(dtype))
+}
+
+#[test]
+fn weights_that_were_quantized_and_expanded_are_found_and_come_back() {
+    for (float, grid) in Float::ALL.into_iter().flat_map(|f| Grid::ALL.map(|g| (f, g))) {
+        // The least of FP8 would be halves that are not normal, which `expanded` does not make.
+        if (float, grid) == (Float::Half, Grid::E4m3) {
+            continue;
+        }
+        for (length, rows) in [(16, false), (64, false), (128, true), (4096, true)] {
+            let n = 65_536;
+            let (data, codes) = expanded(float, grid, length, n, rows);
+            let (dtype, element) = floats_of(float);
+            let payload = round_trip(&block(&data, Some(dtype), Some(element))).unwrap();
+            assert_eq!(payload[0], node::SCALED, "{float:?} {grid:?} {length}");
+            // Each scale takes no more than its mantissa and a little.
+            let most = (codes * 1.01 + 26.0 * (n / length) as f64) / 8.0 + 1500.0;
+            assert!(
+                (payload.len() as f64) < most,
+                "{float:?} {grid:?} {length}: {} of {most}",
+                payload.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn elements_that_are_no_such_values_are_escaped() {
+    let (dtype, element) = floats_of(Float::Brain);
+    let mut data = expanded(Float::Brain, Grid::Integers, 64, 32_768, false).0;
+    // A group of others, a number that is none, a zero of the other sign; and elements that begin in the middle.
+    data[640..768].copy_from_slice(&noise(128, 3));
+    data[1280..1282].copy_from_slice(&0x7FC1u16.to_le_bytes());
+    data[2560..2562].copy_from_slice(&0x8000u16.to_le_bytes());
+    let payload = round_trip(&block(&data, Some(dtype), Some(element))).unwrap();
+    assert_eq!(payload[0], node::SCALED);
+    data.insert(0, 7);
+    let payload = round_trip(&block(&data, None, Some(Element { head: 1, ..element }))).unwrap();
+    assert_eq!(payload[0], node::SCALED);
+    let weights = noise(65_536, 4);
+    let found = scaled::find(&block(&weights, Some(dtype), Some(element)));
+    assert!(found.is_none(), "{found:?}");
+}
+
+#[test]
+fn scaled_values_by_hand_and_lies_about_them() {
+    let leaf = |bytes: &[u8]| [&[node::LEAF, codec::store::ID, bytes.len() as u8], bytes].concat();
+    let with = |fixed: [u8; 5], grid: [f32; 2], scale: f32, codes: [u8; 3]| {
+        let grid: Vec<u8> = grid.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let scales = [0.5f32, scale].map(f32::to_le_bytes).concat();
+        [fixed.to_vec(), leaf(&grid), leaf(&scales), leaf(&codes), leaf(&[0xAB, 0xCD])].concat()
+    };
+    let fixed = [node::SCALED, 1, 2, 0, 2];
+    let mut out = [0; 6];
+    let good = with(fixed, [1.0, -3.0], 1.0, [0, 1, 255]);
+    Hierarchical.decode(&good, &mut out, &mut codec::Scratch::default()).unwrap();
+    assert_eq!(out, [0x00, 0x3F, 0xC0, 0xBF, 0xAB, 0xCD]);
+    refuses(&with([node::SCALED, 3, 2, 0, 2], [1.0, -3.0], 1.0, [0, 1, 255]), 6, "of form 0x3");
+    refuses(&with([node::SCALED, 9, 2, 0, 2], [1.0, -3.0], 1.0, [0, 1, 255]), 6, "of form 0x9");
+    refuses(&with([node::SCALED, 1, 0, 0, 2], [1.0, -3.0], 1.0, [0, 1, 255]), 6, "numbers of a group");
+    refuses(&with([node::SCALED, 1, 2, 2, 2], [1.0, -3.0], 1.0, [0, 1, 255]), 6, "the first group lacks");
+    refuses(&with([node::SCALED, 1, 2, 0, 0], [1.0, -3.0], 1.0, [0, 1, 255]), 6, "a grid of no values");
+    refuses(&with(fixed, [1.0, f32::NAN], 1.0, [0, 1, 255]), 6, "not finite");
+    refuses(&with(fixed, [1.0, -3.0], f32::INFINITY, [0, 1, 255]), 6, "not finite");
+    refuses(&with(fixed, [1.0, -3.0], 1.0, [0, 2, 255]), 6, "a code beyond the grid");
+    refuses(&[good.as_slice(), b"!"].concat(), 6, "1 bytes left over");
+    refuses(&good, 1, "there is no whole number");
 }
 
 proptest! {

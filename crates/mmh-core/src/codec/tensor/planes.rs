@@ -1,7 +1,7 @@
 //! How the planes of the rests are stored: which bits are zero, and which planes are worth coding.
 
-use super::lend;
 use super::params::{Cut, Mode};
+use super::{GROUP, lend};
 use crate::codec::Level;
 use crate::codec::symbols::{entropy, pieces};
 use mmh_kernels::fields::{self, FieldSpec};
@@ -153,13 +153,29 @@ fn code_limit(level: Level) -> u32 {
     if level.get() >= 7 { 12 } else { 11 }
 }
 
+/// Bytes that tell how large the streams of a group of so many bytes are.
+fn sizes_of_streams(bytes: u64) -> u64 {
+    if bytes < 1024 { 2 } else { 16 }
+}
+
+/// Bytes of one group.
+const GROUP_BYTES: u64 = GROUP as u64;
+
+/// A prefix code for bytes that are so frequent, if it pays.
 pub fn code_if_it_pays(counts: &[u32; 256], level: Level) -> Mode {
     let total: u64 = counts.iter().map(|c| *c as u64).sum();
     if !pays_by(entropy::bits(counts.iter().copied()), total, PAYS) {
         return Mode::Packed;
     }
+    // Where there are several groups, the table is nothing.
+    let stored = |code: &CodeLengths| match total {
+        ..=GROUP_BYTES => 8 * (code.written_size() as u64 + sizes_of_streams(total)),
+        _ => 0,
+    };
     match CodeLengths::for_counts(counts, code_limit(level)) {
-        Some(code) if pays_by(huffman::coded_bits(counts, &code), total, PAYS) => Mode::Coded(Box::new(code)),
+        Some(code) if pays_by(huffman::coded_bits(counts, &code) + stored(&code), total, PAYS) => {
+            Mode::Coded(Box::new(code))
+        }
         _ => Mode::Packed,
     }
 }
