@@ -1,7 +1,7 @@
 """The Rust engine. Everything here releases the GIL while it works. Private: use `mmh_rs`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from typing_extensions import Buffer
 
@@ -40,6 +40,7 @@ class Report(TypedDict):
     codecs: dict[str, CodecTotal]
     blake3: str | None  # hex, of the uncompressed side
     sha256: str | None
+    in_base: NotRequired[int]  # with a base alone
 
 class PackReport(Report):
     files: int

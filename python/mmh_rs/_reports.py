@@ -50,6 +50,11 @@ class _Report:
 class CompressReport(_Report):
     """What `compress_file` did."""
 
+    in_base: int | None = None
+    """Tensors that have a counterpart in the base: one of the same name, dtype and shape, but for the number of rows and
+    for what stands before all names. None without a base. A file of which no tensor is known counts as one, if the base
+    is such a file, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecompressReport(_Report):

@@ -75,6 +75,40 @@ def test_threads_change_no_byte_and_the_decoder_of_the_specification_agrees(sour
     assert by_spec(packed(small, before).read_bytes(), before.read_bytes()) == small.read_bytes()
 
 
+def bf16_rows(count: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Rows of 64."""
+    values = np.random.default_rng(seed).normal(0, 0.02, (count, 64)).astype(np.float32)
+    return (values.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def test_names_behind_a_prefix_and_more_rows_have_counterparts(tmp_path: Path) -> None:
+    rows = {"embed.weight": bf16_rows(900, 1), "head": bf16_rows(500, 2)}
+    before = tmp_path / "before.safetensors"
+    before.write_bytes(plain_safetensors({n: ("BF16", [*v.shape], v.tobytes()) for n, v in rows.items()}))
+    more = np.vstack([rows["embed.weight"] ^ 1, bf16_rows(30, 3)])
+    after = {"module.embed.weight": more, "module.head": rows["head"][:400] ^ 1, "module.new": bf16_rows(10, 4)}
+    source = tmp_path / "after.safetensors"
+    source.write_bytes(plain_safetensors({n: ("BF16", [*v.shape], v.tobytes()) for n, v in after.items()}))
+    alone = mmh.compress_file(source, tmp_path / "alone.mmh")
+    report = mmh.compress_file(source, base=before)
+    assert (alone.in_base, report.in_base, report.tensors) == (None, 2, 3)
+    assert report.stored_bytes < alone.stored_bytes / 2
+    back = tmp_path / "back"
+    mmh.decompress_file(tmp_path / "after.safetensors.mmh", back, base=before)
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_how_many_tensors_have_a_counterpart_is_told(run: Command, source: Path, base: Path) -> None:
+    told = run("compress", source, "--json", "--base", base)
+    assert json.loads(told.stdout)["results"][0]["in_base"] == len(model_tensors())
+    assert told.stderr == b""
+    other = base.with_name("other.safetensors")
+    other.write_bytes(plain_safetensors({"x": ("BF16", [2000], weights(2000, 3).tobytes())}))
+    told = run("compress", source, "-f", "--json", "--base", other)
+    assert b"no tensor has a counterpart in" in told.stderr
+    assert json.loads(told.stdout)["results"][0]["in_base"] == 0
+
+
 def test_the_base_may_be_an_mmh(source: Path, base: Path) -> None:
     data = packed(source, base).read_bytes()
     for level in (1, 5):
@@ -208,7 +242,7 @@ def test_an_unrelated_base_costs_next_to_nothing(source: Path, tmp_path: Path) -
                 for n, (d, s, b) in model_tensors().items()
             }
         ),
-        "names": plain_safetensors({f"x.{n}": t for n, t in model_tensors().items()}),
+        "names": plain_safetensors({f"{n}.x": t for n, t in model_tensors().items()}),
         "bytes": os.urandom(100_000),
         "empty": b"",
     }

@@ -6,11 +6,13 @@
 
 use mmh_core::Dtype;
 use mmh_core::block::{self, Given};
+use mmh_core::codec::tensor::Element;
 use mmh_core::codec::{self, Block, Codec, Counterpart, Level, Scratch};
 use mmh_core::dtype::Kind;
 use mmh_core::io::ReadAt;
 use mmh_core::plan;
 use mmh_core::source::{self, Input};
+use mmh_kernels::scaled::Grid;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -89,6 +91,29 @@ fn palette(levels: usize, wide: bool) -> Vec<u8> {
         true => (0..SIZE / 4).flat_map(|_| level().to_le_bytes()).collect(),
         false => (0..SIZE / 2).flat_map(|_| ((level() >> 16) as u16).to_le_bytes()).collect(),
     }
+}
+
+/// Weights as values of a grid times a scale for each so many of them, or for each tile of so many rows of 128.
+fn expanded(grid: Grid, dtype: Dtype, group: usize, rows: usize) -> Vec<u8> {
+    let mut random = Random(group as u64 + rows as u64);
+    let all = grid.values();
+    let most = all.iter().filter(|v| v.abs() < 480.0).fold(0f32, |m, v| m.max(v.abs()));
+    // Four bits of integers where the group is short.
+    let most = if grid == Grid::Integers && group <= 128 && rows == 1 { 7.0 } else { most };
+    let size = Element::of(dtype).size();
+    let weights: Vec<f32> = (0..SIZE / size).map(|_| random.normal() * 0.02).collect();
+    let mut out = Vec::with_capacity(SIZE);
+    for tile in weights.chunks(group * rows) {
+        let scale = tile.iter().fold(0f32, |m, w| m.max(w.abs())) / most;
+        for x in tile.iter().map(|w| grid.nearest(w / scale) * scale) {
+            let bits = x.to_bits();
+            match dtype {
+                Dtype::F32 => out.extend(x.to_le_bytes()),
+                _ => out.extend((((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) as u16).to_le_bytes()),
+            }
+        }
+    }
+    out
 }
 
 /// What makes a form, or `None` where the corpus lacks it.
@@ -206,6 +231,15 @@ fn made() -> Vec<(String, Make<'static>)> {
         alone(&format!("{known} words of {bits} bits"), Dtype::U8, make);
     }
     alone("rows of a few, fp32", Dtype::F32, Box::new(rows));
+    for (name, grid, dtype, group, rows) in [
+        ("4-bit integers times scales of 64, bf16", Grid::Integers, Dtype::BF16, 64, 1),
+        ("4-bit NormalFloat times scales of 64, bf16", Grid::NormalFloat4, Dtype::BF16, 64, 1),
+        ("8-bit integers times scales of rows, fp32", Grid::Integers, Dtype::F32, 4096, 1),
+        ("8-bit integers times scales of rows, bf16", Grid::Integers, Dtype::BF16, 4096, 1),
+        ("FP8 times scales of tiles, bf16", Grid::E4m3, Dtype::BF16, 128, 128),
+    ] {
+        alone(name, dtype, Box::new(move || expanded(grid, dtype, group, rows)));
+    }
     alone("90 % zeros, fp32", Dtype::F32, Box::new(|| zeros(922)));
     alone("99 % zeros, fp32", Dtype::F32, Box::new(|| zeros(1014)));
     let drawn = |_: usize, random: &mut Random, _: f32| random.next() >> 40 & 1 == 0;

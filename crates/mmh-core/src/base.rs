@@ -10,7 +10,7 @@ use crate::container::restored::Restored;
 use crate::dtype::Dtype;
 use crate::error::{DamagedBase, Error, Result};
 use crate::io::{FileAt, ReadAt};
-use crate::source::{self, Format, Input, Layout};
+use crate::source::{self, Format, Input, Layout, Tensor};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -178,8 +178,9 @@ impl Base {
         })
     }
 
-    /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape; files of which no tensor is
-    /// known by position.
+    /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape, but for the number of rows, as vocabularies grow; if
+    /// none has that name, a name may go on where the other one begins, as `model.` and a point come before all names of a wrapped model. Files of which no tensor is known
+    /// are matched by position.
     pub fn counterparts(&self, layout: &Layout, segments: &[Segment]) -> HashMap<usize, u64> {
         let own = self.layout();
         if layout.tensors.is_empty() {
@@ -187,15 +188,62 @@ impl Base {
             let long = |s: &&Segment| s.len >= SHORTEST_OPAQUE;
             return segments.iter().filter(|_| opaque).take(1).filter(long).map(|s| (0, s.start)).collect();
         }
-        let by_name: HashMap<&str, _> = own.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
-        let of = |s: &Segment| {
-            let t = layout.tensors.get(s.tensor?)?;
-            let b = by_name.get(t.name.as_str())?;
-            let alike = (t.dtype, &t.shape, t.fortran) == (b.dtype, &b.shape, b.fortran);
-            alike.then_some(b.start)
-        };
+        let names = Names::of(&own.tensors);
+        let of = |s: &Segment| Some(names.counterpart(layout.tensors.get(s.tensor?)?)?.start);
         segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
     }
+
+    /// How many of the tensors have a counterpart; a file of which no tensor is known counts as one.
+    pub fn matched(&self, layout: &Layout) -> usize {
+        let own = self.layout();
+        if layout.tensors.is_empty() {
+            return (layout.format == Format::Unknown && own.format == Format::Unknown) as usize;
+        }
+        let names = Names::of(&own.tensors);
+        layout.tensors.iter().filter(|t| names.counterpart(t).is_some()).count()
+    }
+}
+
+/// Whether two tensors have the same elements at the same places of each row; one of them may have more rows.
+fn are_alike(a: &Tensor, b: &Tensor) -> bool {
+    let same_rows = !a.fortran && a.shape.iter().skip(1).eq(b.shape.iter().skip(1));
+    (a.dtype, a.fortran, a.shape.len()) == (b.dtype, b.fortran, b.shape.len())
+        && (a.shape == b.shape || same_rows)
+}
+
+/// Tensors by their names, and by what stands behind the points in those.
+struct Names<'a> {
+    whole: HashMap<&'a str, &'a Tensor>,
+    /// `None` where several names end so.
+    ends: HashMap<&'a str, Option<&'a Tensor>>,
+}
+
+impl<'a> Names<'a> {
+    fn of(tensors: &'a [Tensor]) -> Names<'a> {
+        let mut ends = HashMap::new();
+        for tensor in tensors {
+            for end in ends_of(&tensor.name) {
+                ends.entry(end).and_modify(|known| *known = None).or_insert(Some(tensor));
+            }
+        }
+        Names { whole: tensors.iter().map(|t| (t.name.as_str(), t)).collect(), ends }
+    }
+
+    /// The tensor that another one is a later state of.
+    fn counterpart(&self, tensor: &Tensor) -> Option<&'a Tensor> {
+        self.find(&tensor.name).filter(|known| are_alike(tensor, known))
+    }
+
+    /// The tensor of this name; else the only one whose name ends with it, or the one whose name is the longest end of it.
+    fn find(&self, name: &str) -> Option<&'a Tensor> {
+        let shorter = || ends_of(name).find_map(|end| self.whole.get(end).copied());
+        self.whole.get(name).copied().or_else(|| *self.ends.get(name)?).or_else(shorter)
+    }
+}
+
+/// What stands behind each point of a name, the longest first.
+fn ends_of(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').map(|(at, point)| &name[at + point.len()..]).filter(|end| !end.is_empty())
 }
 
 /// BLAKE3 of all that can be read; the next piece is read while this one is hashed.
@@ -249,5 +297,49 @@ impl ReadAt for Base {
                 e => io::Error::other(format!("the base {base}: {e}")),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::Dtype;
+
+    fn tensor(name: &str, shape: &[u64], start: u64) -> Tensor {
+        let (shape, len) = (shape.to_vec(), 4 * shape.iter().product::<u64>());
+        Tensor { name: name.into(), dtype: Dtype::F32, shape, fortran: false, start, len }
+    }
+
+    #[test]
+    fn names_are_found_whole_or_behind_what_stands_before_all_of_them() {
+        let base =
+            ["encoder.0.weight", "encoder.0.bias", "encoder.1.bias", "weight"].map(|n| tensor(n, &[2], 0));
+        let names = Names::of(&base);
+        let found = |name: &str| names.find(name).map(|t| t.name.as_str());
+        assert_eq!(found("encoder.0.weight"), Some("encoder.0.weight"));
+        assert_eq!(found("bert.encoder.0.weight"), Some("encoder.0.weight"));
+        assert_eq!(found("a.b.encoder.1.bias"), Some("encoder.1.bias"));
+        assert_eq!(found("0.bias"), Some("encoder.0.bias"));
+        // Two names end so; and no name is a part of another but at a point.
+        assert_eq!(found("bias"), None);
+        assert_eq!(found("myencoder.0.bias"), None);
+        assert_eq!(found("decoder.weight"), Some("weight"));
+        assert_eq!(found("decoder."), None);
+    }
+
+    #[test]
+    fn tensors_are_alike_with_more_rows_alone() {
+        let of = |shape: &[u64]| tensor("t", shape, 0);
+        assert!(are_alike(&of(&[30, 4]), &of(&[30, 4])));
+        assert!(are_alike(&of(&[40, 4]), &of(&[30, 4])));
+        assert!(are_alike(&of(&[]), &of(&[])));
+        assert!(!are_alike(&of(&[30, 4]), &of(&[30, 5])));
+        assert!(!are_alike(&of(&[30, 4]), &of(&[120])));
+        assert!(!are_alike(&of(&[30]), &of(&[])));
+        assert!(!are_alike(&of(&[30]), &Tensor { dtype: Dtype::I32, ..of(&[30]) }));
+        let columns = |shape: &[u64]| Tensor { fortran: true, ..of(shape) };
+        assert!(are_alike(&columns(&[30, 4]), &columns(&[30, 4])));
+        assert!(!are_alike(&columns(&[30, 4]), &columns(&[40, 4])));
+        assert!(!are_alike(&columns(&[30, 4]), &of(&[30, 4])));
     }
 }

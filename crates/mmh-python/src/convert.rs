@@ -80,6 +80,9 @@ pub fn report<'py>(
     d.set_item("codecs", codecs(py, &report.codecs)?)?;
     d.set_item("blake3", report.blake3.as_ref().map(hex))?;
     d.set_item("sha256", report.sha256.as_ref().map(hex))?;
+    if let Some(count) = report.in_base {
+        d.set_item("in_base", count)?;
+    }
     Ok(d)
 }
 

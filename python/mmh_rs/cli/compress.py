@@ -124,14 +124,17 @@ def compress(
     back, and so does mmh decompress -c DIR.tar.mmh | tar x. Times are kept to the second.
 
     With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
-    as differences where that is smaller. The same file is then needed to read the result. With -r the base is a
-    directory, or the mirror of one: each file a/b is compressed against its a/b, or a/b.mmh, where there is one.
+    as differences where that is smaller. There may be more rows than in the base, and "model." or the like before the
+    names of one of them; how many tensors have a counterpart is printed. The same file is then needed to read the
+    result. With -r the base is a directory, or the mirror of one: each file a/b is compressed against its a/b, or
+    a/b.mmh, where there is one.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
-    format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec. With -r each file and link
-    has one, with link too (a symbolic link has path, target, skipped and link alone); with --pack each directory, with
-    files, links, directories, ignored too. With -r the document has trees: source, target, files, skipped, links,
-    links_out, directories, source_bytes, stored_bytes, ratio, seconds, failed (how many), ignored (paths).
+    format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec, and with --base in_base (how
+    many tensors have a counterpart there). With -r each file and link has one, with link too (a symbolic link has path,
+    target, skipped and link alone); with --pack each directory, with files, links, directories, ignored too. With -r
+    the document has trees: source, target, files, skipped, links, links_out, directories, source_bytes, stored_bytes,
+    ratio, seconds, failed (how many), ignored (paths).
     """
     # One line for a wrong name, in place of one for each file.
     if codec not in _core.CODECS:
@@ -190,9 +193,12 @@ def compress(
                     speed(report["source_bytes"], report["seconds"]),
                     level_name(level),
                 ]
+                + (_in_base(report) if report["tensors"] else [])
                 + ([] if worth_it else ["(not worth compressing)"])
             )
         )
+        if report.get("in_base") == 0:
+            run.remark(_name(job.source), f"no tensor has a counterpart in {base} (of the same name, dtype and shape)")
 
     def describe(file: TreeFile) -> dict[str, Any]:
         if file.report is None:
@@ -435,6 +441,10 @@ def _record(run: Run, job: Job, report: Report, **more: Any) -> None:
 def _fields(report: dict[str, Any]) -> dict[str, Any]:
     """What a result has of the engine's report."""
     return {key: value for key, value in report.items() if key not in ("source", "target")}
+
+
+def _in_base(report: Report) -> list[str]:
+    return [f"{report['in_base']} of {report['tensors']} tensors in the base"] if "in_base" in report else []
 
 
 def _name(source: str | None) -> str:

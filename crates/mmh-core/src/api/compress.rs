@@ -210,6 +210,7 @@ fn finish<W: Target>(
     if let Some(base) = &options.base {
         base.check_unchanged()?;
     }
+    let in_base = options.base.as_ref().map(|base| base.matched(&layout));
     let empty = *blake3::hash(&[]).as_bytes();
     let hash = |i: usize| seen.blake3.map(|_| seen.tensors.get(&i).copied().unwrap_or(empty));
     let tensors: Vec<TensorRow> = layout
@@ -232,6 +233,7 @@ fn finish<W: Target>(
         codecs: totals(&frames),
         blake3: seen.blake3,
         sha256: seen.sha256,
+        in_base,
     };
     Ok((out, report))
 }

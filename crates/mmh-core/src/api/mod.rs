@@ -129,6 +129,8 @@ pub struct Report {
     pub blake3: Option<[u8; 32]>,
     /// SHA-256 of it.
     pub sha256: Option<[u8; 32]>,
+    /// How many of the tensors have a counterpart in the base, where something was compressed against one; a file of which no tensor is known counts as one.
+    pub in_base: Option<usize>,
 }
 
 /// Content hashes of restored bytes, fed in order and compared with the index at the end.

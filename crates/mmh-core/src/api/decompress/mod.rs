@@ -231,6 +231,7 @@ pub(super) fn report(index: &Index, stored_bytes: u64) -> Report {
         codecs: totals(&index.frames),
         blake3: index.blake3,
         sha256: index.sha256,
+        in_base: None,
     }
 }
 
