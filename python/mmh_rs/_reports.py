@@ -51,7 +51,7 @@ class CompressReport(_Report):
     """What `compress_file` did."""
 
     in_base: int | None = None
-    """Tensors that have a counterpart in the base: one of the same name, dtype and shape, but for the number of rows and
+    """Tensors that have a counterpart in the base: one of the same name, dtype and shape, but for the number of rows or
     for what stands before all names. None without a base. A file of which no tensor is known counts as one, if the base
     is such a file, too."""
 
