@@ -40,6 +40,8 @@ class Report(TypedDict):
     codecs: dict[str, CodecTotal]
     blake3: str | None  # hex, of the uncompressed side
     sha256: str | None
+
+class CompressReport(Report):
     in_base: NotRequired[int]  # with a base alone
 
 class PackReport(Report):
@@ -340,7 +342,7 @@ def compress_file(
     progress: Progress | None = None,
     base: str | None = None,  # a file, or the source of an `.mmh`
     parity: int | None = None,  # percent, 1..100
-) -> Report: ...
+) -> CompressReport: ...
 def protect(
     source: str,
     target: str,

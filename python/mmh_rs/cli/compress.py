@@ -24,7 +24,7 @@ from .parity import PercentCommand, parity_option
 
 if TYPE_CHECKING:
     from .._api import Progress
-    from .._core import Report
+    from .._core import CompressReport, Report
     from .._packs import PackReport
     from .._trees import TreeFile
 
@@ -443,7 +443,7 @@ def _fields(report: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in report.items() if key not in ("source", "target")}
 
 
-def _in_base(report: Report) -> list[str]:
+def _in_base(report: CompressReport) -> list[str]:
     return [f"{report['in_base']} of {report['tensors']} tensors in the base"] if "in_base" in report else []
 
 
