@@ -1,4 +1,6 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
+//!
+//! * `settle`: whether the codec that was chosen keeps its promise for all of a block
 
 use crate::codec::hierarchical::Found as Structure;
 use crate::codec::symbols::entropy;

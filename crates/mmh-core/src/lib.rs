@@ -16,8 +16,12 @@
 //! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
 //! * [`parity`]: what mends a damaged `.mmh`
 //! * [`base`]: the file that others are stored against
-//! * [`api`]: files, streams and arrays, in parallel and in bounded memory; verification
+//! * [`api`]: what callers call: compress, decompress, verify, estimate, diff, validate, explain, pack, protect, repair and salvage, for files, streams and
+//!   arrays, in parallel and in bounded memory; the threads, progress and interruption that all of it shares
 //! * [`generate`]: weights made on demand, to try all of this on
+//!
+//! Loops that touch every byte, and all that is written for a CPU, are in the crate `mmh-kernels`; entropy coding on top of them is in [`codec::symbols`]. Each
+//! module's own text says what is in its files.
 
 #![forbid(unsafe_code)]
 

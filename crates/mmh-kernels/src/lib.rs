@@ -15,16 +15,18 @@
 //!     │ scaled      floats ⇄ values of a grid, given the scale of their group
 //!     │ steps       integers ⇄ their steps from one to the next
 //!     │ words       words ⇄ their numbers in a codebook
+//!     │ sparse      elements ⇄ a bit for each, and those that are not the frequent one
 //!     │ differences elements ⇄ symbols and extra bits, given those of a base
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
 //!     ├ rans        symbols ⇄ streams of words that 16 lanes share
-//!     ▼ modelled    symbols ⇄ words, with the probabilities of a context
+//!     ├ modelled    symbols ⇄ words, with the probabilities of a context
+//!     ▼ predicted   numbers ⇄ words, with what others in their row say of them
 //!   streams and planes
 //! ```
 //!
 //! Functions here are pure: they never allocate beyond the vectors handed to them, never panic on any data, and give the
-//! same bytes whatever the CPU. [`quantiles`] makes the elements of weights that are generated. A loop is written once in `generic` and compiled for each instruction set by
+//! same bytes whatever the CPU. [`memory`] asks the system and the caches for large buffers. [`quantiles`] makes the elements of weights that are generated. A loop is written once in `generic` and compiled for each instruction set by
 //! `dispatch`; what the compiler does not find is written by hand in `x86_64` and `aarch64`; [`cpu`] chooses among them at run time, and `MMH_SIMD` forces one.
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

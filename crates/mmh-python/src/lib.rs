@@ -1,6 +1,19 @@
 //! The Python module `mmh_rs._core`: conversions, errors, and the GIL released around every piece of work. Nothing else.
 //!
 //! `python/mmh_rs/_core.pyi` holds the signatures and their documentation.
+//!
+//! * `functions`: the functions of the module
+//! * `archive`: one open `.mmh`
+//! * `making`: `generate`
+//! * `compare`: `estimate` and `diff`
+//! * `validation`: `validate` and the proof
+//! * `parity`: `protect`, `examine`, `repair`
+//! * `salvage`: `salvage`
+//! * `pack`: directories in one file
+//! * `buffer`: Python buffers as slices, without a copy
+//! * `file_object`: Python file objects, read at any offset
+//! * `convert`: results as dictionaries, arguments as settings
+//! * `error`: errors as exceptions
 
 mod archive;
 mod buffer;

@@ -3,6 +3,8 @@
 //! * `line`: lots are worked on by all threads at once and go out in order
 //! * `spare`: memory that is used again
 //! * `pipeline`: from a source to frames
+//! * `between`: what stands between tensors, as frames that go on from the first one
+//! * `twins`: blocks that were there before; a copy takes their place
 //! * `compress`, `decompress`: between memory, files and pipes
 //! * `pack`: a directory in one file
 //! * `verify`: every frame and every hash

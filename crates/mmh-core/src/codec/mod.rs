@@ -1,7 +1,15 @@
 //! Codecs: one folder each, behind one trait and one table.
 //!
-//! To add one: a folder here, a row in [`CODECS`], a page in `spec/codecs`, a pair of vectors. The plan, the generic tests, the
-//! fuzz targets and the benches find it in the table. What several of them need is in `cursor` and `symbols`.
+//! * [`store`]: bytes as they are
+//! * [`pattern251`]: one period and a count
+//! * [`lz4`], [`zstd`]: bytes that come again
+//! * [`hierarchical`]: structure: records, codebooks, decimals, zeros, grids with scales, …
+//! * [`tensor`]: numbers: symbols entropy-coded, the rest in planes
+//! * [`delta`]: a block against the same bytes of a base
+//! * [`symbols`]: entropy coding for those that have symbols; `cursor`: reading payloads
+//!
+//! CONTRIBUTING.md says what a new one takes: a folder here, a row in [`CODECS`] and one in [`GENERAL`] or [`SPECIAL`], a page, a decoder, vectors. The plan, the generic
+//! tests, the fuzz targets and the benches find it in the tables.
 
 use crate::api::Watch;
 use crate::dtype::Dtype;

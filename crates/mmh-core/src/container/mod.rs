@@ -5,6 +5,7 @@
 //! * `frame`: the head of a frame
 //! * `index`: the table of frames and tensors; footer and header
 //! * [`writer`]: frames in order, then the index
+//! * [`room`]: memory that a `.mmh` is written to
 //! * [`reader`]: any range of the source, from the frames that cover it
 //! * [`restored`]: the source, read at any place
 //! * [`scan`]: frames found by what they are, where no index says where

@@ -6,6 +6,8 @@
 //!   file ◀─ write (format) ◀─ sink ◀─ element (dtype) ◀─ fill ◀─┘ ◀─ table ◀─ random
 //! ```
 //!
+//! A family is one of `transformer` (text) or `vision` (images).
+//!
 //! Rows of tensors are made in parallel, each from random numbers of its own, with arithmetic that IEEE 754 defines to the last bit.
 
 use crate::api::{Ask, Output, Progress, Workers};

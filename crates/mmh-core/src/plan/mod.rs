@@ -2,6 +2,8 @@
 //!
 //! Each block is planned by itself, from its own bytes and its declared type alone: so planning is parallel, an unchanged
 //! tensor gives unchanged frames, and a tensor whose rows differ (some upcast, some zero) gets what fits each part.
+//!
+//! * `sniff`: the element type of bytes that nobody declared
 
 use crate::block::Given;
 use crate::codec::hierarchical::{self, Found as Structure};

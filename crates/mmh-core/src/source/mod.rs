@@ -1,5 +1,17 @@
 //! Readers: where the tensors of a file are. A reader never changes a byte and never executes anything; what it does not
 //! understand, or what lies, it leaves opaque, and every byte comes back all the same.
+//!
+//! * `safetensors`: a JSON header, then the tensors
+//! * `gguf`: rows of tensors behind metadata
+//! * `pytorch`: pickles, which are read and never executed
+//! * `onnx`: one message of protocol buffers
+//! * `hdf5`: groups and contiguous datasets
+//! * `tflite`: a flatbuffer
+//! * `npy`: one array
+//! * `npz`: arrays in a zip archive
+//! * `tar`: any of these in an archive
+//! * `zip`: stored entries, and where they are
+//! * `cursor`: reading forward through a file of which little is needed
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};

@@ -1,4 +1,14 @@
 //! The loops themselves, always inlined into the versions that `dispatch` compiles.
+//!
+//! * `fields`: element ⇄ symbol and rest
+//! * `planes`: rest ⇄ planes
+//! * `zeros`: which low bits are zero
+//! * `histogram`: counting in several tables side by side
+//! * `encode`: symbols to streams of prefix codes
+//! * `decode`: the converse
+//! * `lanes`: one stream for 32 lanes, a lane at a time
+//! * `rans`: one stream for 16 lanes, a lane at a time
+//! * `quantiles`: samples of a distribution
 
 pub mod decode;
 pub mod encode;

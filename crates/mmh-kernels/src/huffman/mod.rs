@@ -5,6 +5,10 @@
 //! holding every whole symbol that fits its index, up to six. Several streams run side by side to hide the latency of the
 //! look-up. Streams are written last element first and decoded from the end of the output down, so that an entry is stored with one
 //! 8-byte write without a shift.
+//!
+//! * `code`: lengths of codes, written and read
+//! * `encode`: symbols to streams
+//! * `decode`: streams to symbols
 
 mod code;
 mod decode;

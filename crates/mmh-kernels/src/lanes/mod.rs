@@ -7,6 +7,10 @@
 //!
 //! The code is the tabled variant of J. Duda, "Asymmetric numeral systems" (arXiv:1311.2540), with the spread of RFC 8878, section 4.1;
 //! lanes that refill from one stream are from F. Giesen, "Interleaved entropy coders" (arXiv:1402.3392).
+//!
+//! * `frequencies`: how often each value is to be expected, in 256ths
+//! * `encode`: symbols to streams
+//! * `decode`: streams to symbols
 
 mod decode;
 mod encode;

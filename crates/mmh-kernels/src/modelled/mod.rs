@@ -8,6 +8,10 @@
 //! rANS: J. Duda, "Asymmetric numeral systems" (2013), arXiv:1311.2540; lanes that share a stream: F. Giesen, "Interleaved
 //! entropy coders" (2014), arXiv:1402.3392. Contexts from a running mean of magnitudes: as in M. J. Weinberger, G. Seroussi, G. Sapiro,
 //! "The LOCO-I lossless image compression algorithm" (2000), where local gradients take its place.
+//!
+//! * `model`: magnitudes and classes, which encoder and decoder have in common
+//! * `encode`: symbols to words
+//! * `decode`: words to symbols
 
 mod decode;
 mod encode;

@@ -10,6 +10,13 @@
 //! Linear prediction by the Cholesky factor of the covariance: M. Pourahmadi, "Joint mean-covariance models with applications to
 //! longitudinal data" (Biometrika, 1999); coding of what a prediction leaves with a distribution of the context's width: X. Wu, N. Memon,
 //! "Context-based, adaptive, lossless image coding" (1997).
+//!
+//! * `fit`: what of a column the columns before it tell, by least squares
+//! * `model`: magnitudes, predictions and tables, which encoder and decoder have in common
+//! * `walk`: the order in which elements are coded
+//! * `dot`: sums of products
+//! * `encode`: symbols and signs to words
+//! * `decode`: the converse
 
 mod decode;
 mod dot;

@@ -6,6 +6,10 @@
 //! 512 bits; those that have become short take the next words of the stream, in the order of the lanes.
 //!
 //! Sources: J. Duda, "Asymmetric numeral systems" (arXiv:1311.2540); F. Giesen, "Interleaved entropy coders" (arXiv:1402.3392).
+//!
+//! * `encode`: symbols to streams
+//! * `decode`: streams to symbols
+//! * `narrow`: codes of few values, whose tables fit registers
 
 mod decode;
 mod encode;

@@ -1,4 +1,6 @@
 //! From `.mmh`.
+//!
+//! * `stream`: from a pipe, whose index comes last
 
 mod stream;
 

@@ -1,4 +1,7 @@
 //! What two files do not have in common, tensor by tensor: sources or `.mmh` files, in any combination.
+//!
+//! * `numbers`: how far apart elements are
+//! * `restored`: the restored bytes of an archive, for readers of headers
 
 use super::{Progress, Step, Workers};
 use crate::base::Base;

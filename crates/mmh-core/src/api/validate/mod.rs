@@ -1,4 +1,10 @@
 //! What is in a file, and whether it comes back: statistics of every tensor in one pass, what each looks like, and the proof.
+//!
+//! * `stats`: statistics of the elements, one stretch at a time
+//! * `distinct`: how many different elements there are
+//! * `histogram`: bins that people read
+//! * `verdict`: what a tensor looks like, and why
+//! * `prove`: what a codec stores is read back and compared
 
 use super::diff::Side;
 use super::{Progress, Step, Workers};

@@ -1,4 +1,7 @@
 //! Zstandard frames, through the reference library.
+//!
+//! * `prefix`: frames that go on from what the first frame restores
+//! * `stretches`: whether stretches come again, from however far away
 
 use super::symbols::entropy;
 use super::{Block, Codec, Level};

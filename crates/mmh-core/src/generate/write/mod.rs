@@ -1,4 +1,10 @@
 //! Files around the tensors.
+//!
+//! * `safetensors`: its header
+//! * `gguf`: GGUF 3
+//! * `npy`: one array
+//! * `pytorch`: what `torch.save` writes, in a zip archive
+//! * `zip`: an archive of stored entries
 
 use super::sink::Sink;
 use crate::dtype::Dtype;

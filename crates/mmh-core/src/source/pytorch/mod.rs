@@ -5,6 +5,9 @@
 //!   storage with its number of elements before it.
 //!
 //! See `torch/serialization.py` and `caffe2/serialize/inline_container.h` in <https://github.com/pytorch/pytorch>.
+//!
+//! * `global`: classes and functions that mean something
+//! * `names`: what tensors are called, and which of them are those of the container
 
 use self::names::Place;
 use self::pickle::Pickle;

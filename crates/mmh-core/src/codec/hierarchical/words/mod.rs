@@ -6,6 +6,7 @@
 //! * `estimate`: what a codebook would come to, from a sample
 //! * `search`: which words make the block smallest
 //! * `counter`: words and how often each comes
+//! * `finder`: the number of a word in a small codebook, by one look
 //! * `worth`: how often a word has to come to be in the codebook
 //! * `form`: how numbers are written
 //! * `encode`, `decode`
