@@ -4,6 +4,9 @@
 /// Stands for an element that is no value of the grid times the scale.
 pub const ESCAPE: u8 = 255;
 
+/// The code of zero among integers.
+pub const ZERO: u8 = 127;
+
 /// What elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Float {
@@ -120,7 +123,7 @@ impl Nearest for Integers {
         const ROUND: f32 = rounder(0);
         // What is no number becomes the first of the two, where `clamp` would leave it.
         let sum = ratio.max(-127.0).min(127.0) + ROUND;
-        (sum.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127), sum - ROUND)
+        (sum.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(ZERO as u32), sum - ROUND)
     }
 }
 
@@ -166,6 +169,8 @@ impl Nearest for Quantiles {
 /// Elements of one type.
 trait Word {
     const SIZE: usize;
+    /// All bits but the sign.
+    const MAGNITUDE: u32;
     /// Half of what the last bit counts, beside the power of two that is not above the number.
     const HALF_STEP: f64;
     /// Half of what it counts below the normal numbers.
@@ -183,6 +188,7 @@ struct Half;
 
 impl Word for Half {
     const SIZE: usize = 2;
+    const MAGNITUDE: u32 = 0x7FFF;
     const HALF_STEP: f64 = 1.0 / 2048.0;
     const LEAST_STEP: f64 = 1.0 / 33_554_432.0;
 
@@ -220,6 +226,7 @@ struct Brain;
 
 impl Word for Brain {
     const SIZE: usize = 2;
+    const MAGNITUDE: u32 = 0x7FFF;
     const HALF_STEP: f64 = 1.0 / 256.0;
     const LEAST_STEP: f64 = 0.0;
 
@@ -251,6 +258,7 @@ struct Single;
 
 impl Word for Single {
     const SIZE: usize = 4;
+    const MAGNITUDE: u32 = 0x7FFF_FFFF;
     const HALF_STEP: f64 = 1.0 / 16_777_216.0;
     const LEAST_STEP: f64 = 0.0;
 
@@ -328,8 +336,8 @@ fn load_words<W: Word>(body: &[u8], values: &mut [f32]) {
 const AT_ONCE: usize = 16;
 
 multiversion! {
-    /// Writes the code of each element of `body` that is a value of the grid times `scale`, which is finite and not zero, and [`ESCAPE`] for others. How many those are;
-    /// soon after they are more than `most` it stops, and `codes` is of no account.
+    /// Writes the code of each element of `body` that is a value of the grid times `scale`, which is finite and not zero, and [`ESCAPE`] for others. How many those are, without
+    /// zeros of the other sign, which all are one number; soon after they are more than `most` it stops, and `codes` is of no account.
     pub fn fit(float: Float, grid: Grid, scale: f32, body: &[u8], most: usize, codes: &mut [u8]) -> usize = fit_generic;
     on fit_on
 }
@@ -366,7 +374,7 @@ fn fit_some<W: Word, N: Nearest, const K: usize>(scale: f32, body: &[u8], codes:
         let (code, value) = N::nearest(W::value(bits) * inverse);
         let same = W::round(value * scale) == bits;
         *to = if same { code as u8 } else { ESCAPE };
-        escaped += !same as u32;
+        escaped += (!same & (bits & W::MAGNITUDE != 0)) as u32;
     }
     escaped as usize
 }

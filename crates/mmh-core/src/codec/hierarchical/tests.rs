@@ -620,6 +620,52 @@ fn elements_that_are_no_such_values_are_escaped() {
     assert!(found.is_none(), "{found:?}");
 }
 
+/// Integers times a scale for each 64, as bf16.
+fn integers(scale: impl Fn(usize) -> f32, integer: impl Fn(usize, u8) -> f32) -> Vec<u8> {
+    let draws = noise(65_536, 77);
+    let each = draws.iter().enumerate().map(|(i, draw)| integer(i, *draw) * scale(i / 64));
+    let bf16 = |x: f32| ((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) >> 16) as u16;
+    each.flat_map(|x| bf16(x).to_le_bytes()).collect()
+}
+
+fn size_of_bf16(data: &[u8]) -> usize {
+    let (dtype, element) = floats_of(Float::Brain);
+    let payload = round_trip(&block(data, Some(dtype), Some(element))).unwrap();
+    assert_eq!(payload[0], node::SCALED);
+    payload.len()
+}
+
+#[test]
+fn zeros_of_both_signs_and_numbers_that_are_none_cost_what_they_are() {
+    let draws = noise(3 * 1024, 5);
+    let scale =
+        |g: usize| 0.0123 * (1.0 + u16::from_le_bytes([draws[3 * g], draws[3 * g + 1]]) as f32 / 65536.0);
+    // 0 and 1 are rare at the ends, as bell-shaped numbers are.
+    let of = |draw: u8| [-7, -4, -3, -2, -1, -1, 0, 0, 0, 0, 1, 1, 2, 3, 4, 7][draw as usize % 16] as f32;
+    let plain = size_of_bf16(&integers(scale, |_, draw| of(draw)));
+    // What was below zero before it was rounded: of one bit for a fourth of the numbers.
+    let signed = size_of_bf16(&integers(
+        scale,
+        |_, draw| if draw >= 128 && of(draw) == 0.0 { -0.0 } else { of(draw) },
+    ));
+    assert!(signed < plain + 65_536 / 32 + 400, "{signed} and {plain}");
+    // One in a hundred is no number.
+    let holed = size_of_bf16(&integers(scale, |i, draw| if i % 100 == 7 { f32::NAN } else { of(draw) }));
+    assert!(holed < plain + 1200, "{holed} and {plain}");
+    // Scales of either sign: all zeros of a group are of one, and where there are none, the largest number tells.
+    let signs = |g: usize| scale(g) * if draws[3 * g + 2] & 1 == 0 { 1.0 } else { -1.0 };
+    let skewed = |_: usize, draw: u8| {
+        [-8, -8, -5, -3, -2, -1, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6][draw as usize % 16] as f32
+    };
+    let (one, both) = (size_of_bf16(&integers(scale, skewed)), size_of_bf16(&integers(signs, skewed)));
+    assert!(both < one + 1024 / 8 + 300, "{both} and {one}");
+    let no_zeros = |_: usize, draw: u8| {
+        [-9, -9, -5, -3, -2, -1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7][draw as usize % 16] as f32
+    };
+    let (one, both) = (size_of_bf16(&integers(scale, no_zeros)), size_of_bf16(&integers(signs, no_zeros)));
+    assert!(both < one + 1024 / 8 + 300, "{both} and {one}");
+}
+
 #[test]
 fn scaled_values_by_hand_and_lies_about_them() {
     let leaf = |bytes: &[u8]| [&[node::LEAF, codec::store::ID, bytes.len() as u8], bytes].concat();

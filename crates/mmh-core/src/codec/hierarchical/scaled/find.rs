@@ -9,13 +9,13 @@ use mmh_kernels::scaled::Grid;
 
 /// Elements that are looked at first, at so many places, which are as large groups as are tried; and the fewest of them that are not zero.
 const FIRST: usize = 16;
-const FIRST_PLACES: usize = 2;
+const FIRST_PLACES: usize = 4;
 const LARGEST: usize = 4096;
 const TELLING: usize = 4;
 
 /// Groups of each length that are tried, and how many of them may be none.
-const GROUPS: usize = 16;
-const AMISS: usize = 2;
+const GROUPS: usize = 32;
+const AMISS: usize = 6;
 
 /// Bits of a scale: in groups up to so many elements, and in larger ones, whose scales come again.
 const SCALE_BITS: [f64; 2] = [20.0, 12.0];
@@ -86,16 +86,20 @@ impl Tries<'_> {
         while length <= LARGEST.min(self.n) {
             self.codes.resize(length, 0);
             self.sample.clear();
-            let (mut tried, mut amiss, mut hint) = (0, 0, 0.0);
+            let (mut tried, mut amiss, mut escaped, mut hint) = (0, 0, 0, 0.0);
             for place in places(self.n, length, GROUPS) {
                 tried += 1;
                 let group = &self.body[place * self.size..(place + length) * self.size];
                 match scaled.solve(group, hint, &mut self.work, &mut self.codes) {
                     Some(solved) => {
                         hint = solved.largest;
+                        escaped += solved.escaped;
                         self.sample.extend_from_slice(&self.codes);
                     }
-                    None => amiss += 1,
+                    None => {
+                        amiss += 1;
+                        escaped += length;
+                    }
                 }
                 if amiss > AMISS {
                     return best;
@@ -111,7 +115,7 @@ impl Tries<'_> {
             let seen = self.sample.len() as f64;
             let code = (entropy::bits(counts.into_iter()) as f64 + values * 0.72) / seen;
             let scale = SCALE_BITS[(length > SMALL_GROUP) as usize] / length as f64;
-            let escaped = amiss as f64 / tried as f64 * 8.0 * self.size as f64;
+            let escaped = escaped as f64 / (tried * length) as f64 * 8.0 * self.size as f64;
             let bits = (code + scale + escaped) * self.n as f64;
             let estimate = (bits / 8.0 + OVERHEAD) / len as f64;
             if best.as_ref().is_none_or(|b| estimate < b.estimate) {

@@ -8,7 +8,7 @@
 use super::node::{self, Kinds};
 use super::{bad, byte, number, take, within};
 use crate::codec::tensor::Element;
-use crate::codec::{self, Block, Codec, tensor, zstd};
+use crate::codec::{self, Block, Codec, Level, tensor, zstd};
 use crate::container::varint;
 use crate::dtype::Kind;
 use crate::error::Result;
@@ -61,9 +61,13 @@ fn float_of(element: Element) -> Option<Float> {
     }
 }
 
+/// Levels from which on models are made of codes, which take bytes of FP8 for what they are. Without one, few of its values are better known as any bytes.
+const MODELS: u8 = 7;
+
 /// What codes are to the codec that codes them.
-fn codes_of(grid: Grid) -> Element {
-    let kind = if grid == Grid::E4m3 { Kind::Float { exponent: 4 } } else { Kind::Unsigned };
+fn codes_of(grid: Grid, level: Level) -> Element {
+    let is_float = grid == Grid::E4m3 && level.get() >= MODELS;
+    let kind = if is_float { Kind::Float { exponent: 4 } } else { Kind::Unsigned };
     Element { width: 0, kind, head: 0 }
 }
 
@@ -85,7 +89,7 @@ pub fn encode(
         scales.add(body, codes);
     }
     let mut rest = scratch.hierarchical.lend(0);
-    if scales.any_escaped() {
+    if codes.contains(&ESCAPE) {
         let escaped = codes.iter().zip(body.chunks_exact(size)).filter(|e| *e.0 == ESCAPE);
         escaped.for_each(|e| rest.extend_from_slice(e.1));
     }
@@ -100,7 +104,7 @@ pub fn encode(
     let mut all = || {
         encode_singles(&values, true, block, scratch, out)?;
         encode_singles(scales.all(), scales.come_again(), block, scratch, out)?;
-        node::encode_leaf(&codes, codes_of(grid), block.level, scratch, out)?;
+        node::encode_leaf(&codes, codes_of(grid, block.level), block.level, scratch, out)?;
         node::encode_leaf(&rest, Element { head: 0, ..element }, block.level, scratch, out)
     };
     let done = all();

@@ -2,7 +2,7 @@
 
 use super::Scaled;
 use super::solve::{Solved, Work};
-use mmh_kernels::scaled::{ESCAPE, fit};
+use mmh_kernels::scaled::{ESCAPE, Grid, ZERO, fit};
 use std::collections::VecDeque;
 
 /// New scales that are remembered.
@@ -14,6 +14,9 @@ const FOR_ONE: usize = 4;
 
 /// Bits of the place where the scale of a group is found by the group's largest number.
 const PLACE_BITS: u32 = 10;
+
+/// Where the largest number of a group is so many times the scale, others with the same one have the same scale. Of fewer values, others may fit as well.
+const TELLING: f32 = 7.0;
 
 /// The scales of groups, one after the other.
 pub(super) struct Scales {
@@ -31,7 +34,6 @@ pub(super) struct Scales {
     solved: VecDeque<usize>,
     tries: usize,
     again: usize,
-    escaped: bool,
     work: Work,
 }
 
@@ -47,14 +49,8 @@ impl Scales {
             solved: VecDeque::new(),
             tries: TRIES,
             again: 0,
-            escaped: false,
             work: Work::default(),
         }
-    }
-
-    /// Whether any element was escaped.
-    pub(super) fn any_escaped(&self) -> bool {
-        self.escaped
     }
 
     /// Whether many scales are that of the group before, or of one in a row before.
@@ -79,40 +75,57 @@ impl Scales {
             return self.keep(last);
         }
         let largest = self.scaled.load(body, &mut self.work);
-        let place = largest.to_bits().wrapping_mul(0x9E37_79B9) >> (u32::BITS - PLACE_BITS);
-        let before = std::mem::replace(&mut self.by_largest[place as usize], self.scales.len() as u32);
-        if self.fits(before as usize, body, codes) {
-            return self.keep(before as usize);
+        let place = (largest.to_bits().wrapping_mul(0x9E37_79B9) >> (u32::BITS - PLACE_BITS)) as usize;
+        let before = self.by_largest[place] as usize;
+        if self.fits(before, body, codes) {
+            return self.keep(before);
         }
         if let Some(before) = self.search(body, codes) {
             return self.keep(before);
         }
-        match self.scaled.solve_loaded(body, self.largest, &self.work, codes) {
-            Some(solved) => self.solved(solved, body, codes),
+        match self.scaled.solve_loaded(body, self.largest, &mut self.work, codes) {
+            Some(solved) => {
+                if solved.largest.abs() >= TELLING {
+                    self.by_largest[place] = self.scales.len() as u32;
+                }
+                self.solved(solved, body, codes);
+            }
             None => {
                 codes.fill(ESCAPE);
-                self.escaped = true;
                 let scale = self.scales.last().copied().unwrap_or(1.0);
                 self.push(scale, (0.0, f64::INFINITY));
             }
         }
     }
 
-    fn fits(&self, i: usize, body: &[u8], codes: &mut [u8]) -> bool {
+    /// Whether group `i` has the scale of this one as well.
+    fn fits(&mut self, i: usize, body: &[u8], codes: &mut [u8]) -> bool {
+        self.scales.get(i).copied().is_some_and(|scale| self.suits(scale, body, codes))
+    }
+
+    fn suits(&mut self, scale: f32, body: &[u8], codes: &mut [u8]) -> bool {
         let Scaled { float, grid } = self.scaled;
-        self.scales.get(i).is_some_and(|scale| fit(float, grid, *scale, body, 0, codes) == 0)
+        if fit(float, grid, scale, body, 0, codes) > 0 {
+            return false;
+        }
+        // Zeros that are escaped are those of a scale of the other sign, or come from both sides.
+        if grid == Grid::Integers && !self.work.mixed && codes.contains(&ESCAPE) {
+            self.work.mixed = codes.contains(&ZERO);
+            return self.work.mixed;
+        }
+        true
     }
 
     /// Where a scale of some time ago was last.
     fn search(&mut self, body: &[u8], codes: &mut [u8]) -> Option<usize> {
-        let Scaled { float, grid } = self.scaled;
-        let mut tried = 0;
-        let found = self.solved.iter().copied().take(self.tries).find(|i| {
-            tried += 1;
-            fit(float, grid, self.scales[*i], body, 0, codes) == 0
-        });
-        self.tries -= tried;
-        found
+        for known in 0..self.solved.len().min(self.tries) {
+            self.tries -= 1;
+            let i = self.solved[known];
+            if self.fits(i, body, codes) {
+                return Some(i);
+            }
+        }
+        None
     }
 
     /// The scale of group `i` once more.
@@ -124,18 +137,18 @@ impl Scales {
     /// A new scale. If that of the same place a row before is nearly the same, they are one, of which now more is known.
     fn solved(&mut self, solved: Solved, body: &[u8], codes: &mut [u8]) {
         let Scaled { float, grid } = self.scaled;
-        let Solved { mut scale, mut bounds, largest } = solved;
+        let Solved { mut scale, mut bounds, largest, escaped } = solved;
         if let (Some(known), Some(before)) = (self.bounds.get(self.next), self.scales.get(self.next)) {
             let both = (bounds.0.max(known.0), bounds.1.min(known.1));
             let middle = (((both.0 + both.1) / 2.0) as f32).copysign(scale);
             // Escapes would be those of a number that is rounded twice.
             if both.0 <= both.1
                 && before.signum() == scale.signum()
-                && fit(float, grid, middle, body, 0, codes) == 0
+                && fit(float, grid, middle, body, escaped, codes) <= escaped
             {
                 (scale, bounds) = (middle, both);
             } else {
-                fit(float, grid, scale, body, 0, codes);
+                fit(float, grid, scale, body, usize::MAX, codes);
             }
         }
         self.largest = largest;

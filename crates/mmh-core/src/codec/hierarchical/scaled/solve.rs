@@ -18,13 +18,24 @@ pub(super) struct Solved {
     pub(super) bounds: (f64, f64),
     /// Which value of the grid its largest number is.
     pub(super) largest: f32,
+    /// Elements that are none of the values.
+    pub(super) escaped: usize,
 }
 
 /// Memory to work in.
 #[derive(Default)]
 pub(super) struct Work {
     values: Vec<f32>,
+    /// A group had zeros of both signs: what was below zero before it was rounded. Else the zeros tell the sign of the scale.
+    pub(super) mixed: bool,
 }
+
+/// One in so many elements of a group may be none of the values.
+const FEWEST: usize = 16;
+
+/// What the largest number of another group was is tried first from here on. Smaller ones are found soon, and twice as small a scale would do as well, with codes
+/// that are others than those of the other groups.
+const LEAST_HINT: f32 = 32.0;
 
 /// What the largest number of a group may be, the likeliest first.
 fn candidates(grid: Grid, hint: f32) -> impl Iterator<Item = f32> {
@@ -36,7 +47,7 @@ fn candidates(grid: Grid, hint: f32) -> impl Iterator<Item = f32> {
         }
         Grid::NormalFloat4 => grid.values().into_iter().rev().map(f32::abs).filter(|v| *v > 0.0).collect(),
     };
-    std::iter::once(hint).filter(|h| *h > 0.0).chain(others)
+    std::iter::once(hint.abs()).filter(|h| *h >= LEAST_HINT).chain(others)
 }
 
 /// The number with the shortest mantissa between bounds: that of the one who quantized, if it had few bits, and one that costs little.
@@ -51,11 +62,11 @@ fn simplest(low: f64, high: f64) -> f32 {
 }
 
 impl Scaled {
-    /// Reads the numbers of a group; the largest magnitude.
+    /// Reads the numbers of a group; the largest one, on either side of zero.
     pub(super) fn load(self, body: &[u8], work: &mut Work) -> f32 {
         work.values.resize(body.len() / self.float.size(), 0.0);
         load(self.float, body, &mut work.values);
-        work.values.iter().fold(0f32, |largest, v| if v.abs() > largest { v.abs() } else { largest })
+        work.values.iter().fold(0f32, |largest, v| if v.abs() > largest.abs() { *v } else { largest })
     }
 
     /// The scale with which all numbers of `body` are values of the grid, and their codes; `hint` is what the largest number of another group was.
@@ -69,42 +80,60 @@ impl Scaled {
         self,
         body: &[u8],
         hint: f32,
-        work: &Work,
+        work: &mut Work,
         codes: &mut [u8],
     ) -> Option<Solved> {
         let Scaled { float, grid } = self;
-        let values = &work.values;
+        let (values, mixed) = (&work.values, &mut work.mixed);
         let mut largest = 0f32;
         // How many of the zeros are negative, and how many are not.
         let mut zeros = [0usize; 2];
         for value in values {
-            largest = if value.abs() > largest { value.abs() } else { largest };
+            largest = if value.abs() > largest.abs() { *value } else { largest };
             zeros[value.is_sign_negative() as usize] += (*value == 0.0) as usize;
         }
-        // A scale below zero makes negative zeros of zeros; FP8 has its own.
-        let negative = grid != Grid::E4m3 && zeros[1] > zeros[0];
+        *mixed |= grid == Grid::Integers && zeros.iter().all(|n| *n > 0);
+        // A scale below zero makes negative zeros of zeros; FP8 has its own. Where there are none, the largest number is likely on the side where that of other groups was.
+        let negative = match zeros {
+            _ if grid == Grid::E4m3 => false,
+            [0, 0] => {
+                grid == Grid::Integers && hint != 0.0 && largest.is_sign_negative() != hint.is_sign_negative()
+            }
+            [not, _] => not == 0 && !*mixed,
+        };
         let signed = |scale: f32| if negative { -scale } else { scale };
-        let none = Solved { scale: signed(1.0), bounds: (0.0, f64::INFINITY), largest: 0.0 };
         if largest == 0.0 {
-            return (fit(float, grid, none.scale, body, 0, codes) == 0).then_some(none);
+            let (scale, bounds) = (signed(1.0), (0.0, f64::INFINITY));
+            let escaped = fit(float, grid, scale, body, 0, codes);
+            return (escaped == 0).then_some(Solved { scale, bounds, largest, escaped });
         }
         let mut few = [0f32; FEW];
         let stride = values.len().div_ceil(FEW);
         few.iter_mut().zip(values.iter().step_by(stride)).for_each(|(to, value)| *to = *value);
+        let mut best: Option<Solved> = None;
         for candidate in candidates(grid, hint) {
-            let scale = largest / candidate;
-            if !agree(float, grid, scale, &few) {
+            let scale = largest.abs() / candidate;
+            if !agree(float, grid, signed(scale), &few) {
                 continue;
             }
-            let Some(found) = narrowed(float, grid, scale, values) else { continue };
-            let middle = ((found.0 + found.1) / 2.0) as f32;
-            for scale in [simplest(found.0, found.1), middle].map(signed) {
-                if fit(float, grid, scale, body, 0, codes) == 0 {
-                    return Some(Solved { scale, bounds: found, largest: candidate });
+            let Some(bounds) = narrowed(float, grid, signed(scale), values) else { continue };
+            let middle = ((bounds.0 + bounds.1) / 2.0) as f32;
+            for scale in [simplest(bounds.0, bounds.1), middle].map(signed) {
+                let most = best.map_or(values.len() / FEWEST, |b| b.escaped.saturating_sub(1));
+                let escaped = fit(float, grid, scale, body, most, codes);
+                if escaped <= most && best.is_none_or(|b| escaped < b.escaped) {
+                    best =
+                        Some(Solved { scale, bounds, largest: candidate.copysign(largest * scale), escaped });
+                }
+                if escaped == 0 {
+                    return best;
                 }
             }
         }
-        None
+        // Those of the last one that was tried are there now.
+        best.inspect(|best| {
+            fit(float, grid, best.scale, body, usize::MAX, codes);
+        })
     }
 }
 
@@ -117,7 +146,7 @@ fn agree(float: Float, grid: Grid, scale: f32, few: &[f32]) -> bool {
     let least = if float == Float::Half { f32::from_bits((127 - 24) << 23) * inverse } else { 0.0 };
     scale.is_normal()
         && inverse.is_normal()
-        && few.iter().filter(|v| **v != 0.0).all(|value| {
+        && few.iter().filter(|v| **v != 0.0 && !v.is_nan()).all(|value| {
             let ratio = value * inverse;
             let nearest = grid.nearest(ratio);
             (ratio - nearest).abs() <= nearest.abs() * most + least
@@ -135,7 +164,7 @@ fn narrowed(float: Float, grid: Grid, scale: f32, values: &[f32]) -> Option<(f64
         }
         if high.is_finite() {
             found = (low.min(high), high.max(low));
-            scale = ((low + high) / 2.0) as f32;
+            scale = (((low + high) / 2.0) as f32).copysign(scale);
         }
     }
     scale.is_normal().then_some(found)
