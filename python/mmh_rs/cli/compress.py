@@ -439,8 +439,9 @@ def _record(run: Run, job: Job, report: Report, **more: Any) -> None:
 
 
 def _fields(report: dict[str, Any]) -> dict[str, Any]:
-    """What a result has of the engine's report."""
-    return {key: value for key, value in report.items() if key not in ("source", "target")}
+    """What a result has of the engine's report; in_base with a base alone."""
+    without = ("source", "target", *(["in_base"] if report.get("in_base") is None else []))
+    return {key: value for key, value in report.items() if key not in without}
 
 
 def _in_base(report: CompressReport) -> list[str]:
