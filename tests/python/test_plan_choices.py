@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mmh_rs as mmh
-from plan_kinds import KINDS, Kind, chosen, compressed, loss, words
+from plan_kinds import KINDS, Kind, bf16, chosen, compressed, loss, words
 from support import plain_safetensors
 
 SIZE = 1 << 18
@@ -67,3 +67,18 @@ def test_tiny_tensors(count: int) -> None:
         blob = mmh.compress(data, dtype=dtype)
         assert len(blob) <= len(data) + 200
         assert mmh.decompress(blob) == data
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("count", [128, 256, 512, 1024])
+def test_short_tensors_are_no_larger_at_slower_levels(dtype: str, count: int) -> None:
+    """Tables weigh more than what coding the noise of a short plane seems to save."""
+    random = np.random.default_rng(count)
+    tensors = [random.normal(0, 0.02, count).astype(np.float32) for _ in range(20)]
+    stored = {"F32": tensors, "F16": [t.astype(np.float16) for t in tensors], "BF16": [bf16(t) for t in tensors]}
+    sizes = {
+        level: sum(len(mmh.compress(t.tobytes(), dtype=dtype, level=level, threads=1)) for t in stored[dtype])
+        for level in ("fast", "balanced", "max")
+    }
+    assert sizes["balanced"] <= sizes["fast"] * 1.001
+    assert sizes["max"] <= sizes["fast"] * 1.002

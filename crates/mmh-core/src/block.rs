@@ -1,23 +1,22 @@
 //! Blocks: how a source is cut, and how one block becomes a frame and comes back.
 //!
+//! * `planned`: a payload by the codec that the plan picks, or by another one where that disappoints
 //! * `settle`: whether the codec that was chosen keeps its promise for all of a block
+//! * `tiny`: blocks for which all codecs are tried
 
-use crate::codec::hierarchical::Found as Structure;
-use crate::codec::symbols::entropy;
-use crate::codec::{
-    self, Block, Codec, Counterpart, Level, Scratch, delta, hierarchical, pattern251, tensor, zstd,
-};
+use crate::codec::{self, Codec, Counterpart, Level, Scratch, tensor};
 use crate::dtype::{Dtype, Kind};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
-use crate::plan;
 use crate::source::Layout;
 use mmh_kernels::checksum;
 use twox_hash::XxHash3_64;
 
+mod planned;
 mod settle;
+mod tiny;
 
-use settle::settle;
+use planned::{forced, planned};
 
 /// The most bytes that a block may restore, by the format.
 pub const MAX_BLOCK: usize = 1 << 24;
@@ -52,21 +51,6 @@ pub fn size_for(dtype: Option<Dtype>, level: Level) -> usize {
 
 /// Bytes that blocks of opaque bytes are whole multiples of.
 const PAGE: u64 = 4096;
-
-/// Blocks up to this size are encoded with all codecs: a sample would be no smaller.
-const TINY: usize = 16_384;
-
-/// The fastest level whose groups of numbers have a choice of codes.
-const CHOICE_OF_CODES: u8 = 4;
-
-/// The fastest level that has models of numbers.
-const MODELS: u8 = 7;
-
-/// What models leave of numbers at the least, where they save much.
-const SAVED_BY_MODELS: f64 = 0.9;
-
-/// Blocks up to this size that nobody declared are seldom numbers.
-const SHORT: usize = 1024;
 
 /// A stretch of the source: a tensor, bytes between tensors whose elements are known, or opaque bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,225 +222,6 @@ fn self_check(given: &Given<'_>, coded: &Coded, payload: &[u8], scratch: &mut Sc
     }
 }
 
-/// Encodes with the codec asked for; stores what it cannot make smaller.
-fn forced(
-    codec: &'static dyn Codec,
-    given: &Given<'_>,
-    level: Level,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<u8> {
-    // The plan is asked for the element type, which opaque bytes do not declare.
-    let &Given { data, declared, base, .. } = given;
-    let mut choice = plan::choose_given(given, level, scratch);
-    choice.element = choice.element.or_else(|| plan::element_of(given, level, scratch));
-    attempt(codec, &choice.block(data, declared, level, base), scratch, out)
-}
-
-/// Encodes with the codec that the plan picks.
-fn planned(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
-    let &Given { data, declared, base, whole } = given;
-    if declared.is_none() && base.is_none() {
-        // A text, or an archive of small files: what else the plan would look at, to come to the same end, takes a tenth of the time. Where there is
-        // time, more can be found in an archive.
-        let is_text = plan::is_text_block(data);
-        if is_text || level.get() <= 6 && plan::is_mixed(data, scratch) {
-            let period = pattern251::find(data);
-            // One period of a text may be made smaller itself.
-            if !(is_text && whole && period.is_some()) {
-                return text(data, period, level, scratch, out);
-            }
-        }
-    }
-    if data.len() <= TINY {
-        return smallest(given, level, scratch, out);
-    }
-    let choice = plan::choose_given(given, level, scratch);
-    let block = choice.block(data, declared, level, base);
-    let start = out.len();
-    let codec = settle(&choice, &block, scratch, out)?;
-    let codec = match choice.alone() {
-        Some((other, estimate))
-            if choice.codec.id() == delta::ID
-                && (out.len() - start) as f64 > estimate * data.len() as f64 =>
-        {
-            alone(codec, start, other, &block, scratch, out)
-        }
-        // All of the block was looked at; or what is in it has no words.
-        _ if matches!(
-            choice.structure,
-            Some(Structure::Strings(_) | Structure::Period(_) | Structure::Packed(_))
-        ) =>
-        {
-            Ok(codec)
-        }
-        // Zeros among numbers come again, but nothing else does; what models would make of them is asked below.
-        _ if matches!(choice.structure, Some(Structure::Sparse(_)))
-            && codec == hierarchical::ID
-            && declared.is_some()
-            && level.get() < MODELS =>
-        {
-            Ok(codec)
-        }
-        // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
-        _ if declared.is_none()
-            && codec != zstd::ID
-            && (choice.estimate_of(zstd::ID).is_some()
-                || choice.has_disappointed(out.len() - start, data.len())) =>
-        {
-            alone(codec, start, &zstd::Zstd, &block, scratch, out)
-        }
-        // Floats on several scales, which steps are for, are smaller than they were bid for where groups choose among codes.
-        _ if codec == hierarchical::ID
-            && level.get() >= CHOICE_OF_CODES
-            && matches!(choice.structure, Some(Structure::Steps(_)))
-            && choice.element.is_some_and(|e| matches!(e.kind, Kind::Float { .. })) =>
-        {
-            alone(codec, start, &tensor::Tensor, &block, scratch, out)
-        }
-        // Models make numbers smaller than they were bid for.
-        _ if codec == hierarchical::ID
-            && level.get() >= MODELS
-            && choice.structure.is_some()
-            && choice
-                .estimate_of(tensor::ID)
-                .is_some_and(|e| e * data.len() as f64 * SAVED_BY_MODELS < (out.len() - start) as f64) =>
-        {
-            alone(codec, start, &tensor::Tensor, &block, scratch, out)
-        }
-        // Zeros at the bottom of the sample need not be there in all of the block, where values of a grid are.
-        _ if codec == tensor::ID
-            && matches!(choice.structure, Some(Structure::Scaled(_)))
-            && choice.has_disappointed(out.len() - start, data.len()) =>
-        {
-            alone(codec, start, &hierarchical::Hierarchical, &block, scratch, out)
-        }
-        // Values of a grid have no words but by chance.
-        _ if codec == hierarchical::ID
-            && level.get() < MODELS
-            && matches!(choice.structure, Some(Structure::Scaled(_))) =>
-        {
-            return Ok(codec);
-        }
-        // Where words come again, longer stretches may, from further away than the piece reaches.
-        _ if codec == hierarchical::ID
-            && choice.structure.is_some()
-            && zstd::may_be_smaller(data, out.len() - start, level, scratch) =>
-        {
-            alone(codec, start, &zstd::Zstd, &block, scratch, out)
-        }
-        _ => Ok(codec),
-    }?;
-    // The plan looks for words of eight bytes, and shorter ones come again, too.
-    if level.get() >= CHOICE_OF_CODES
-        && [hierarchical::ID, tensor::ID, codec::store::ID].contains(&codec)
-        && (level.get() >= MODELS || choice.estimate_of(zstd::ID).is_none())
-        && zstd::finds_words(data, out.len() - start, level, scratch)
-    {
-        return alone(codec, start, &zstd::Zstd, &block, scratch, out);
-    }
-    Ok(codec)
-}
-
-/// Encodes a tiny block with every codec that may make it smallest, and keeps the smallest.
-fn smallest(given: &Given<'_>, level: Level, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
-    let &Given { data, declared, base, .. } = given;
-    if pattern251::find(data).is_some() {
-        let choice = plan::choose_given(given, level, scratch);
-        return attempt(choice.codec, &choice.block(data, declared, level, base), scratch, out);
-    }
-    let mut best = (codec::store::ID, data.to_vec());
-    let mut all_of = |codecs: &[&dyn Codec], block: &Block<'_>, scratch: &mut Scratch| {
-        for codec in codecs {
-            let mut candidate = Vec::new();
-            if codec.encode(block, scratch, &mut candidate)? && candidate.len() < best.1.len() {
-                best = (codec.id(), candidate);
-            }
-        }
-        Ok::<_, Error>(best.1.len())
-    };
-    let bare = Block { data, declared, element: None, level, split: None, structure: None, base };
-    // A thorough search for words that come again takes several times as long as all else; numbers seldom have any, as a quick one tells.
-    let quick = declared.is_some() && data.len() >= SHORT && level > Level::FAST && level.get() < MODELS;
-    let first = Block { level: if quick { Level::FAST } else { level }, ..bare };
-    let size = all_of(&codec::GENERAL, &first, scratch)?;
-    let is_known = declared.is_some() || base.is_some();
-    if is_known || !is_header(data.len(), size) {
-        let choice = plan::prepare_given(given, level, scratch);
-        let best = all_of(&codec::SPECIAL, &choice.block(data, declared, level, base), scratch)?;
-        if quick && words_may_pay(data, size, best) {
-            all_of(&[&zstd::Zstd], &bare, scratch)?;
-        }
-    }
-    out.extend_from_slice(&best.1);
-    Ok(best.0)
-}
-
-/// Whether a thorough search for words may make a tiny block smaller than `best`, of which a quick one left `size` bytes: where words save more than
-/// the values of bytes do, or these are few, it often saves a good part again; else hardly anything.
-fn words_may_pay(data: &[u8], size: usize, best: usize) -> bool {
-    let (bits, _) = entropy::of_bytes(data);
-    // Of few values, many words come again that a quick search does not find.
-    let has_words = 8 * size as u64 * 100 < bits * 97 || bits < 5 * data.len() as u64;
-    100 * size <= if has_words { 135 } else { 103 } * best
-}
-
-/// Whether a tiny block that nobody declared, of which words that come again leave so many bytes, is what stands between tensors. The codecs of
-/// numbers gain nothing there, and take several times as long as the others to find that out. Of numbers few words come again.
-fn is_header(len: usize, size: usize) -> bool {
-    3 * size <= len || len < SHORT && 4 * size <= 3 * len
-}
-
-/// A text: there are many in a directory of sources, and hardly ever another codec makes them as small.
-fn text(
-    data: &[u8],
-    period: Option<usize>,
-    level: Level,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<u8> {
-    let block =
-        Block { data, declared: None, element: None, level, split: None, structure: None, base: None };
-    match period {
-        Some(_) => attempt(&pattern251::Pattern251, &block, scratch, out),
-        None => attempt(&zstd::Zstd, &block, scratch, out),
-    }
-}
-
-/// The choice may have disappointed: what is in `out` from `start` on gives way to what `other` makes of the block, if that is smaller.
-fn alone(
-    codec: u8,
-    start: usize,
-    other: &'static dyn Codec,
-    block: &Block<'_>,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<u8> {
-    let end = out.len();
-    let found = attempt(other, block, scratch, out)?;
-    if out.len() - end < end - start {
-        out.drain(start..end);
-        return Ok(found);
-    }
-    out.truncate(end);
-    Ok(codec)
-}
-
-fn attempt(
-    codec: &'static dyn Codec,
-    block: &Block<'_>,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<u8> {
-    let start = out.len();
-    if codec.encode(block, scratch, out)? && out.len() - start < block.data.len() {
-        return Ok(codec.id());
-    }
-    out.truncate(start);
-    out.extend_from_slice(block.data);
-    Ok(codec::store::ID)
-}
-
 /// Restores a block, or a run that fits into memory, into all of `out`, with the help of `base` if it is needed; compares the checksum if
 /// `check`.
 pub fn decode(
@@ -509,6 +274,8 @@ fn mismatch(expected: u64, found: u64) -> Error {
 mod tests {
     use super::*;
     use crate::codec::symbols::{GROUP, MOST_SIDE_BY_SIDE, SIDE_BY_SIDE};
+    use crate::codec::{pattern251, zstd};
+    use crate::plan;
     use crate::testing::noise;
 
     fn coded(data: &[u8], level: Level) -> (u8, usize) {

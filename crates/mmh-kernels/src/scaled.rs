@@ -171,6 +171,8 @@ trait Word {
     const SIZE: usize;
     /// All bits but the sign.
     const MAGNITUDE: u32;
+    /// Some of these are set in numbers whose products are normal numbers of binary32. Others are escaped: a process may have its subnormal ones made zero.
+    const NORMAL: u32;
     /// Half of what the last bit counts, beside the power of two that is not above the number.
     const HALF_STEP: f64;
     /// Half of what it counts below the normal numbers.
@@ -189,6 +191,7 @@ struct Half;
 impl Word for Half {
     const SIZE: usize = 2;
     const MAGNITUDE: u32 = 0x7FFF;
+    const NORMAL: u32 = 0x7FFF;
     const HALF_STEP: f64 = 1.0 / 2048.0;
     const LEAST_STEP: f64 = 1.0 / 33_554_432.0;
 
@@ -227,6 +230,7 @@ struct Brain;
 impl Word for Brain {
     const SIZE: usize = 2;
     const MAGNITUDE: u32 = 0x7FFF;
+    const NORMAL: u32 = 0x7F80;
     const HALF_STEP: f64 = 1.0 / 256.0;
     const LEAST_STEP: f64 = 0.0;
 
@@ -259,6 +263,7 @@ struct Single;
 impl Word for Single {
     const SIZE: usize = 4;
     const MAGNITUDE: u32 = 0x7FFF_FFFF;
+    const NORMAL: u32 = 0x7F80_0000;
     const HALF_STEP: f64 = 1.0 / 16_777_216.0;
     const LEAST_STEP: f64 = 0.0;
 
@@ -372,7 +377,7 @@ fn fit_some<W: Word, N: Nearest, const K: usize>(scale: f32, body: &[u8], codes:
     for (to, bytes) in codes.iter_mut().zip(body.chunks_exact(W::SIZE)) {
         let bits = W::get(bytes);
         let (code, value) = N::nearest(W::value(bits) * inverse);
-        let same = W::round(value * scale) == bits;
+        let same = (W::round(value * scale) == bits) & ((bits & W::MAGNITUDE == 0) | (bits & W::NORMAL != 0));
         *to = if same { code as u8 } else { ESCAPE };
         escaped += (!same & (bits & W::MAGNITUDE != 0)) as u32;
     }

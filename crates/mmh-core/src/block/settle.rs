@@ -1,6 +1,6 @@
 //! Whether the codec that was chosen by a sample keeps its promise for all of a block, and which is taken if not.
 
-use super::{alone, attempt};
+use super::planned::{alone, attempt};
 use crate::codec::{Block, Codec, Scratch, delta, zstd};
 use crate::error::Result;
 use crate::plan::Choice;
@@ -9,7 +9,12 @@ use crate::plan::Choice;
 const KEPT: f64 = 1.01;
 
 /// Appends the payload of the codec that was chosen, or of one whose bid is less than what that makes of the block.
-pub fn settle(choice: &Choice, block: &Block<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<u8> {
+pub(super) fn settle(
+    choice: &Choice,
+    block: &Block<'_>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<u8> {
     let start = out.len();
     let len = block.data.len() as f64;
     let others = choice.others();

@@ -143,6 +143,7 @@ impl Scales {
             let middle = (((both.0 + both.1) / 2.0) as f32).copysign(scale);
             // Escapes would be those of a number that is rounded twice.
             if both.0 <= both.1
+                && middle.is_normal()
                 && before.signum() == scale.signum()
                 && fit(float, grid, middle, body, escaped, codes) <= escaped
             {
