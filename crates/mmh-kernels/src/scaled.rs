@@ -384,6 +384,38 @@ fn fit_some<W: Word, N: Nearest, const K: usize>(scale: f32, body: &[u8], codes:
     escaped as usize
 }
 
+/// Scales that [`integers_agree`] tells of: that of which the largest number is as many times as the place says; none for 0.
+pub const SCALES: usize = 128;
+
+multiversion! {
+    /// Which scales may make integers of all `numbers`, the largest of which is 1, … 127 times the scale. Numbers are off by `most` of what they are and by `least` besides.
+    pub fn integers_agree(numbers: &[f32], largest: f32, most: f32, least: f32) -> [bool; SCALES] = integers_agree_generic;
+    on integers_agree_on
+}
+
+#[inline(always)]
+fn integers_agree_generic(numbers: &[f32], largest: f32, most: f32, least: f32) -> [bool; SCALES] {
+    const ROUND: f32 = rounder(0);
+    // Numbers after which it is asked whether any scale is left.
+    const SOME: usize = 3;
+    let inverse: [f32; SCALES] = std::array::from_fn(|m| m as f32 / largest);
+    let mut agree = [1u32; SCALES];
+    agree[0] = 0;
+    for numbers in numbers.chunks(SOME) {
+        for number in numbers.iter().map(|x| x.abs()) {
+            for (agree, inverse) in agree.iter_mut().zip(&inverse) {
+                let ratio = number * inverse;
+                let nearest = (ratio + ROUND) - ROUND;
+                *agree &= ((ratio - nearest).abs() <= nearest * most + least * inverse) as u32;
+            }
+        }
+        if agree.iter().all(|agree| *agree == 0) {
+            break;
+        }
+    }
+    agree.map(|agree| agree != 0)
+}
+
 multiversion! {
     /// Within which bounds the magnitude of the scale is, given that it is nearly `scale`, as far as elements tell that are at most `most` times as large; the
     /// lower one is above the upper one where there is no such scale.
@@ -683,6 +715,16 @@ mod tests {
         assert_eq!(form(Grid::E4m3, 1), Form::Table);
         assert_eq!(form(Grid::NormalFloat4, 0), Form::Table);
         assert!((0..=255).all(|code| e4m3_of(code).to_bits() == e4m3(code).to_bits()));
+    }
+
+    #[test]
+    fn scales_that_make_integers_agree_on_each_set() {
+        let numbers = [3.0f32, -5.0, 12.0, 100.0, 7.0].map(|k| k * 0.001_234_5);
+        let found: Vec<_> =
+            sets().map(|simd| integers_agree_on(simd, &numbers, numbers[3], 1e-6, 0.0)).collect();
+        assert!((0..SCALES).all(|m| found[0][m] == (m == 100)), "{:?}", found[0]);
+        assert!(found.iter().all(|f| *f == found[0]));
+        assert!(integers_agree(&[0.1, 0.017, 0.0233, 0.041], 0.1, 1e-6, 0.0).iter().all(|agree| !agree));
     }
 
     #[test]

@@ -7,11 +7,13 @@ use crate::codec::symbols::entropy;
 use mmh_kernels::histogram;
 use mmh_kernels::scaled::Grid;
 
-/// Elements that are looked at first, at so many places, which are as large groups as are tried; and the fewest of them that are not zero.
+/// Elements that are looked at first, at so many places, which are as large groups as are tried; the fewest of them that are not zero, and how many places
+/// with so many are enough.
 const FIRST: usize = 16;
 const FIRST_PLACES: usize = 4;
 const LARGEST: usize = 4096;
 const TELLING: usize = 4;
+const TELLING_PLACES: usize = 2;
 
 /// Groups of each length that are tried, and how many of them may be none.
 const GROUPS: usize = 32;
@@ -72,11 +74,14 @@ impl Tries<'_> {
     fn is_likely(&mut self, scaled: Scaled) -> bool {
         // Where groups begin, whatever their length is.
         let step = (self.n / FIRST_PLACES / FIRST * FIRST).clamp(FIRST, LARGEST);
-        places(self.n, step, FIRST_PLACES).any(|place| {
-            let few = &self.body[place * self.size..(place + FIRST) * self.size];
-            let telling = few.chunks_exact(self.size).filter(|e| e.iter().any(|b| b & 0x7F != 0)).count();
-            telling >= TELLING && scaled.solve(few, 0.0, &mut self.work, &mut self.codes[..FIRST]).is_some()
-        })
+        let few = |place: usize| &self.body[place * self.size..(place + FIRST) * self.size];
+        let tells = |place: &usize| {
+            let elements = few(*place).chunks_exact(self.size);
+            elements.filter(|e| e.iter().any(|b| b & 0x7F != 0)).count() >= TELLING
+        };
+        let telling = places(self.n, step, FIRST_PLACES).filter(tells).take(TELLING_PLACES);
+        let (work, codes) = (&mut self.work, &mut self.codes[..FIRST]);
+        telling.into_iter().any(|place| scaled.solve(few(place), 0.0, work, codes).is_some())
     }
 
     /// The groups that come to least, and to what.

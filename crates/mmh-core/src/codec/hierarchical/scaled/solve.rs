@@ -2,7 +2,7 @@
 //! other numbers.
 
 use super::Scaled;
-use mmh_kernels::scaled::{Float, Grid, bounds, fit, load};
+use mmh_kernels::scaled::{Float, Grid, SCALES, bounds, fit, integers_agree, load};
 
 /// Numbers that a scale is tried on before it is tried on all.
 const FEW: usize = 24;
@@ -107,13 +107,23 @@ impl Scaled {
             let escaped = fit(float, grid, scale, body, 0, codes);
             return (escaped == 0).then_some(Solved { scale, bounds, largest, escaped });
         }
-        let mut few = [0f32; FEW];
+        let (mut few, mut count) = ([0f32; FEW], 0);
         let stride = values.len().div_ceil(FEW);
-        few.iter_mut().zip(values.iter().step_by(stride)).for_each(|(to, value)| *to = *value);
+        for value in values.iter().step_by(stride).filter(|v| **v != 0.0 && !v.is_nan()) {
+            few[count] = *value;
+            count += 1;
+        }
+        let few = &few[..count];
+        let (most, least) = tolerance(float);
+        let integers = (grid == Grid::Integers).then(|| integers_agree(few, largest.abs(), most, least));
         let mut best: Option<Solved> = None;
         for candidate in candidates(grid, hint) {
             let scale = largest.abs() / candidate;
-            if !agree(float, grid, signed(scale), &few) {
+            let agree = match &integers {
+                Some(all) => all[candidate as usize % SCALES],
+                None => agree(grid, signed(scale), few, (most, least)),
+            };
+            if !agree || !scale.is_normal() || !(1.0 / scale).is_normal() {
                 continue;
             }
             let Some(bounds) = narrowed(float, grid, signed(scale), values) else { continue };
@@ -137,20 +147,23 @@ impl Scaled {
     }
 }
 
-/// Whether numbers may be values of the grid times about this scale.
-fn agree(float: Float, grid: Grid, scale: f32, few: &[f32]) -> bool {
-    let inverse = 1.0 / scale;
+/// By how much of themselves numbers may be off where a scale is known by one of them, and by how much besides.
+fn tolerance(float: Float) -> (f32, f32) {
     // Numbers have been rounded, and so has the one that the scale comes from; and what is computed here is.
     let most = 2.125 * float.rounding() + 4.0 * f32::EPSILON;
     // Halves below the normal ones have been rounded to multiples of 2^-24.
-    let least = if float == Float::Half { f32::from_bits((127 - 24) << 23) * inverse } else { 0.0 };
-    scale.is_normal()
-        && inverse.is_normal()
-        && few.iter().filter(|v| **v != 0.0 && !v.is_nan()).all(|value| {
-            let ratio = value * inverse;
-            let nearest = grid.nearest(ratio);
-            (ratio - nearest).abs() <= nearest.abs() * most + least
-        })
+    let least = if float == Float::Half { f32::from_bits((127 - 24) << 23) } else { 0.0 };
+    (most, least)
+}
+
+/// Whether numbers may be values of the grid times about this scale.
+fn agree(grid: Grid, scale: f32, few: &[f32], (most, least): (f32, f32)) -> bool {
+    let inverse = 1.0 / scale;
+    few.iter().all(|value| {
+        let ratio = value * inverse;
+        let nearest = grid.nearest(ratio);
+        (ratio - nearest).abs() <= nearest.abs() * most + least * inverse.abs()
+    })
 }
 
 /// The bounds of the scale: first by numbers that can be told apart with the scale that is roughly known, then by all.
