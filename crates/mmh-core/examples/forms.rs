@@ -6,7 +6,6 @@
 
 use mmh_core::Dtype;
 use mmh_core::block::{self, Given};
-use mmh_core::codec::tensor::Element;
 use mmh_core::codec::{self, Block, Codec, Counterpart, Level, Scratch};
 use mmh_core::dtype::Kind;
 use mmh_core::io::ReadAt;
@@ -93,18 +92,27 @@ fn palette(levels: usize, wide: bool) -> Vec<u8> {
     }
 }
 
-/// Weights as values of a grid times a scale for each so many of them, or for each tile of so many rows of 128.
-fn expanded(grid: Grid, dtype: Dtype, group: usize, rows: usize) -> Vec<u8> {
-    let mut random = Random(group as u64 + rows as u64);
+/// What weights are quantized to: a grid, the type that they are expanded to, and how many share a scale, or of how many rows of a tile.
+type Quantized = (&'static str, Grid, Dtype, usize, usize);
+
+const QUANTIZED: [Quantized; 5] = [
+    ("4-bit integers times scales of 64, bf16", Grid::Integers, Dtype::BF16, 64, 1),
+    ("4-bit NormalFloat times scales of 64, bf16", Grid::NormalFloat4, Dtype::BF16, 64, 1),
+    ("8-bit integers times scales of rows, fp32", Grid::Integers, Dtype::F32, 384, 1),
+    ("8-bit integers times scales of rows, bf16", Grid::Integers, Dtype::BF16, 384, 1),
+    ("FP8 times scales of tiles, bf16", Grid::E4m3, Dtype::BF16, 128, 128),
+];
+
+/// Weights as values of a grid times scales.
+fn expanded(weights: &[u8], (_, grid, dtype, group, rows): Quantized) -> Vec<u8> {
     let all = grid.values();
     let most = all.iter().filter(|v| v.abs() < 480.0).fold(0f32, |m, v| m.max(v.abs()));
     // Four bits of integers where the group is short.
-    let most = if grid == Grid::Integers && group <= 128 && rows == 1 { 7.0 } else { most };
-    let size = Element::of(dtype).size();
-    let weights: Vec<f32> = (0..SIZE / size).map(|_| random.normal() * 0.02).collect();
-    let mut out = Vec::with_capacity(SIZE);
+    let most = if grid == Grid::Integers && group <= 128 { 7.0 } else { most };
+    let weights: Vec<f32> = weights.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let mut out = Vec::with_capacity(4 * weights.len());
     for tile in weights.chunks(group * rows) {
-        let scale = tile.iter().fold(0f32, |m, w| m.max(w.abs())) / most;
+        let scale = tile.iter().fold(f32::MIN_POSITIVE, |m, w| m.max(w.abs())) / most;
         for x in tile.iter().map(|w| grid.nearest(w / scale) * scale) {
             let bits = x.to_bits();
             match dtype {
@@ -231,15 +239,6 @@ fn made() -> Vec<(String, Make<'static>)> {
         alone(&format!("{known} words of {bits} bits"), Dtype::U8, make);
     }
     alone("rows of a few, fp32", Dtype::F32, Box::new(rows));
-    for (name, grid, dtype, group, rows) in [
-        ("4-bit integers times scales of 64, bf16", Grid::Integers, Dtype::BF16, 64, 1),
-        ("4-bit NormalFloat times scales of 64, bf16", Grid::NormalFloat4, Dtype::BF16, 64, 1),
-        ("8-bit integers times scales of rows, fp32", Grid::Integers, Dtype::F32, 4096, 1),
-        ("8-bit integers times scales of rows, bf16", Grid::Integers, Dtype::BF16, 4096, 1),
-        ("FP8 times scales of tiles, bf16", Grid::E4m3, Dtype::BF16, 128, 128),
-    ] {
-        alone(name, dtype, Box::new(move || expanded(grid, dtype, group, rows)));
-    }
     alone("90 % zeros, fp32", Dtype::F32, Box::new(|| zeros(922)));
     alone("99 % zeros, fp32", Dtype::F32, Box::new(|| zeros(1014)));
     let drawn = |_: usize, random: &mut Random, _: f32| random.next() >> 40 & 1 == 0;
@@ -308,6 +307,13 @@ fn real(corpus: &Path) -> Vec<(String, Make<'_>)> {
         let unit = dtype.unit().1 as usize;
         let make = move || Some(Form { data: nibbles(SIZE / unit * unit), dtype: Some(dtype), base: None });
         all.push((format!("{}, made", dtype.name()), Box::new(make)));
+    }
+    for quantized in QUANTIZED {
+        let make = move || {
+            let weights = tensors(&corpus.join("minilm-fp32.safetensors"), Dtype::F32)?;
+            Some(Form { data: expanded(&weights, quantized), dtype: Some(quantized.2), base: None })
+        };
+        all.push((format!("{}, minilm-fp32", quantized.0), Box::new(make)));
     }
     let glove = move || {
         let bytes = std::fs::read(corpus.join("glove-50d-fp32.npy")).ok()?;

@@ -94,16 +94,6 @@ impl Grid {
     }
 }
 
-/// The value of a byte of OCP FP8 E4M3. No code stands for its NaNs: theirs is what would come next.
-fn e4m3(byte: u8) -> f32 {
-    let (exponent, mantissa) = ((byte >> 3 & 15) as i32, (byte & 7) as f32);
-    let magnitude = match (exponent, mantissa) {
-        (0, m) => m * 2f32.powi(-9),
-        (e, m) => (8.0 + m) * 2f32.powi(e - 10),
-    };
-    if byte >> 7 == 1 { -magnitude } else { magnitude }
-}
-
 /// The nearest value of a grid: its code, and the value.
 trait Nearest {
     fn nearest(ratio: f32) -> (u32, f32);
@@ -512,7 +502,7 @@ fn join_generic(
             with_types!(float, join_words(value, groups, codes, body));
         }
         Form::E4m3 => {
-            with_types!(float, join_words(e4m3_of, groups, codes, body));
+            with_types!(float, join_words(e4m3, groups, codes, body));
         }
         Form::Table if length >= 2 * values.count => {
             with_types!(float, join_by_table(values, groups, codes, body));
@@ -527,9 +517,9 @@ fn join_generic(
     known && codes.len() <= room.saturating_sub(missing)
 }
 
-/// The value of a byte of FP8 as vectors make it.
+/// The value of a byte of OCP FP8 E4M3. No code stands for its NaNs: theirs is what would come next.
 #[inline(always)]
-fn e4m3_of(code: u8) -> f32 {
+fn e4m3(code: u8) -> f32 {
     let magnitude = code as u32 & 0x7F;
     let small = magnitude as f32 * (1.0 / 512.0);
     let normal = f32::from_bits((magnitude << 20) + ((127 - 7) << 23));
@@ -714,7 +704,18 @@ mod tests {
         assert_eq!(form(Grid::E4m3, 0), Form::E4m3);
         assert_eq!(form(Grid::E4m3, 1), Form::Table);
         assert_eq!(form(Grid::NormalFloat4, 0), Form::Table);
-        assert!((0..=255).all(|code| e4m3_of(code).to_bits() == e4m3(code).to_bits()));
+        // The exponent's bias is 7, and that of subnormal numbers is one more.
+        let known = [
+            (0x00, 0.0),
+            (0x01, 1.0 / 512.0),
+            (0x07, 7.0 / 512.0),
+            (0x08, 1.0 / 64.0),
+            (0x38, 1.0),
+            (0xB9, -1.125),
+            (0x7E, 448.0),
+        ];
+        assert!(known.iter().all(|(code, value)| e4m3(*code) == *value) && e4m3(0x80).to_bits() == 1 << 31);
+        assert!((0..0x7E).all(|code| e4m3(code) < e4m3(code + 1)));
     }
 
     #[test]
