@@ -7,7 +7,7 @@ use super::super::params::Mode;
 use super::super::planes::{SAMPLE_PIECE, SAMPLE_STRIDE, Sample, code_if_it_pays};
 use super::super::{Element, GROUP, Scratch, lend};
 use crate::codec::Level;
-use crate::codec::symbols::{count, entropy, pieces};
+use crate::codec::symbols::{count, entropy, pieces, sum};
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::{histogram, huffman};
 
@@ -132,10 +132,6 @@ fn byte_mode(bytes: &[u8], level: Level) -> Mode {
 
 fn is_worth_a_model(mode: &Mode, symbols: &[u8], level: Level) -> bool {
     level.get() >= 7 && symbols.len() >= SHORTEST_MODELLED && !matches!(mode, Mode::Constant(_))
-}
-
-fn sum(counts: &[[u32; 256]]) -> [u32; 256] {
-    std::array::from_fn(|s| counts.iter().map(|c| c[s]).sum())
 }
 
 /// How many bits symbols take in a mode without a model. `counts` has those of one in `one_of` pieces of each group.
