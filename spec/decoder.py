@@ -32,7 +32,7 @@ PARITY_MAGIC, PARITY_HEAD_SIZE = b"MMHPARIT", 96
 MAX_BLOCK = 1 << 24
 
 CODECS = {0: "store", 1: "pattern251", 2: "lz4", 3: "zstd", 4: "hierarchical", 5: "tensor", 6: "delta", 7: "copy",
-          8: "prefix"}  # fmt: skip
+          8: "prefix", 9: "relative"}  # fmt: skip
 RUNS = ("pattern251", "copy")
 FORMATS = (
     "unknown",
@@ -239,20 +239,21 @@ def decode(data: bytes, check: bool = True, limit: int = 2**31, base: bytes | No
     a few bytes may stand for any number of them. Without `check` no hash is compared, but everything else is. Parity is
     passed over: what it would take to mend a damaged file is not here."""
     data = without_parity(data, check)
-    has_copies, has_base = read_header(data, check)
+    flags = read_header(data, check)
+    has_copies, has_base, has_relatives = (flags & bit != 0 for bit in (1, 2, 4))
     record = read_base(data, check) if has_base else None
     index = read_index(read_footer(data, check), HEADER_SIZE + (record.size if record else 0))
     expect_equal("flag for copy frames", any(frame.codec == "copy" for frame in index.frames), has_copies, 10)
     check_borders(index)
+    if any(frame.codec == "relative" for frame in index.frames):
+        expect(has_relatives, "flag for relative frames", "one that is set", "relative frames without it", 10)
     if any(frame.codec == "delta" for frame in index.frames):
         expect(record is not None, "flag for a base", "one that is set", "delta frames without it", 10)
         check_base(record, base, check)
     if index.length > limit:
         raise Unsupported(f"the source has {index.length} bytes, more than the limit of {limit}")
-    restored = bytearray()
-    for number in range(len(index.frames)):
-        restored += restore_frame(data, index, number, restored, check, base or b"")
-    source = bytes(restored)
+    restored = Restored(data, index, check, base or b"")
+    source = b"".join(map(restored.frame, range(len(index.frames))))
     if check:
         check_hashes(index, source)
     return replace(index, source=source)
@@ -281,8 +282,8 @@ def without_parity(data: bytes, check: bool) -> bytes:
     return data[:body]
 
 
-def read_header(data: bytes, check: bool) -> tuple[bool, bool]:
-    """FORMAT 2.1. Returns whether the file says that it has `copy` frames, and the record of a base."""
+def read_header(data: bytes, check: bool) -> int:
+    """FORMAT 2.1. Returns the flags."""
     if data[:8] != MAGIC:
         raise NotMmh(f"magic: expected {MAGIC.hex(' ')}, found {data[:8].hex(' ') or 'nothing'} at byte 0")
     header = Reader(data, 8, min(len(data), HEADER_SIZE), "header")
@@ -292,8 +293,8 @@ def read_header(data: bytes, check: bool) -> tuple[bool, bool]:
         expect_equal("header check", f"{xxh3(data[:12]) & 0xFFFFFFFF:08x}", f"{found:08x}", 12)
     if version != 0:
         raise Unsupported(f"version: expected 0, found {version} at byte 8: the file is for another decoder")
-    expect(flags < 4, "reserved flags", 0, flags & ~3, 10)
-    return flags & 1 != 0, flags & 2 != 0
+    expect(flags < 8, "reserved flags", 0, flags & ~7, 10)
+    return flags
 
 
 def read_base(data: bytes, check: bool) -> Base:
@@ -469,8 +470,33 @@ def check_borders(index: Decoded) -> None:
                 corrupt(f"tensor {tensor.name!a}", f"no frame across source offset {border}", found, frame.at)
 
 
-def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray, check: bool, base: bytes) -> bytes:
+class Restored:
+    """What frames restore, each decoded when it is first asked for: some refer to others, before or behind them."""
+
+    def __init__(self, data: bytes, index: Decoded, check: bool, base: bytes) -> None:
+        self.data, self.index, self.check, self.base = data, index, check, base
+        self.blocks: dict[int, bytes] = {}
+
+    def frame(self, number: int) -> bytes:
+        if number not in self.blocks:
+            self.blocks[number] = restore_frame(self, number)
+        return self.blocks[number]
+
+    def covering(self, start: int, end: int) -> range:
+        """The frames that restore source bytes start to end."""
+        frames = self.index.frames
+        first = bisect_right(frames, start, key=lambda frame: frame.start) - 1
+        return range(first, bisect_left(frames, end, key=lambda frame: frame.start))
+
+    def bytes_of(self, start: int, end: int) -> bytes:
+        numbers = self.covering(start, end)
+        skip = self.index.frames[numbers[0]].start
+        return b"".join(map(self.frame, numbers))[start - skip : end - skip]
+
+
+def restore_frame(restored: Restored, number: int) -> bytes:
     """FORMAT 2.2: compare a frame with its row in the index, then decode and check it."""
+    data, index, check = restored.data, restored.index, restored.check
     frame = index.frames[number]
     header = Reader(data, frame.at, frame.at + FRAME_HEADER_SIZE, "frame header")
     header.literal(b"FR", "sync of a frame")
@@ -487,12 +513,14 @@ def restore_frame(data: bytes, index: Decoded, number: int, restored: bytearray,
         if check:
             expect_equal("checksum", f"{xxh3(payload_bytes, frame.raw):016x}", f"{checksum:016x}", frame.at + 16)
         if frame.codec == "copy":
-            return decode_copy(payload, index.frames, number, restored)
+            return decode_copy(payload, number, restored)
         return (payload_bytes * (frame.raw // frame.stored + 1))[: frame.raw]
     if frame.codec == "delta":
-        block = decode_delta(payload, frame.raw, base)
+        block = decode_delta(payload, frame.raw, restored.base)
+    elif frame.codec == "relative":
+        block = decode_relative(payload, frame.raw, restored)
     elif frame.codec == "prefix":
-        block = decode_prefix(payload, frame.raw, index.frames[0], data, index, check)
+        block = decode_prefix(payload, frame.raw, restored)
     else:
         block = BLOCK_DECODERS[frame.codec](payload, frame.raw)
     expect_equal("size of a restored block", frame.raw, len(block), frame.at)
@@ -518,19 +546,23 @@ def check_hash(what: str, expected: bytes | None, digest: Callable[[bytes], byte
 # ---- Plain codecs (codecs/copy, store, lz4, zstd) ----
 
 
-def decode_copy(payload: Reader, frames: list[Frame], number: int, restored: bytearray) -> bytes:
-    """The page `copy`."""
-    at, frame = payload.at, frames[number]
+def copied(payload: Reader, number: int, restored: Restored) -> tuple[int, int]:
+    """The page `copy`: the range that is copied."""
+    at, frame = payload.at, restored.index.frames[number]
     start = payload.uint(8, "offset of a copy")
     end = start + frame.raw
     expect(end <= frame.start, "end of a copy's range", f"at most {frame.start}", end, at)
-    first = bisect_right(frames, start, key=lambda other: other.start) - 1
-    last = bisect_left(frames, end, key=lambda other: other.start)
-    whole = frames[first].start == start and frames[last - 1].start + frames[last - 1].raw == end
+    frames = [restored.index.frames[i] for i in restored.covering(start, end)]
+    whole = frames[0].start == start and frames[-1].start + frames[-1].raw == end
     expect(whole, "range of a copy", "whole frames", f"bytes {start} to {end}", at)
-    chained = any(other.codec == "copy" for other in frames[first:last])
+    chained = any(other.codec == "copy" for other in frames)
     expect(not chained, "range of a copy", "bytes restored by frames that are no copies", "bytes of a copy", at)
-    return bytes(restored[start:end])
+    return start, end
+
+
+def decode_copy(payload: Reader, number: int, restored: Restored) -> bytes:
+    """The page `copy`."""
+    return restored.bytes_of(*copied(payload, number, restored))
 
 
 def decode_store(payload: Reader, raw: int) -> bytes:
@@ -568,11 +600,12 @@ def lz4_length(payload: Reader, nibble: int) -> int:
     return total
 
 
-def decode_prefix(payload: Reader, raw: int, first: Frame, data: bytes, index: Decoded, check: bool) -> bytes:
+def decode_prefix(payload: Reader, raw: int, restored: Restored) -> bytes:
     """The page `prefix`."""
-    allowed = first.codec not in (*RUNS, "delta", "prefix")
+    first = restored.index.frames[0]
+    allowed = first.codec not in (*RUNS, "delta", "prefix", "relative")
     expect(allowed, "codec of the first frame", "a block that others can go on from", first.codec, first.at)
-    prefix = restore_frame(data, index, 0, bytearray(), check, b"")
+    prefix = restored.frame(0)
     expect(not prefix.startswith(b"\x37\xa4\x30\xec"), "first frame", "no dictionary", prefix[:4].hex(), first.at)
     return decode_zstd(payload, raw, prefix)
 
@@ -1887,7 +1920,95 @@ def join_bits(pieces: Iterable[tuple[int, int]]) -> bytes:
     return bytes(out)
 
 
-# ---- Differences from a base (codecs/delta) ----
+# ---- Differences from a base, or from other tensors (codecs/delta, codecs/relative) ----
+
+
+@dataclass(frozen=True)
+class Float:
+    """A type of floats: bits of exponent and mantissa; what stands behind its largest number, infinity or a NaN; and
+    how a NaN of binary32 is written."""
+
+    exponent: int
+    mantissa: int
+    overflow: int
+    nan: Callable[[int], int]
+
+    @property
+    def size(self) -> int:
+        return (1 + self.exponent + self.mantissa) // 8
+
+    @property
+    def bias(self) -> int:
+        return (1 << (self.exponent - 1)) - 1
+
+
+F32 = Float(8, 23, 0x7F800000, lambda single: single)
+F16 = Float(5, 10, 0x7C00, lambda single: 0x7E00 | single >> 13 & 0x3FF)
+BF16 = Float(8, 7, 0x7F80, lambda single: single >> 16 | 0x40)
+E4M3 = Float(4, 3, 0x7F, lambda single: 0x7F)
+E5M2 = Float(5, 2, 0x7C, lambda single: 0x7F)
+# delta 4: the number of a conversion is its place, from 1.
+CONVERSIONS = (
+    (F32, BF16),
+    (F32, BF16),
+    (F32, F16),
+    (F16, BF16),
+    (BF16, F16),
+    (BF16, F32),
+    (F16, F32),
+    (F32, E4M3),
+    (BF16, E4M3),
+    (F16, E4M3),
+    (F32, E5M2),
+    (BF16, E5M2),
+    (F16, E5M2),
+)
+CUT = 2
+
+
+def converted(number: int, elements: bytes) -> bytes:
+    """delta 4: elements of the counterpart's type in that of the block."""
+    source, target = CONVERSIONS[number - 1]
+    out = bytearray()
+    for at in range(0, len(elements), source.size):
+        single = widened(int.from_bytes(elements[at : at + source.size], "little"), source)
+        value = single >> 16 if number == CUT else narrowed(single, target)
+        out += value.to_bytes(target.size, "little")
+    return bytes(out)
+
+
+def widened(bits: int, source: Float) -> int:
+    """The bits of binary32 that are the same number; those of a NaN stay at the top of its mantissa."""
+    sign, shift = bits >> (8 * source.size - 1) << 31, 23 - source.mantissa
+    exponent = bits >> source.mantissa & ((1 << source.exponent) - 1)
+    mantissa = bits & ((1 << source.mantissa) - 1)
+    if exponent == (1 << source.exponent) - 1:
+        return sign | 0x7F800000 | mantissa << shift
+    if source.exponent == 8:
+        return bits << shift
+    if exponent == 0:
+        value = math.ldexp(mantissa, 1 - source.bias - source.mantissa)
+        return sign | int.from_bytes(struct.pack("<f", value), "little")
+    return sign | (exponent - source.bias + 127) << 23 | mantissa << shift
+
+
+def narrowed(single: int, target: Float) -> int:
+    """The nearest number of a type, of two the even one."""
+    sign, magnitude = single >> 31 << (8 * target.size - 1), single & 0x7FFFFFFF
+    if target is F32:
+        return single
+    if magnitude > 0x7F800000:
+        return sign | target.nan(magnitude)
+    if magnitude == 0x7F800000:
+        return sign | target.overflow
+    (value,) = struct.unpack("<f", magnitude.to_bytes(4, "little"))
+    # The place of the last bit: that of the number, or of the smallest ones of the type.
+    least = 2 - target.bias
+    exponent = max(math.frexp(value)[1], least) if value > 0 else least
+    steps = round(math.ldexp(value, target.mantissa + 1 - exponent))
+    # Steps from 2^mantissa on are those of the next exponent, so that a carry goes on into it.
+    rounded = ((exponent - 2 + target.bias) << target.mantissa) + steps
+    return sign | min(rounded, target.overflow)
 
 
 @dataclass(frozen=True)
@@ -1925,14 +2046,46 @@ class Form:
         return min(255, (b << self.k) + (largest >> b))
 
 
+def read_place(payload: Reader, raw: int, length: int) -> tuple[int, int, int, int]:
+    """delta: where the counterpart begins and ends among so many bytes, its conversion, and the mode."""
+    at = payload.at
+    offset = payload.varint("offset of the counterpart")
+    byte = payload.u8("mode")
+    mode, number = byte & 15, byte >> 4
+    expect(mode <= 3, "mode", "at most 3", mode, payload.at - 1)
+    expect(number <= len(CONVERSIONS), "conversion", f"at most {len(CONVERSIONS)}", number, payload.at - 1)
+    end = offset + raw
+    if number > 0:
+        source, target = CONVERSIONS[number - 1]
+        expect(raw % target.size == 0, "raw", f"a multiple of {target.size}", raw, payload.at - 1)
+        end = offset + raw // target.size * source.size
+    expect(end <= length, "end of the counterpart", f"at most {length}", end, at)
+    return offset, end, number, mode
+
+
 def decode_delta(payload: Reader, raw: int, base: bytes) -> bytes:
     """The page `delta`."""
-    at = payload.at
-    offset = payload.varint("offset in the base")
-    expect(offset + raw <= len(base), "end of the counterpart", f"at most {len(base)}", offset + raw, at)
-    counterpart = base[offset : offset + raw]
-    mode = payload.u8("mode")
-    expect(mode <= 3, "mode", "at most 3", mode, payload.at - 1)
+    offset, end, number, mode = read_place(payload, raw, len(base))
+    return differ(payload, raw, base[offset:end], number, mode)
+
+
+def decode_relative(payload: Reader, raw: int, restored: Restored) -> bytes:
+    """The page `relative`."""
+    at, frames = payload.at, restored.index.frames
+    offset, end, number, mode = read_place(payload, raw, restored.index.length)
+    roots = list(restored.covering(offset, end))
+    for i in [i for i in roots if frames[i].codec == "copy"]:
+        start = frames[i].at + FRAME_HEADER_SIZE
+        roots += restored.covering(*copied(Reader(restored.data, start, start + 8, "copy payload"), i, restored))
+    chained = any(frames[i].codec == "relative" for i in roots)
+    expect(not chained, "counterpart", "bytes restored by frames that are not relative", "relative ones", at)
+    return differ(payload, raw, restored.bytes_of(offset, end), number, mode)
+
+
+def differ(payload: Reader, raw: int, counterpart: bytes, number: int, mode: int) -> bytes:
+    """A block, from the mode on, given its counterpart as it stands."""
+    if number > 0:
+        counterpart = converted(number, counterpart)
     if mode == 0:
         payload.finish()
         return counterpart
@@ -1950,7 +2103,7 @@ def decode_delta(payload: Reader, raw: int, base: bytes) -> bytes:
     return head + b"".join(elements) + tail
 
 
-PARTS = {number: name for number, name in CODECS.items() if name not in ("delta", "copy", "prefix")}
+PARTS = {number: name for number, name in CODECS.items() if name not in ("delta", "copy", "prefix", "relative")}
 
 
 def read_delta_part(payload: Reader, raw: int) -> bytes:

@@ -31,7 +31,7 @@ from blake3 import blake3
 MAGIC = b"\x89MMH\r\n\x1a\n"
 END_MAGIC = b"MMHEND\r\n"
 
-STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY, PREFIX = range(9)
+STORE, PATTERN251, LZ4, ZSTD, HIERARCHICAL, TENSOR, DELTA, COPY, PREFIX, RELATIVE = range(10)
 
 # Name, number in the file, elements and bytes of a unit.
 DTYPES: dict[str, tuple[int, int, int]] = {
@@ -255,6 +255,7 @@ def build(
     source = restored_source(frames)
     if flags is None:
         flags = int(any(frame.codec == COPY for frame in frames)) | 2 * bool(record)
+        flags |= 4 * any(frame.codec == RELATIVE for frame in frames)
     header = magic + u16(version) + u16(flags)
     header += u32(xxh3(header) & 0xFFFFFFFF if header_check is None else header_check)
 
@@ -357,6 +358,10 @@ def base_record(
 
 def delta(payload: bytes, restored: bytes) -> Frame:
     return Frame(DELTA, payload, len(restored), restored)
+
+
+def relative(payload: bytes, restored: bytes) -> Frame:
+    return Frame(RELATIVE, payload, len(restored), restored)
 
 
 # ---- Tensor payloads ----

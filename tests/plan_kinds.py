@@ -15,7 +15,7 @@ from mmh_rs import _core
 Rng = np.random.Generator
 Array = np.ndarray[Any, Any]
 # `delta` needs a base.
-CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta")]
+CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta", "relative")]
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def test_header() -> None:
     # The rest of a file of another version is not looked at.
     refuse(build(version=256, flags=0xFFFE)[:16], r"found 256 at byte 8", decoder.Unsupported)
     refuse(build(version=1, header_check=1), r"found 1 at byte 8", decoder.Unsupported, check=False)
-    refuse(build(flags=4), r"reserved flags: expected 0, found 4 at byte 10")
+    refuse(build(flags=8), r"reserved flags: expected 0, found 8 at byte 10")
     refuse(build(flags=0x8001), r"reserved flags: expected 0, found 32768")
     refuse(build(flags=1), r"flag for copy frames: expected False, found True at byte 10")
     refuse(build([store(b"a"), copy(0, 1)], flags=0), r"flag for copy frames: expected True, found False")

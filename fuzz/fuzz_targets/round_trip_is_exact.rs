@@ -55,7 +55,7 @@ fuzz_target!(|case: Case| {
 fn against_base(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize) {
     let base: Vec<u8> =
         data.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (apart + 1) == apart)).collect();
-    let (element, counterpart) = (dtype.map(Element::of), Counterpart { offset: 0, bytes: &base });
+    let (element, counterpart) = (dtype.map(Element::of), Counterpart::of_base(0, &base));
     let block = Block {
         data,
         declared: dtype,

@@ -147,7 +147,7 @@ def ways(proof: str) -> list[tuple[str, int]]:
         raise ValueError(f"proof must be 'none', 'levels' or 'all', not {proof!r}")
     levels = [] if proof == "none" else [("auto", level) for level in LEVELS.values()]
     # delta stores differences from another file.
-    codecs = [codec for codec in _core.CODECS if codec not in ("auto", "delta")] if proof == "all" else []
+    codecs = [codec for codec in _core.CODECS if codec not in ("auto", "delta", "relative")] if proof == "all" else []
     return levels + [(codec, LEVELS["balanced"]) for codec in codecs]
 
 

@@ -27,6 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tests"))
 
+import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
 import zstandard  # noqa: E402
 
@@ -96,6 +97,7 @@ def by_hand() -> Iterator[Vector]:
     yield modelled_by_hand(301, TWO, "two")
     yield modelled_by_hand(2000, HILL, "columns", columns=COLUMNS)
     yield from nodes_by_hand()
+    yield from relatives_by_hand()
 
 
 def went_on(first: bytes, data: bytes, payload: bytes | None = None, behind: bytes = b"") -> mb.Frame:
@@ -823,6 +825,140 @@ BLOCKS = [
 ]  # fmt: skip
 
 
+# The types of each conversion, in the order of their numbers, which begin at 1; the second is made by `cut`.
+CONVERSIONS = (
+    ("F32", "BF16"),
+    ("F32", "BF16"),
+    ("F32", "F16"),
+    ("F16", "BF16"),
+    ("BF16", "F16"),
+    ("BF16", "F32"),
+    ("F16", "F32"),
+    ("F32", "F8_E4M3"),
+    ("BF16", "F8_E4M3"),
+    ("F16", "F8_E4M3"),
+    ("F32", "F8_E5M2"),
+    ("BF16", "F8_E5M2"),
+    ("F16", "F8_E5M2"),
+)
+
+
+def cast(elements: bytes, source: str, target: str) -> bytes:
+    """By libraries that others have written; numbers alone, as libraries differ in what they make of a NaN."""
+    types: dict[str, Any] = {
+        "F32": np.float32,
+        "F16": np.float16,
+        "BF16": ml_dtypes.bfloat16,
+        "F8_E4M3": ml_dtypes.float8_e4m3fn,
+        "F8_E5M2": ml_dtypes.float8_e5m2,
+    }
+    with np.errstate(all="ignore"):
+        made: bytes = np.frombuffer(elements, types[source]).astype(np.float32).astype(types[target]).tobytes()
+    return made
+
+
+def numbers_to_cast(dtype: str) -> bytes:
+    """Every number of 16 bits, and infinities; of 32 bits those about which one narrower number is as near as another."""
+    if dtype == "F32":
+        tops = np.arange(0, 0x10000, 29, dtype=np.uint32) << 16
+        bits = np.concatenate([tops | low for low in (0, 1, 0x0FFF, 0x1000, 0x1001, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
+        eights = np.arange(0x3A000000, 0x45000000, 0x80000, dtype=np.uint32)
+        bits = np.concatenate([bits, eights, eights + 1, eights - 1])
+        return bits[~np.isnan(bits.view(np.float32))].astype("<u4").tobytes()
+    bits = np.arange(0x10000, dtype=np.uint16)
+    values = bits.view(np.float16 if dtype == "F16" else ml_dtypes.bfloat16).astype(np.float32)
+    return bits[~np.isnan(values)][::5].astype("<u2").tobytes()
+
+
+def relatives_by_hand() -> Iterator[Vector]:
+    """Blocks that stand for others of their file, from the page alone."""
+
+    def file(label: str, frames: list[mb.Frame], **options: Any) -> Vector:
+        return f"hand-{label}", mb.build(frames, **options), mb.restored_source(frames)
+
+    yield file("relatives-flag-alone", [mb.store(b"abc")], flags=4)
+    yield file("relative-before", [mb.relative(mb.varint(len(BF16)) + b"\0", BF16), mb.store(BF16)])
+    # A part of two frames; and of a copy, which stands behind it.
+    halves = [mb.store(BF16[:1000]), mb.store(BF16[1000:])]
+    yield file("relative-of-a-part", [*halves, mb.relative(mb.varint(500) + b"\0", BF16[500:1500])])
+    copied = [mb.store(BF16), mb.relative(mb.varint(2 * len(BF16)) + b"\0", BF16), mb.copy(0, len(BF16))]
+    yield file("relative-of-a-copy", copied)
+    relative = mb.relative(b"\0\0", BF16)
+    yield file("copy-of-a-relative", [mb.store(BF16), relative, mb.copy(len(BF16), len(BF16))])
+    flipped = bytes(byte ^ 1 for byte in BF16)
+    yield file("relative-xor", [mb.store(BF16), mb.relative(b"\0\1\1\1", flipped)])
+    for dtype in ("F32", "F16", "BF16"):
+        root = numbers_to_cast(dtype)
+        frames = [mb.store(root)]
+        for number, (source, target) in enumerate(CONVERSIONS, start=1):
+            if source == dtype:
+                cut = np.frombuffer(root, "<u2")[1::2].tobytes() if number == 2 else cast(root, source, target)
+                frames.append(mb.relative(b"\0" + bytes([number << 4]), cut))
+        yield file(f"relative-{dtype.lower()}-converted", frames)
+    # What is no number: the table of the page.
+    nans = struct.pack("<4I", 0x7F800001, 0xFFC00000, 0x7FFFFFFF, 0xFF802000)
+    made = {
+        1: struct.pack("<4H", 0x7FC0, 0xFFC0, 0x7FFF, 0xFFC0),
+        2: struct.pack("<4H", 0x7F80, 0xFFC0, 0x7FFF, 0xFF80),
+        3: struct.pack("<4H", 0x7E00, 0xFE00, 0x7FFF, 0xFE01),
+        8: b"\x7f\xff\x7f\xff",
+        11: b"\x7f\xff\x7f\xff",
+    }
+    frames = [mb.store(nans), *(mb.relative(b"\0" + bytes([n << 4]), block) for n, block in made.items())]
+    yield file("relative-nan-converted", frames)
+    halves_of_nan = struct.pack("<3H", 0x7C01, 0xFE00, 0xFFFF)
+    wide = struct.pack("<3I", 0x7F802000, 0xFFC00000, 0xFFFFE000)
+    frames = [mb.store(halves_of_nan), mb.relative(b"\0" + bytes([7 << 4]), wide)]
+    frames.append(mb.relative(b"\0" + bytes([4 << 4]), struct.pack("<3H", 0x7FC0, 0xFFC0, 0xFFFF)))
+    yield file("relative-f16-nan-converted", frames)
+
+
+def relatives_by_engine() -> Iterator[Vector]:
+    """Tensors that are alike, as our writer stores them."""
+    random = np.random.default_rng(21)
+    master = random.normal(0, 0.02, 5000).astype(np.float32)
+    average = (master * (1 + random.normal(0, 1e-3, 5000))).astype(np.float32)
+    single = master.tobytes()
+    tensors = {
+        "half": ("F16", cast(single, "F32", "F16")),
+        "brain": ("BF16", cast(single, "F32", "BF16")),
+        "cut": ("BF16", np.frombuffer(single, "<u2")[1::2].tobytes()),
+        "eight": ("F8_E4M3", cast(single, "F32", "F8_E4M3")),
+        "master": ("F32", single),
+        "average": ("F32", average.tobytes()),
+    }
+    for level in (2, 5, 9):
+        source = safetensors(tensors)
+        yield f"engine-relatives-level-{level}", mmh.compress(source, level=level), source
+
+
+def invalid_relatives() -> dict[str, bytes]:
+    """Blocks that refer to what they must not."""
+    root, n = mb.store(BF16), len(BF16)
+    relative = mb.relative(b"\0\0", BF16)
+
+    def behind(payload: bytes, restored: bytes = BF16, others: Sequence[mb.Frame] = ()) -> bytes:
+        return mb.build([root, *others, mb.relative(payload, restored)])
+
+    copied = mb.copy(n, n)
+    return {
+        "relative-without-flag": mb.build([root, relative], flags=0),
+        "relative-beyond-the-end": behind(mb.varint(n + 1) + b"\0"),
+        "relative-offset-overflow": behind(mb.varint(2**64 - 1) + b"\0"),
+        "relative-of-itself": mb.build([mb.relative(b"\0\0", BF16)]),
+        "relative-of-a-part-of-itself": behind(mb.varint(n - 2) + b"\0"),
+        "relative-of-a-relative": behind(mb.varint(n) + b"\0", others=[relative]),
+        "relative-of-a-copy-of-a-relative": behind(mb.varint(2 * n) + b"\0", others=[relative, copied]),
+        "relative-mode": behind(b"\0\4"),
+        "relative-conversion-14": behind(b"\0\xe0"),
+        "relative-conversion-15": behind(b"\0\xf0"),
+        "relative-converted-beyond-the-end": behind(mb.varint(4) + b"\x10", BF16),
+        "relative-converted-odd": behind(b"\0\x10", BF16[:3]),
+        "prefix-of-a-relative": mb.build([mb.relative(mb.varint(n) + b"\0", BF16), root, went_on(BF16, BF16[:500])]),
+        "relative-within-a-relative": behind(b"\0\1\x09\0\0"),
+    }
+
+
 def invalid() -> Iterator[tuple[str, bytes, str]]:
     """Name, `.mmh`, kind of the refusal: one lie each, with all hashes around it right."""
     abc = mb.store(b"abcd")
@@ -833,9 +969,10 @@ def invalid() -> Iterator[tuple[str, bytes, str]]:
     yield "unknown-codec-99", mb.build([mb.Frame(99, b"a", 1, b"a")]), "unsupported"
     corrupt = {
         "header-check": mb.build(header_check=1),
-        "reserved-flags-4": mb.build(flags=4),
+        "reserved-flags-8": mb.build(flags=8),
         "base-flag-without-record": mb.build(flags=2),
         "delta-without-record": mb.build([mb.delta(b"\0\0", b"abcd")]),
+        **invalid_relatives(),
         "copy-flag-without-copy": mb.build(flags=1),
         "truncated-header": good[:12],
         "truncated-footer": good[:-1],
@@ -1394,6 +1531,10 @@ def against_base_by_hand() -> Iterator[AgainstBase]:
     sparse = b"\3" + bytes([1 | 1 << 3, 4, 0, 0, 0]) + b"\0\xff" + b"\2\3\x0c" + b"\4\0\3\xff\x2d"
     sparse += b"\x0c\2\1\4"
     yield file("delta-sparse", [mb.delta(mb.varint(5) + sparse, bytes(block))])
+    wide = np.random.default_rng(22).normal(0, 0.02, 300).astype(np.float32).tobytes()
+    narrow = cast(wide, "F32", "BF16")
+    frames = [mb.delta(b"\0\x10", narrow), mb.delta(b"\4\x11\1\1", bytes(byte ^ 1 for byte in narrow[2:]))]
+    yield file("delta-converted", frames, base=wide)
 
 
 def against_base_by_engine() -> Iterator[AgainstBase]:
@@ -1412,6 +1553,15 @@ def against_base_by_engine() -> Iterator[AgainstBase]:
         "f64": (floats.astype(np.float64).tobytes(), tuned.astype(np.float64).tobytes(), "F64"),
         "i64": (integers.tobytes(), (integers + random.integers(-9, 9, 600)).tobytes(), "I64"),
     }
+    single = floats.tobytes()
+    brain = cast(single, "F32", "BF16")
+    for label, (base, source) in {
+        "bf16-of-f32": (("F32", single), ("BF16", brain)),
+        "f32-of-bf16": (("BF16", brain), ("F32", single)),
+        "fp8-of-f16": (("F16", cast(single, "F32", "F16")), ("F8_E5M2", cast(single, "F32", "F8_E5M2"))),
+    }.items():
+        before, after = safetensors({"w": base}), safetensors({"w": source})
+        yield f"engine-delta-{label}", compressed_against(before, after, 5), after, before
     for label, (base, source, dtype) in cases.items():
         for level in (5, 9):
             before, after = (safetensors({"w": (dtype, data)}) for data in (base, source))
@@ -1468,6 +1618,8 @@ def invalid_against_base() -> Iterator[tuple[str, bytes, str]]:
         "copy-within": b"\4\1\7" + bytes(8),
         "prefix-within": b"\4\1\x08" + bytes(8),
         "unknown-within": b"\4\1\x09" + bytes(8),
+        "conversion-14": b"\4\xe0",
+        "converted-beyond-the-end": b"\x09\x10",
         "reserved-form": b"\4\2" + bytes([form[0] | 64]) + form[1:] + zeros,
         "k": b"\4\2" + bytes([5, 8, 0, 7, 8]) + zeros,
         "drop": b"\4\2" + bytes([5, 4, 16, 7, 8]) + zeros,
@@ -1548,7 +1700,7 @@ def list_new() -> None:
 
 
 def main() -> None:
-    for name, data, source in (*by_hand(), *by_engine(), *protected()):
+    for name, data, source in (*by_hand(), *by_engine(), *relatives_by_engine(), *protected()):
         if not is_there(name):
             target = HERE / "valid" / f"{name}.mmh"
             write_new(target, data)

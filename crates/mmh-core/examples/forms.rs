@@ -384,10 +384,8 @@ fn measure(
     let chunk = block::size_for(form.dtype, level);
     let pieces: Vec<(&[u8], Option<Counterpart<'_>>)> = (form.data.chunks(chunk).enumerate())
         .map(|(i, data)| {
-            let base = form.base.as_ref().map(|b| Counterpart {
-                offset: (i * chunk) as u64,
-                bytes: &b[i * chunk..i * chunk + data.len()],
-            });
+            let of = |b| Counterpart::of_base((i * chunk) as u64, b);
+            let base = form.base.as_ref().map(|b| of(&b[i * chunk..i * chunk + data.len()]));
             (data, base)
         })
         .collect();

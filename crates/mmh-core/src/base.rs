@@ -2,11 +2,13 @@
 
 use crate::api::Workers;
 use crate::block::Segment;
+use crate::codec::Origin;
 use crate::container::MAGIC;
 use crate::container::base::BaseRecord;
 use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
 use crate::container::restored::Restored;
+use crate::counterparts::{Start, closest, conversions_between};
 use crate::dtype::Dtype;
 use crate::error::{DamagedBase, Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -178,19 +180,38 @@ impl Base {
         })
     }
 
-    /// For each segment that has one: where its counterpart begins. Tensors are matched by name, dtype and shape, but for the number of rows, as vocabularies grow; if
-    /// none has that name, a name may go on where the other one begins, as `model.` and a point come before all names of a wrapped model. Files of which no tensor is known
-    /// are matched by position.
-    pub fn counterparts(&self, layout: &Layout, segments: &[Segment]) -> HashMap<usize, u64> {
+    /// For each segment that has one: where its counterpart begins. Tensors are matched by name and shape, but for the number of rows, as vocabularies grow, and by dtype, but
+    /// for casts; if none has that name, a name may go on where the other one begins, as `model.` and a point come before all names of a wrapped model. Files of which no
+    /// tensor is known are matched by position. `source` is looked at for how it was cast, where it is at hand.
+    pub fn counterparts(
+        &self,
+        layout: &Layout,
+        segments: &[Segment],
+        source: Option<&dyn ReadAt>,
+    ) -> Result<HashMap<usize, Start>> {
         let own = self.layout();
+        let start = |offset, conversion| Start { origin: Origin::Base, offset, conversion };
         if layout.tensors.is_empty() {
             let opaque = layout.format == Format::Unknown && own.format == Format::Unknown;
             let long = |s: &&Segment| s.len >= SHORTEST_OPAQUE;
-            return segments.iter().filter(|_| opaque).take(1).filter(long).map(|s| (0, s.start)).collect();
+            let first = segments.iter().filter(|_| opaque).take(1).filter(long);
+            return Ok(first.map(|s| (0, start(s.start, None))).collect());
         }
         let names = Names::of(&own.tensors);
-        let of = |s: &Segment| Some(names.counterpart(layout.tensors.get(s.tensor?)?)?.start);
-        segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
+        let mut all = HashMap::new();
+        for (i, s) in segments.iter().enumerate() {
+            let tensor = s.tensor.and_then(|t| layout.tensors.get(t));
+            let Some((tensor, known)) = tensor.and_then(|t| Some((t, names.counterpart(t)?))) else {
+                continue;
+            };
+            let conversions = conversions_between(known.dtype, tensor.dtype).unwrap_or_default();
+            let conversion = match source {
+                Some(source) => closest(&conversions, (self, known.start), (source, s.start, s.len))?,
+                None => conversions.first().copied().flatten(),
+            };
+            all.insert(i, start(known.start, conversion));
+        }
+        Ok(all)
     }
 
     /// How many of the tensors have a counterpart; a file of which no tensor is known counts as one.
@@ -204,11 +225,12 @@ impl Base {
     }
 }
 
-/// Whether two tensors have the same elements at the same places of each row; one of them may have more rows.
-fn are_alike(a: &Tensor, b: &Tensor) -> bool {
-    let same_rows = !a.fortran && a.shape.iter().skip(1).eq(b.shape.iter().skip(1));
-    (a.dtype, a.fortran, a.shape.len()) == (b.dtype, b.fortran, b.shape.len())
-        && (a.shape == b.shape || same_rows)
+/// Whether a tensor has the same elements at the same places of each row as one of a base, whose type may be another one; one of them may have more rows.
+fn are_alike(a: &Tensor, known: &Tensor) -> bool {
+    let same_rows = !a.fortran && a.shape.iter().skip(1).eq(known.shape.iter().skip(1));
+    (a.fortran, a.shape.len()) == (known.fortran, known.shape.len())
+        && conversions_between(known.dtype, a.dtype).is_some()
+        && (a.shape == known.shape || same_rows)
 }
 
 /// Tensors by their names, and by what stands behind the points in those.
@@ -337,6 +359,10 @@ mod tests {
         assert!(!are_alike(&of(&[30, 4]), &of(&[120])));
         assert!(!are_alike(&of(&[30]), &of(&[])));
         assert!(!are_alike(&of(&[30]), &Tensor { dtype: Dtype::I32, ..of(&[30]) }));
+        let half = Tensor { dtype: Dtype::F16, ..of(&[30]) };
+        assert!(are_alike(&of(&[30]), &half) && are_alike(&half, &of(&[30])));
+        let eight = Tensor { dtype: Dtype::F8_E4M3, ..of(&[30]) };
+        assert!(are_alike(&eight, &half) && !are_alike(&half, &eight));
         let columns = |shape: &[u64]| Tensor { fortran: true, ..of(shape) };
         assert!(are_alike(&columns(&[30, 4]), &columns(&[30, 4])));
         assert!(!are_alike(&columns(&[30, 4]), &columns(&[40, 4])));

@@ -15,7 +15,7 @@
 //! * [`codec`]: one folder per codec behind one trait and one table
 //! * [`container`]: the `.mmh` file: header, frames, index, footer; writing in order, reading at random
 //! * [`parity`]: what mends a damaged `.mmh`
-//! * [`base`]: the file that others are stored against
+//! * [`base`]: the file that others are stored against; [`counterparts`]: what blocks may be stored as differences from, there or in their own source
 //! * [`api`]: what callers call: compress, decompress, verify, estimate, diff, validate, explain, pack, protect, repair and salvage, for files, streams and
 //!   arrays, in parallel and in bounded memory; the threads, progress and interruption that all of it shares
 //! * [`generate`]: weights made on demand, to try all of this on
@@ -30,6 +30,7 @@ pub mod base;
 pub mod block;
 pub mod codec;
 pub mod container;
+pub mod counterparts;
 pub mod dtype;
 pub mod error;
 pub mod generate;

@@ -16,6 +16,7 @@
 //!     │ steps       integers ⇄ their steps from one to the next
 //!     │ words       words ⇄ their numbers in a codebook
 //!     │ sparse      elements ⇄ a bit for each, and those that are not the frequent one
+//!     │ conversions floats as those of another type
 //!     │ differences elements ⇄ symbols and extra bits, given those of a base
 //!     ├ huffman     symbols ⇄ streams of codes
 //!     ├ lanes       symbols ⇄ streams that 32 lanes share
@@ -34,6 +35,7 @@ mod aarch64;
 #[macro_use]
 mod dispatch;
 pub mod checksum;
+pub mod conversions;
 pub mod correlation;
 pub mod cpu;
 pub mod decimals;

@@ -113,7 +113,7 @@ fn keep_smaller(start: usize, end: usize, out: &mut Vec<u8>) -> bool {
 /// The first block, if it is opaque, and there are stretches enough.
 fn first(source: &dyn ReadAt, work: &Work<'_>) -> Result<Option<First>> {
     let Some(first) = work.segments.first() else { return Ok(None) };
-    let is_opaque = first.dtype.is_none() && !work.counterparts.contains_key(&0);
+    let is_opaque = first.dtype.is_none() && !work.counterparts.has(0);
     let all: u64 = work.segments.iter().filter(|s| Stretch::of(s) == Stretch::GoesOn).map(|s| s.len).sum();
     if !is_opaque || all < WORTH.max(source.len() / PART) {
         return Ok(None);

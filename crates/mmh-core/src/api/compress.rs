@@ -7,11 +7,12 @@ use super::twins::SHORTEST_COPY;
 use super::{Ask, Progress, Report, Step, Workers, allowance, totals};
 use crate::base::Base;
 use crate::block::{self, Segment, Settings};
-use crate::codec::delta;
+use crate::codec::{Origin, delta};
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
 use crate::container::room::Room;
 use crate::container::writer::{Facts, Target, Writer, amend};
+use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::{FileAt, FileInMemory, ReadAt};
@@ -67,25 +68,11 @@ impl CompressOptions {
         &'a self,
         segments: &'a [Segment],
         copies: &'a HashMap<usize, u64>,
-        counterparts: &'a HashMap<usize, u64>,
+        counterparts: &'a Counterparts<'a>,
         total: Option<u64>,
     ) -> Work<'a> {
         let &CompressOptions { settings, blake3, sha256, .. } = self;
-        let base = self.base.as_deref();
-        Work { segments, copies, base, counterparts, settings, blake3, sha256, total }
-    }
-
-    /// Where the counterparts of segments begin, and what is said of the base if there are any.
-    fn counterparts(
-        &self,
-        layout: &Layout,
-        segments: &[Segment],
-        workers: &Workers,
-    ) -> Result<(HashMap<usize, u64>, Option<BaseRecord>)> {
-        let Some(base) = &self.base else { return Ok((HashMap::new(), None)) };
-        let counterparts = base.counterparts(layout, segments);
-        let record = if counterparts.is_empty() { None } else { Some(base.record(workers)?) };
-        Ok((counterparts, record))
+        Work { segments, copies, counterparts, settings, blake3, sha256, total }
     }
 
     /// The file that the base is.
@@ -102,6 +89,11 @@ impl CompressOptions {
             _ => Ok(()),
         }
     }
+}
+
+/// What is said of the base, if anything has a counterpart there.
+fn record_of(counterparts: &Counterparts<'_>, workers: &Workers) -> Result<Option<BaseRecord>> {
+    counterparts.base().map(|base| base.record(workers)).transpose()
 }
 
 /// First bytes of a stream that readers see.
@@ -192,8 +184,11 @@ pub(super) fn compress_at<W: Target>(
     let len = source.len();
     let segments = block::segments(&layout, Some(len));
     let copies = find_copies(source, &segments, workers)?;
-    let (counterparts, record) = options.counterparts(&layout, &segments, workers)?;
-    let mut writer = Writer::new(out, !copies.is_empty(), record.as_ref())?;
+    let base = options.base.as_deref();
+    let counterparts = Counterparts::of(base, source, &layout, &segments, |i| copies.contains_key(&i))?;
+    let record = record_of(&counterparts, workers)?;
+    let flags = Writer::<W>::flags(!copies.is_empty(), counterparts.any(Origin::Source));
+    let mut writer = Writer::new(out, flags, record.as_ref())?;
     let work = options.work(&segments, &copies, &counterparts, Some(len));
     let seen = pipeline::run(&work, Feed::At(source), &mut writer, workers, progress)?;
     // Equal tensors, hashes and blocks were read one after the other: of a file that is written to meanwhile they do not fit together.
@@ -556,11 +551,12 @@ fn from_stream(
     let layout = layout.within(end);
     let segments = block::segments(&layout, None);
     let copies = HashMap::new();
-    let (counterparts, record) = options.counterparts(&layout, &segments, workers)?;
+    let counterparts = Counterparts::in_base(options.base.as_deref(), &layout, &segments)?;
+    let record = record_of(&counterparts, workers)?;
     let work = options.work(&segments, &copies, &counterparts, None);
     let mut out = output.writer()?;
     let feed = Feed::Stream(std::io::Cursor::new(head).chain(stream));
-    let mut writer = Writer::new(&mut out, false, record.as_ref()).map_err(&at_target)?;
+    let mut writer = Writer::new(&mut out, 0, record.as_ref()).map_err(&at_target)?;
     let seen = pipeline::run(&work, feed, &mut writer, workers, progress).map_err(&at_target)?;
     let (_, report) = finish(writer, layout, seen, options).map_err(&at_target)?;
     drop(out);

@@ -1,17 +1,18 @@
 //! What the plan sees, and why it chooses as it does.
 
 use super::Workers;
+use super::estimate::likely_copies;
 use crate::base::Base;
 use crate::block::{self, Given, Settings};
-use crate::codec::{self, Counterpart, Level, Scratch};
+use crate::codec::{self, Counterpart, Held, Level, Scratch};
 use crate::container::reader::{Archive, Frame};
+use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::plan;
 use crate::source::{self, Input, Layout};
 use mmh_kernels::histogram;
-use std::collections::HashMap;
 
 /// One segment, explained by its first block. What the plan saw and what was bid is seen anew, at the level asked for.
 #[derive(Clone, Debug)]
@@ -57,7 +58,10 @@ pub fn explain_source(
 ) -> Result<Vec<Why>> {
     let layout = source::find(Input { bytes: source, complete: true });
     let segments = block::segments(&layout, Some(source.len()));
-    let against = Against::new(base, &layout, &segments);
+    let copies = likely_copies(source, &segments, workers)?;
+    let is_copy = |i: usize| copies.binary_search(&i).is_ok();
+    let against = Counterparts::of(base, source, &layout, &segments, is_copy)?;
+    let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
@@ -67,10 +71,11 @@ pub fn explain_source(
         buf.resize(first_block(s, level) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read(i, buf.len())?;
+        let base = against.read(i, 0, buf.len(), &mut held)?;
+        let first = First { data: &buf, base, segment: s, level };
         let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
-            let mut why = explain(&buf, &base, s, name, level, scratch);
-            why.chosen = chosen(&buf, &base, s, level, scratch)?;
+            let mut why = explain(&first, name, scratch);
+            why.chosen = chosen(&first, scratch)?;
             Ok(why)
         });
         all.push(why?);
@@ -84,7 +89,14 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
     let index = archive.index();
     let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
     let segments = block::segments(&layout, Some(index.source_len));
-    let against = Against::new(archive.base().map(|b| &**b), &layout, &segments);
+    let source = Content(archive, workers);
+    let is_copy = |i: usize| {
+        let (start, end) = (segments[i].start, segments[i].start + segments[i].len);
+        archive.frames()[archive.covering(start, end)].iter().all(|f| f.codec == codec::COPY)
+    };
+    let base = archive.base().map(|b| &**b);
+    let against = Counterparts::of(base, &source, &layout, &segments, is_copy)?;
+    let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
@@ -94,10 +106,10 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
         buf.resize(first_block(s, level) as usize, 0);
         archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read(i, buf.len())?;
-        let mut why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
-            Ok(explain(&buf, &base, s, name, level, scratch))
-        })?;
+        let base = against.read(i, 0, buf.len(), &mut held)?;
+        let first = First { data: &buf, base, segment: s, level };
+        let mut why = workers
+            .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;
         counting.advance(first_block(s, level));
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
@@ -131,57 +143,44 @@ fn looked_at(segments: &[block::Segment], level: Level) -> u64 {
     segments.iter().map(|s| first_block(s, level)).sum()
 }
 
-/// A base, and where the counterparts of segments begin there.
-struct Against<'a> {
-    base: Option<&'a Base>,
-    counterparts: HashMap<usize, u64>,
-}
+/// What an archive restores, read as the source was.
+struct Content<'a, R: ReadAt>(&'a Archive<R>, &'a Workers);
 
-impl<'a> Against<'a> {
-    fn new(base: Option<&'a Base>, layout: &Layout, segments: &[block::Segment]) -> Against<'a> {
-        let counterparts = base.map(|b| b.counterparts(layout, segments)).unwrap_or_default();
-        Against { base, counterparts }
+impl<R: ReadAt> ReadAt for Content<'_, R> {
+    fn len(&self) -> u64 {
+        self.0.index().source_len
     }
 
-    /// The counterpart of the first `len` bytes of a segment.
-    fn read(&self, segment: usize, len: usize) -> Result<Option<(u64, Vec<u8>)>> {
-        let Some((base, &offset)) = self.base.zip(self.counterparts.get(&segment)) else { return Ok(None) };
-        if offset.checked_add(len as u64).is_none_or(|end| end > base.len()) {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; len];
-        base.read_exact_at(offset, &mut bytes)?;
-        Ok(Some((offset, bytes)))
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_range(offset, buf, self.1, true).map_err(std::io::Error::other)
     }
 }
 
-fn given<'a>(block: &'a [u8], base: &'a Option<(u64, Vec<u8>)>, s: &block::Segment) -> Given<'a> {
-    let base = base.as_ref().map(|(offset, bytes)| Counterpart { offset: *offset, bytes });
-    Given { data: block, declared: s.dtype, base, whole: block.len() as u64 == s.len }
+/// The first block of a segment.
+struct First<'a> {
+    data: &'a [u8],
+    base: Option<Counterpart<'a>>,
+    segment: &'a block::Segment,
+    level: Level,
+}
+
+impl First<'_> {
+    fn given(&self) -> Given<'_> {
+        let &First { data, base, segment: s, .. } = self;
+        Given { data, declared: s.dtype, base, whole: data.len() as u64 == s.len }
+    }
 }
 
 /// The codec that a block comes to, since the choice falls back to others where it disappoints.
-fn chosen(
-    block: &[u8],
-    base: &Option<(u64, Vec<u8>)>,
-    s: &block::Segment,
-    level: Level,
-    scratch: &mut Scratch,
-) -> Result<&'static str> {
-    let settings = Settings { level, codec: None, verify: false };
-    let encoded = block::encode(&given(block, base, s), &settings, scratch, Vec::new())?;
+fn chosen(first: &First<'_>, scratch: &mut Scratch) -> Result<&'static str> {
+    let settings = Settings { level: first.level, codec: None, verify: false };
+    let encoded = block::encode(&first.given(), &settings, scratch, Vec::new())?;
     Ok(codec::name_of(encoded.codec))
 }
 
-fn explain(
-    block: &[u8],
-    base: &Option<(u64, Vec<u8>)>,
-    s: &block::Segment,
-    name: Option<String>,
-    level: Level,
-    scratch: &mut Scratch,
-) -> Why {
-    let given = given(block, base, s);
+fn explain(first: &First<'_>, name: Option<String>, scratch: &mut Scratch) -> Why {
+    let &First { data: block, segment: s, level, .. } = first;
+    let given = first.given();
     let choice = plan::choose_given(&given, level, scratch);
     let element = choice.element.or_else(|| plan::element_of(&given, level, scratch));
     let mut counts = [0u32; 256];

@@ -5,12 +5,12 @@ use super::line::{Lane, Line};
 use super::spare::Spare;
 use super::twins::{Manner, Twins};
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
-use crate::base::Base;
 use crate::block::{self, Coded, Encoded, Given, Segment, Settings};
-use crate::codec::{self, Counterpart, Level, Scratch};
+use crate::codec::{self, Level, Scratch};
 use crate::container::frame::{self, Head};
 use crate::container::reader::with_scratch;
 use crate::container::writer::{Place, Target, Writer};
+use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -44,17 +44,19 @@ struct Piece {
     joins: bool,
     /// Whether it is all of its segment.
     whole: bool,
-    /// Where its counterpart begins.
-    base: Option<u64>,
+    /// Its segment, and where it begins there.
+    place: (usize, u64),
+    /// Whether the segment has a counterpart.
+    against: bool,
     /// What its segment is beside tensors.
     stretch: Stretch,
 }
 
 impl Piece {
-    /// How it is encoded; `None` if that depends on a base.
+    /// How it is encoded; `None` if that depends on a counterpart.
     fn manner(&self) -> Option<Manner> {
         let &Piece { dtype, whole, stretch, .. } = self;
-        self.base.is_none().then_some(Manner { dtype, whole, stretch })
+        (!self.against).then_some(Manner { dtype, whole, stretch })
     }
 }
 
@@ -75,8 +77,7 @@ struct Cutter<'a, 's> {
     segments: &'s [Segment],
     /// Segments that equal an earlier one: source offset of that.
     copies: &'s HashMap<usize, u64>,
-    /// Segments that have a counterpart in the base: offset of that.
-    counterparts: &'s HashMap<usize, u64>,
+    counterparts: &'s Counterparts<'s>,
     segment: usize,
     done_in_segment: u64,
     at: u64,
@@ -137,14 +138,14 @@ impl<'a> Cutter<'a, '_> {
                 Some(&from) => lot.items.push(Item::Copy { from, raw: s.len }),
                 None => {
                     let within = start + range.start as u64 - s.start;
-                    let base = self.counterparts.get(&index).and_then(|from| from.checked_add(within));
                     let whole = range.len() as u64 == s.len;
                     lot.items.push(Item::Encode(Piece {
                         range,
                         dtype: s.dtype,
                         joins,
                         whole,
-                        base,
+                        place: (index, within),
+                        against: self.counterparts.has(index),
                         stretch: Stretch::of(s),
                     }));
                 }
@@ -215,9 +216,8 @@ pub struct Work<'a> {
     pub segments: &'a [Segment],
     /// Segments that equal an earlier one.
     pub copies: &'a HashMap<usize, u64>,
-    /// What to store differences from, and where the counterparts of segments begin there.
-    pub base: Option<&'a Base>,
-    pub counterparts: &'a HashMap<usize, u64>,
+    /// What to store differences from.
+    pub counterparts: &'a Counterparts<'a>,
     /// How to encode.
     pub settings: Settings,
     /// BLAKE3 of source and tensors.
@@ -423,17 +423,13 @@ fn with_given<R>(
 ) -> Result<R> {
     with_scratch(|s| {
         let given = Given { data, declared: piece.dtype, base: None, whole: piece.whole };
-        let reaches = |b: &Base, at: u64| at.checked_add(data.len() as u64).is_some_and(|end| end <= b.len());
-        let Some((base, offset)) = work.base.zip(piece.base).filter(|(b, at)| reaches(b, *at)) else {
+        if !piece.against {
             return encode(&given, s);
-        };
+        }
         let mut held = std::mem::take(&mut s.counterpart);
-        held.resize(held.len().max(data.len()), 0);
-        let bytes = &mut held[..data.len()];
-        let done = base
-            .read_exact_at(offset, bytes)
-            .map_err(Error::from)
-            .and_then(|()| encode(&Given { base: Some(Counterpart { offset, bytes }), ..given }, s));
+        let (segment, within) = piece.place;
+        let base = work.counterparts.read(segment, within, data.len(), &mut held);
+        let done = base.and_then(|base| encode(&Given { base, ..given }, s));
         s.counterpart = held;
         done
     })

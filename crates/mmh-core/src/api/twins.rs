@@ -10,6 +10,7 @@
 use super::Workers;
 use super::between::Stretch;
 use crate::block::Coded;
+use crate::codec::delta;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
@@ -38,7 +39,7 @@ pub struct Manner {
 struct First {
     /// Source offset.
     at: u64,
-    /// `None` for one that was encoded against a base.
+    /// `None` for one that was encoded against a counterpart.
     manner: Option<Manner>,
 }
 
@@ -91,8 +92,14 @@ impl<'a> Twins<'a> {
         }
         let raw = data.len() as u64;
         let mut firsts = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = firsts.entry((coded.checksum, raw)).or_insert(First { at, manner }).at;
+        let key = (coded.checksum, raw);
+        // What others are stored against is restored without a third: no part of it is a copy of what is itself stored against another.
+        let first = match coded.codec {
+            delta::RELATIVE => firsts.get(&key).copied(),
+            _ => Some(*firsts.entry(key).or_insert(First { at, manner })),
+        };
         drop(firsts);
+        let Some(First { at: from, .. }) = first else { return Ok(None) };
         if from == at || !self.is_at(from, data, workers)? {
             return Ok(None);
         }

@@ -150,7 +150,8 @@ pub(super) fn check_without_base<R: ReadAt>(archive: &Archive<R>, workers: &Work
         workers.check()?;
         let f = archive.frames()[i];
         match f.codec {
-            delta::ID => archive.frame(i, &mut Vec::new()).map(|_| 1),
+            // What a relative block refers to may be a difference from the base.
+            delta::ID | delta::RELATIVE => archive.frame(i, &mut Vec::new()).map(|_| 1),
             codec::COPY => archive.copied(i, true).map(|_| 0),
             _ => {
                 // The checksum of a run is of what is repeated: a part of it says all.

@@ -4,7 +4,7 @@ use super::Given;
 use super::settle::settle;
 use super::tiny::{TINY, smallest};
 use crate::codec::hierarchical::Found as Structure;
-use crate::codec::{self, Block, Codec, Level, Scratch, delta, hierarchical, pattern251, tensor, zstd};
+use crate::codec::{self, Block, Codec, Level, Scratch, hierarchical, pattern251, tensor, zstd};
 use crate::dtype::Kind;
 use crate::error::Result;
 use crate::plan::{self, Choice};
@@ -84,7 +84,7 @@ fn second_thought(
     let models_save_much =
         || choice.estimate_of(tensor::ID).is_some_and(|e| e * len as f64 * SAVED_BY_MODELS < stored as f64);
     if let Some((other, estimate)) = choice.alone()
-        && choice.codec.id() == delta::ID
+        && codec::is_difference(choice.codec.id())
         && stored as f64 > estimate * len as f64
     {
         return Some(other);

@@ -1,7 +1,7 @@
 //! Whether the codec that was chosen by a sample keeps its promise for all of a block, and which is taken if not.
 
 use super::planned::{alone, attempt};
-use crate::codec::{Block, Codec, Scratch, delta, zstd};
+use crate::codec::{self, Block, Codec, Scratch, zstd};
 use crate::error::Result;
 use crate::plan::Choice;
 
@@ -23,7 +23,7 @@ pub(super) fn settle(
         _ => choice.codec,
     };
     let mut codec = attempt(chosen, block, scratch, out)?;
-    if chosen.id() == delta::ID {
+    if codec::is_difference(chosen.id()) {
         return Ok(codec);
     }
     for (other, estimate) in others {

@@ -5,7 +5,7 @@
 //! * [`lz4`], [`zstd`]: bytes that come again
 //! * [`hierarchical`]: structure: records, codebooks, decimals, zeros, grids with scales, …
 //! * [`tensor`]: numbers: symbols entropy-coded, the rest in planes
-//! * [`delta`]: a block against the same bytes of a base
+//! * [`delta`]: a block against the same elements of a base, or of another tensor of its own file (`relative`)
 //! * [`symbols`]: entropy coding for those that have symbols; `cursor`: reading payloads
 //!
 //! CONTRIBUTING.md says what a new one takes: a folder here, a row in [`CODECS`] and one in [`GENERAL`] or [`SPECIAL`], a page, a decoder, vectors. The plan, the generic
@@ -16,6 +16,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::plan::{Bid, Sample};
+use mmh_kernels::conversions::Conversion;
 use std::sync::Arc;
 
 mod cursor;
@@ -43,17 +44,51 @@ pub struct Block<'a> {
     pub split: Option<&'a tensor::analyze::Found>,
     /// What the plan has found out about words that come again, and decimals.
     pub structure: Option<&'a hierarchical::Found>,
-    /// The same stretch of a base, where there is one.
+    /// The same stretch of a base, or of another tensor, where there is one.
     pub base: Option<Counterpart<'a>>,
 }
 
-/// Bytes of a base that a block may be stored against.
+/// What counterparts are bytes of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The base.
+    Base,
+    /// The source itself.
+    Source,
+}
+
+/// Elements that a block may be stored against, as many as the block has.
 #[derive(Clone, Copy, Debug)]
 pub struct Counterpart<'a> {
-    /// Where they begin among the base's source bytes.
+    /// What they are read from.
+    pub origin: Origin,
+    /// Where they begin there, in source bytes.
     pub offset: u64,
-    /// As many as the block has.
+    /// Their bytes as they stand there.
+    pub there: &'a [u8],
+    /// What is made of those.
+    pub conversion: Option<Conversion>,
+    /// The outcome: as many bytes as the block has.
     pub bytes: &'a [u8],
+}
+
+impl<'a> Counterpart<'a> {
+    /// Bytes of a base as they are.
+    pub fn of_base(offset: u64, bytes: &'a [u8]) -> Counterpart<'a> {
+        Counterpart { origin: Origin::Base, offset, there: bytes, conversion: None, bytes }
+    }
+
+    /// That of `len` bytes from byte `at` of the block on, both whole elements.
+    pub fn part(self, at: usize, len: usize) -> Counterpart<'a> {
+        let (from, to) = self.conversion.map_or((1, 1), |c| (c.types().0.size(), c.types().1.size()));
+        let there = |n: usize| n / to * from;
+        Counterpart {
+            offset: self.offset + there(at) as u64,
+            there: &self.there[there(at)..there(at + len)],
+            bytes: &self.bytes[at..at + len],
+            ..self
+        }
+    }
 }
 
 /// A level from 1 to 9.
@@ -100,7 +135,7 @@ pub trait Codec: Sync {
     /// Restores `out.len()` bytes from the payload; an error of kind `Corrupt` for every payload that the codec's page does not allow.
     fn decode(&self, payload: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()>;
 
-    /// The same where the bytes of a base are at hand, which `delta` alone has a use for.
+    /// The same where bytes that the block may refer to are at hand: of a base for `delta`, of the source for `relative`, of the first frame for `prefix`.
     fn decode_with(
         &self,
         payload: &[u8],
@@ -113,7 +148,7 @@ pub trait Codec: Sync {
 }
 
 /// The codecs, in order of their ids, which is also the order in which equal bids win.
-pub static CODECS: [&dyn Codec; 7] = [
+pub static CODECS: [&dyn Codec; 8] = [
     &store::Store,
     &pattern251::Pattern251,
     &lz4::Lz4,
@@ -121,13 +156,15 @@ pub static CODECS: [&dyn Codec; 7] = [
     &hierarchical::Hierarchical,
     &tensor::Tensor,
     &delta::Delta,
+    &delta::Relative,
 ];
 
 /// Those that look for the same bytes again, whatever bytes mean.
 pub static GENERAL: [&dyn Codec; 2] = [&lz4::Lz4, &zstd::Zstd];
 
 /// Those that are told what is known of a block.
-pub static SPECIAL: [&dyn Codec; 3] = [&hierarchical::Hierarchical, &tensor::Tensor, &delta::Delta];
+pub static SPECIAL: [&dyn Codec; 4] =
+    [&hierarchical::Hierarchical, &tensor::Tensor, &delta::Delta, &delta::Relative];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
@@ -145,7 +182,12 @@ pub fn by_id(id: u8) -> Option<&'static dyn Codec> {
 
 /// Whether blocks of this id are decoded from their own bytes alone.
 pub fn stands_alone(id: u8) -> bool {
-    ![COPY, PREFIX, delta::ID].contains(&id)
+    ![COPY, PREFIX].contains(&id) && !is_difference(id)
+}
+
+/// Whether blocks of this id are differences from their counterparts.
+pub fn is_difference(id: u8) -> bool {
+    id == delta::ID || id == delta::RELATIVE
 }
 
 /// The codec with this name.
@@ -163,6 +205,15 @@ pub fn is_run(id: u8) -> bool {
     id == COPY || id == pattern251::ID
 }
 
+/// Memory for a counterpart.
+#[derive(Default)]
+pub struct Held {
+    /// As it is read.
+    pub there: Vec<u8>,
+    /// As it is converted.
+    pub converted: Vec<u8>,
+}
+
 /// Memory that codecs keep from block to block.
 #[derive(Default)]
 pub struct Scratch {
@@ -174,8 +225,10 @@ pub struct Scratch {
     pub zstd: zstd::Scratch,
     /// Of the `delta` codec.
     pub delta: delta::Scratch,
-    /// The counterpart of the block that is encoded.
-    pub counterpart: Vec<u8>,
+    /// The counterpart of a block.
+    pub counterpart: Held,
+    /// For the blocks that restore the counterpart of the one that is decoded.
+    pub nested: Option<Box<Scratch>>,
     /// What the self-check decodes into.
     pub check: Vec<u8>,
     /// The frame that is decoded, as it is stored.

@@ -63,7 +63,8 @@ fn what_is_encoded_comes_back_and_no_damage_panics() {
             for level in [1, 5, 9] {
                 let level = Level::new(level).unwrap();
                 let base = edited(&data);
-                let base = Counterpart { offset: 3, bytes: &base };
+                let origin = if codec.id() == delta::RELATIVE { Origin::Source } else { Origin::Base };
+                let base = Counterpart { origin, ..Counterpart::of_base(3, &base) };
                 let choice = plan::choose_given(
                     &Given { data: &data, declared: dtype, base: Some(base), whole: false },
                     level,

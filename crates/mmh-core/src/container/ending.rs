@@ -1,7 +1,7 @@
 //! Index and footer, wherever they stand now: of a file whose beginning is lost, or behind whose end there is more, or in which bytes were
 //! put in or taken out.
 
-use super::index::{self, HAS_BASE, HAS_COPIES, Index};
+use super::index::{self, HAS_BASE, HAS_COPIES, HAS_RELATIVES, Index};
 use super::{END_MAGIC, FOOTER, HEADER};
 use crate::api::{Workers, zeroed};
 use crate::error::{Error, Result};
@@ -81,7 +81,7 @@ fn before(input: &dyn ReadAt, end: u64, may_hash: &mut u64, limits: &Limits) -> 
     let len = footer[16..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
     let was_at = len.checked_sub(FOOTER as u64).filter(|_| len / LEAST <= input.len());
     let Some(was_at) = was_at else { return Ok(None) };
-    let mut flags = (0..=(HAS_COPIES | HAS_BASE)).map(|flags| (flags, index::header(flags)));
+    let mut flags = (0..=(HAS_COPIES | HAS_BASE | HAS_RELATIVES)).map(|flags| (flags, index::header(flags)));
     let said = flags.find_map(|(flags, header)| {
         let (size, hash) = index::read_footer(&header, &footer, was_at).ok()?;
         Some((flags, size, hash))

@@ -23,6 +23,8 @@ const WORTH_PACKING: usize = 1024;
 pub const HAS_COPIES: u16 = 1;
 /// Flag of the header: the record of a base follows, and the file may have `delta` frames.
 pub const HAS_BASE: u16 = 2;
+/// Flag of the header: the file may have `relative` frames.
+pub const HAS_RELATIVES: u16 = 4;
 /// The longest source name, in bytes.
 pub const MAX_NAME: usize = 1024;
 
@@ -94,7 +96,7 @@ pub fn read_header(h: &[u8]) -> Result<u16> {
             crate::FORMAT_VERSION
         )));
     }
-    if flags & !(HAS_COPIES | HAS_BASE) != 0 {
+    if flags & !(HAS_COPIES | HAS_BASE | HAS_RELATIVES) != 0 {
         return Err(Error::corrupt_at(10, format!("reserved flags {flags:#x} are set")));
     }
     Ok(flags)
@@ -341,6 +343,9 @@ impl<'a> Reader<'a> {
         }
         if flags & HAS_BASE == 0 && frames.iter().any(|f| f.codec == delta::ID) {
             return Err(self.bad("delta frames in a file whose header says that it needs no base".into()));
+        }
+        if flags & HAS_RELATIVES == 0 && frames.iter().any(|f| f.codec == delta::RELATIVE) {
+            return Err(self.bad("relative frames in a file whose header says that there are none".into()));
         }
         Ok(frames)
     }

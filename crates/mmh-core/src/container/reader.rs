@@ -32,6 +32,28 @@ pub fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     })
 }
 
+/// Source bytes that were restored for others.
+struct Stretch<'a> {
+    start: u64,
+    bytes: &'a [u8],
+}
+
+impl ReadAt for Stretch<'_> {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        let there = ReadAt::slice(self, offset, buf.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(there);
+        Ok(())
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        ReadAt::slice(self.bytes, offset.checked_sub(self.start)?, len)
+    }
+}
+
 /// A frame's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -401,6 +423,16 @@ impl<R: ReadAt> Archive<R> {
                 let prefix = self.prefix(scratch)?;
                 block::decode(f.codec, payload, head.checksum, Some(prefix), out, check, scratch)
             }
+            (delta::RELATIVE, ..) => {
+                let (place, ..) = delta::Place::read(payload, out.len())?;
+                let mut held = std::mem::take(&mut scratch.counterpart.there);
+                let done = self.read_root(&place, &mut held, check, scratch).and_then(|()| {
+                    let there = Stretch { start: place.offset, bytes: &held[..place.len] };
+                    block::decode(f.codec, payload, head.checksum, Some(&there), out, check, scratch)
+                });
+                scratch.counterpart.there = held;
+                done
+            }
             (delta::ID, Some(record), None) => Err(record.missing()),
             (delta::ID, Some(record), Some(lent)) => {
                 block::decode(f.codec, payload, head.checksum, base, out, check, scratch).map_err(|e| match e
@@ -412,6 +444,38 @@ impl<R: ReadAt> Archive<R> {
             }
             _ => block::decode(f.codec, payload, head.checksum, base, out, check, scratch),
         }
+    }
+
+    /// Restores a stretch that a relative block refers to, and that refers to none itself.
+    fn read_root(
+        &self,
+        place: &delta::Place,
+        held: &mut Vec<u8>,
+        check: bool,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (start, len) = (place.offset, place.len as u64);
+        let end = start.checked_add(len).filter(|end| *end <= self.index.source_len);
+        let bad = |what: &str| {
+            Err(Error::corrupt(format!("relative: {len} bytes from source byte {start}, {what}")))
+        };
+        let Some(end) = end else { return bad("beyond its end") };
+        let refers = |frames: std::ops::Range<usize>| {
+            frames.into_iter().any(|i| self.frames[i].codec == delta::RELATIVE)
+        };
+        let roots = self.covering(start, end);
+        let mut chained = refers(roots.clone());
+        for i in roots.filter(|i| self.frames[*i].codec == codec::COPY) {
+            let from = self.copied(i, check)?;
+            chained |= refers(self.covering(from, from + self.frames[i].raw));
+        }
+        if chained {
+            return bad("which are relative themselves");
+        }
+        held.resize(held.len().max(place.len), 0);
+        let nested = scratch.nested.get_or_insert_default();
+        nested.watch = scratch.watch.clone();
+        self.read_frames(start, &mut held[..place.len], check, nested)
     }
 
     /// Where a copy frame copies from; compares its checksum if `check`.

@@ -6,7 +6,8 @@
 use super::frame::{HEAD, Head, SYNC};
 use crate::api::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block;
-use crate::codec::{self, Scratch, delta, pattern251};
+use crate::codec::delta::{self, Place};
+use crate::codec::{self, Scratch, pattern251};
 use crate::container::reader::{first_block, with_scratch};
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
@@ -301,6 +302,10 @@ fn decodes(
     if codec::is_run(codec) {
         block::check_run(payload, checksum, raw)?;
         return if codec == pattern251::ID { pattern251::check(payload, raw) } else { Ok(()) };
+    }
+    if codec == delta::RELATIVE {
+        // What it refers to is known when all frames have their places.
+        return Place::read(payload, raw as usize).map(drop);
     }
     out.resize(out.len().max(raw as usize), 0);
     let prefix = bases.prefix.as_ref().map(|p| p as &dyn ReadAt);

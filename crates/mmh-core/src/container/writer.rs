@@ -109,10 +109,14 @@ pub struct Facts {
 }
 
 impl<W: Target> Writer<W> {
-    /// Writes the header. `copies`: whether there will be copy frames for sure; `base`: what delta frames refer to, if there may be some.
-    pub fn new(mut out: W, copies: bool, base: Option<&BaseRecord>) -> Result<Writer<W>> {
-        let copies = if copies { index::HAS_COPIES } else { 0 };
-        let flags = copies | if base.is_some() { index::HAS_BASE } else { 0 };
+    /// Flags of a file: `copies`: whether there will be copy frames for sure; `relatives`: whether there may be relative frames.
+    pub fn flags(copies: bool, relatives: bool) -> u16 {
+        (if copies { index::HAS_COPIES } else { 0 }) | if relatives { index::HAS_RELATIVES } else { 0 }
+    }
+
+    /// Writes the header, with these flags; `base`: what delta frames refer to, if there may be some.
+    pub fn new(mut out: W, flags: u16, base: Option<&BaseRecord>) -> Result<Writer<W>> {
+        let flags = flags | if base.is_some() { index::HAS_BASE } else { 0 };
         let header = index::header(flags);
         let record = base.map(BaseRecord::to_bytes).unwrap_or_default();
         out.begin(&header)?;

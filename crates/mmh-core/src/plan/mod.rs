@@ -439,18 +439,22 @@ impl Choice {
         stored as f64 > (bid * raw as f64) * DISAPPOINTING
     }
 
-    /// The bids beside the winner's that do without a base, the best first.
+    /// The bids that do without a counterpart.
+    fn alone_bids(&self) -> impl Iterator<Item = &(&'static dyn Codec, Bid)> {
+        self.bids.iter().filter(|(c, _)| !codec::is_difference(c.id()))
+    }
+
+    /// Those of them beside the winner's, the best first.
     pub fn others(&self) -> Vec<(&'static dyn Codec, f64)> {
-        let others = self.bids.iter().filter(|(c, _)| ![codec::delta::ID, self.codec.id()].contains(&c.id()));
+        let others = self.alone_bids().filter(|(c, _)| c.id() != self.codec.id());
         let mut estimates: Vec<_> = others.filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e))).collect();
         estimates.sort_by(|a, b| a.1.total_cmp(&b.1));
         estimates
     }
 
-    /// The best bid that does without a base.
+    /// The best of them.
     pub fn alone(&self) -> Option<(&'static dyn Codec, f64)> {
-        let others = self.bids.iter().filter(|(c, _)| c.id() != codec::delta::ID);
-        let estimates = others.filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e)));
+        let estimates = self.alone_bids().filter_map(|(c, bid)| bid.estimate.map(|e| (*c, e)));
         estimates.reduce(|best, other| if other.1 < best.1 { other } else { best })
     }
 }

@@ -66,8 +66,8 @@ pub fn from_stream(
     if let (Some(base), Some(record)) = (&base, &record) {
         base.check(record, workers)?;
     }
-    if flags & index::HAS_COPIES != 0 {
-        // Copies need what came before: the stream goes to a nameless temporary file.
+    if flags & (index::HAS_COPIES | index::HAS_RELATIVES) != 0 {
+        // Copies need what came before, relatives what may yet come: the stream goes to a nameless temporary file.
         let mut spool = tempfile::tempfile()?;
         spool.write_all(&header)?;
         spool.write_all(&record.map(|r| r.to_bytes()).unwrap_or_default())?;
@@ -239,6 +239,9 @@ impl Restored {
             }
             pattern251::check(&f.payload, len).map_err(|e| e.at(f.offset))?;
             return Ok(Restored::Run(f));
+        }
+        if codec == delta::RELATIVE {
+            return corrupt("a relative frame in a file whose header says there is none");
         }
         if codec == delta::ID && base.is_none() {
             return corrupt("a delta frame in a file whose header says that it needs no base");

@@ -3,6 +3,7 @@
 use super::repeats::Repeated;
 use crate::block::Segment;
 use crate::codec::Level;
+use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::source::Tensor;
 use std::collections::HashMap;
@@ -82,16 +83,20 @@ pub fn classes(
     segments: &[Segment],
     copies: &[usize],
     repeated: &Repeated,
+    against: &Counterparts<'_>,
 ) -> Vec<Class> {
-    let key = |s: &Segment| (s.dtype.map(Dtype::id), s.tensor.map(|i| family(&tensors[i].name)));
+    let key = |i: usize, s: &Segment| {
+        let name = s.tensor.map(|t| family(&tensors[t].name));
+        (s.dtype.map(Dtype::id), name, against.has(i))
+    };
     let mut copies = copies.iter().peekable();
-    let mut positions: HashMap<(Option<u8>, Option<String>), usize> = HashMap::new();
+    let mut positions: HashMap<(Option<u8>, Option<String>, bool), usize> = HashMap::new();
     let mut members: Vec<(u64, Vec<usize>)> = Vec::new();
     for (i, s) in segments.iter().enumerate() {
         if copies.next_if(|c| **c == i).is_some() {
             continue;
         }
-        let at = *positions.entry(key(s)).or_insert(members.len());
+        let at = *positions.entry(key(i, s)).or_insert(members.len());
         if at == members.len() {
             members.push((0, Vec::new()));
         }

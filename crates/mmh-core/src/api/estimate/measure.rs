@@ -4,41 +4,18 @@ use super::classes::{Class, piece_of};
 use super::repeats::Repeated;
 use super::size::frame_bytes;
 use crate::api::Workers;
-use crate::base::Base;
 use crate::block::{self, Given, Segment, Settings};
-use crate::codec::{Counterpart, Level, Scratch, pattern251};
+use crate::codec::{Counterpart, Held, Level, Scratch, pattern251};
 use crate::container::reader::with_scratch;
+use crate::counterparts::Counterparts;
 use crate::error::Result;
 use crate::io::ReadAt;
-use crate::source::Layout;
-use std::collections::HashMap;
 use std::time::Instant;
 
-/// A base, and where the counterparts of segments begin there.
-pub struct Against<'a> {
-    pub base: &'a Base,
-    counterparts: HashMap<usize, u64>,
-}
-
-impl<'a> Against<'a> {
-    /// `None` if nothing in the base is of use.
-    pub fn new(base: Option<&'a Base>, layout: &Layout, segments: &[Segment]) -> Option<Against<'a>> {
-        let base = base?;
-        let counterparts = base.counterparts(layout, segments);
-        (!counterparts.is_empty()).then_some(Against { base, counterparts })
-    }
-
-    /// Where the counterpart of so many bytes of a segment, from `offset` on, begins.
-    fn place(&self, segment: usize, offset: u64, len: u64) -> Option<u64> {
-        let start = self.counterparts.get(&segment)?.checked_add(offset)?;
-        start.checked_add(len).filter(|end| *end <= self.base.len()).map(|_| start)
-    }
-}
-
 /// Bytes of a source and, where there is one, their counterpart.
-struct Stretch {
+struct Stretch<'a> {
     data: Vec<u8>,
-    counterpart: Option<(u64, Vec<u8>)>,
+    counterpart: Option<Counterpart<'a>>,
 }
 
 /// What was seen of a class, or of a piece, at one level.
@@ -72,7 +49,7 @@ pub struct Sample<'a> {
     pub segments: &'a [Segment],
     pub classes: &'a [Class],
     pub repeated: &'a Repeated,
-    pub against: Option<&'a Against<'a>>,
+    pub against: &'a Counterparts<'a>,
     pub workers: &'a Workers,
 }
 
@@ -146,14 +123,8 @@ impl Sample<'_> {
         let mut data = vec![0; raw as usize];
         let start = Instant::now();
         self.source.read_exact_at(segment.start + offset, &mut data)?;
-        let counterpart = match self.against.and_then(|a| Some((a.base, a.place(i, offset, raw)?))) {
-            Some((base, at)) => {
-                let mut bytes = vec![0; raw as usize];
-                base.read_exact_at(at, &mut bytes)?;
-                Some((at, bytes))
-            }
-            None => None,
-        };
+        let mut held = Held::default();
+        let counterpart = self.against.read(i, offset, raw as usize, &mut held)?;
         let stretch = Stretch { data, counterpart };
         let read = start.elapsed().as_secs_f64();
         let mut back = vec![0; if timed { raw as usize } else { 0 }];
@@ -172,7 +143,7 @@ impl Sample<'_> {
 
 /// Encodes the blocks of a stretch at one level. They are decoded into `back`, unless that is empty.
 fn measure_at(
-    stretch: &Stretch,
+    stretch: &Stretch<'_>,
     back: &mut [u8],
     segment: &Segment,
     offset: u64,
@@ -193,10 +164,7 @@ fn measure_at(
         }
         seen.raw += block.len() as u64;
         let start = Instant::now();
-        let base = stretch.counterpart.as_ref().map(|(at, bytes)| Counterpart {
-            offset: at + (i * size) as u64,
-            bytes: &bytes[i * size..i * size + block.len()],
-        });
+        let base = stretch.counterpart.map(|whole| whole.part(i * size, block.len()));
         let given = Given { data: block, declared: dtype, base, whole: block.len() as u64 == segment.len };
         let encoded = block::encode(&given, &settings, scratch, payload)?;
         seen.encode += start.elapsed().as_secs_f64();

@@ -18,10 +18,11 @@ use crate::base::Base;
 use crate::block;
 use crate::codec::Level;
 use crate::container::base::RECORD;
+use crate::counterparts::Counterparts;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::{self, Input};
-use measure::{Against, Sample};
+use measure::Sample;
 use std::sync::Arc;
 
 mod classes;
@@ -32,6 +33,8 @@ mod size;
 #[cfg(test)]
 mod tests;
 mod whole;
+
+pub(super) use repeats::likely_copies;
 
 /// Bytes that are encoded at every level, unless the caller says otherwise: less than a second's work for three levels and two threads.
 pub const BUDGET: u64 = 24 << 20;
@@ -79,7 +82,7 @@ pub fn estimate(
 ) -> Result<Estimate> {
     let layout = source::find(Input { bytes: source, complete: true });
     let segments = block::segments(&layout, Some(source.len()));
-    let copies = repeats::likely_copies(source, &segments, workers)?;
+    let copies = likely_copies(source, &segments, workers)?;
     let copied_bytes = copies.iter().map(|i| segments[*i].len).sum();
     let (format, tensors) = (layout.format.name(), layout.tensors.len());
     let exact = source.len() <= budget;
@@ -87,18 +90,19 @@ pub fn estimate(
         (source.len(), whole::whole(source, name, base, levels, workers)?)
     } else {
         let repeated = repeats::likely_blocks(source, &segments, &copies, workers)?;
-        let classes = classes::classes(&layout.tensors, &segments, &copies, &repeated);
-        let against = Against::new(base.as_deref(), &layout, &segments);
+        let is_copy = |i: usize| copies.binary_search(&i).is_ok();
+        let against = Counterparts::of(base.as_deref(), source, &layout, &segments, is_copy)?;
+        let classes = classes::classes(&layout.tensors, &segments, &copies, &repeated, &against);
         let sample = Sample {
             source,
             segments: &segments,
             classes: &classes,
             repeated: &repeated,
-            against: against.as_ref(),
+            against: &against,
             workers,
         };
         let (sampled_bytes, mut estimates) = sampled::sampled(&sample, levels, budget)?;
-        let record = against.map_or(0, |a| (RECORD + a.base.recorded_name().len()) as u64);
+        let record = against.base().map_or(0, |base| (RECORD + base.recorded_name().len()) as u64);
         let fixed = record + size::fixed_bytes(source.len(), name, layout, &segments, &copies);
         estimates.iter_mut().for_each(|e| e.stored += fixed);
         (sampled_bytes, estimates)

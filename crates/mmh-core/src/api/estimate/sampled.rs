@@ -24,7 +24,7 @@ pub fn sampled(sample: &Sample<'_>, levels: &[Level], budget: u64) -> Result<(u6
     let write = seconds_to_write();
     // The base is read and hashed once, in both directions.
     let base =
-        sample.against.map_or(0.0, |a| (read + hash) * a.base.len() as f64 / source.len().max(1) as f64);
+        sample.against.base().map_or(0.0, |b| (read + hash) * b.len() as f64 / source.len().max(1) as f64);
     let estimates = (1..all.len()).map(|i| {
         let each = classes.iter().zip(wide.iter().zip(&narrow));
         let stored: f64 = each

@@ -10,12 +10,12 @@ mod place;
 
 use super::{Progress, Workers, verify};
 use crate::base::Base;
-use crate::codec;
+use crate::codec::{self, delta};
 use crate::container::base::{BaseRecord, RECORD};
 use crate::container::ending::{self, Ending};
 use crate::container::frame::{self, Head};
 use crate::container::index::{self, FrameRow, Index, TensorRow};
-use crate::container::reader::{Archive, Frame, LOST, read_record};
+use crate::container::reader::{Archive, Frame, LOST, read_record, with_scratch};
 use crate::container::restored::Restored;
 use crate::container::scan::{Scan, Stretch, scan};
 use crate::container::{HEADER, MAGIC};
@@ -440,9 +440,16 @@ fn sound(archive: &Archive<Shared>) -> Vec<bool> {
         codec::COPY => {
             archive.copied(i, true).is_ok_and(|from| archive.covering(from, from + f.raw).all(there))
         }
+        // They were found by their heads alone.
+        delta::RELATIVE if there(i) => restores(archive, f),
         _ => there(i),
     };
     archive.frames().iter().enumerate().map(is_sound).collect()
+}
+
+fn restores(archive: &Archive<Shared>, f: &Frame) -> bool {
+    let mut out = vec![0; f.raw as usize];
+    with_scratch(|scratch| archive.read_frames(f.start, &mut out, true, scratch)).is_ok()
 }
 
 /// Stretches without a place, one behind the other. A copy is replaced by the frames that it repeats, which are known by their places.
@@ -465,6 +472,11 @@ fn loose_of(
             let Head { codec, stored, raw, .. } = found.head;
             let start = frames.last().map_or(0, Frame::end);
             let end = start.checked_add(raw).ok_or_else(|| Error::Limit("more than 2^64 bytes".into()))?;
+            if codec == delta::RELATIVE {
+                // What it refers to has another place here.
+                goes_on = false;
+                continue;
+            }
             if codec == codec::COPY {
                 let mut payload = [0; 8];
                 input.read_exact_at(found.offset + frame::HEAD as u64, &mut payload)?;
@@ -495,7 +507,7 @@ fn repeated(known: &Archive<Shared>, from: u64, raw: u64) -> Option<&[Frame]> {
     let end = from.checked_add(raw)?;
     let frames = known.frames().get(known.covering(from, end))?;
     let exact = frames.first()?.start == from && frames.last()?.end() == end;
-    let there = frames.iter().all(|f| f.codec != codec::COPY && f.offset != LOST);
+    let there = frames.iter().all(|f| ![codec::COPY, delta::RELATIVE].contains(&f.codec) && f.offset != LOST);
     (exact && there).then_some(frames)
 }
 

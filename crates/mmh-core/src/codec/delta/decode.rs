@@ -7,9 +7,8 @@ use crate::container::varint;
 use crate::error::Result;
 use mmh_kernels::differences;
 
-/// Restores `out`, given its counterpart and the payload from the mode on.
-pub fn decode(payload: &[u8], base: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
-    let (&mode, rest) = payload.split_first().ok_or_else(|| bad("no mode".into()))?;
+/// Restores `out`, given its counterpart, the mode, and the rest of the payload.
+pub fn decode(mode: u8, rest: &[u8], base: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
     match mode {
         mode::COPY if rest.is_empty() => out.copy_from_slice(base),
         mode::COPY => return Err(bad(format!("{} bytes left over", rest.len()))),

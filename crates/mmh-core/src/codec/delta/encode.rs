@@ -1,7 +1,7 @@
 //! A block to a payload.
 
 use super::form::Form;
-use super::{Counterpart, element_of, estimate, lend, mode, parts};
+use super::{Counterpart, element_of, estimate, lend, mode, parts, place};
 use crate::codec::{Block, Level, Scratch};
 use crate::container::varint;
 use crate::dtype::Dtype;
@@ -26,9 +26,9 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<bool> {
     let start = out.len();
-    varint::write(base.offset, out);
+    place::write_offset(&base, out);
     if block.data == base.bytes {
-        out.push(mode::COPY);
+        place::write_mode(mode::COPY, &base, out);
         return Ok(out.len() - start < block.data.len());
     }
     let body = out.len();
@@ -54,6 +54,7 @@ pub fn encode(
         xor(block, base, scratch, out)?;
     } else {
         let all = Elements::of(&form, block.data, base.bytes);
+        place::write_mode(mode::DIFFERENCE, &base, out);
         dense(form, block, all, scratch, out)?;
     }
     if named && out.len() - other >= other - body {
@@ -65,7 +66,7 @@ pub fn encode(
 }
 
 fn xor(block: &Block<'_>, base: Counterpart<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<()> {
-    out.push(mode::XOR);
+    place::write_mode(mode::XOR, &base, out);
     let mut bits = std::mem::take(&mut scratch.delta.gathered);
     bits.clear();
     bits.extend(block.data.iter().zip(base.bytes).map(|(y, x)| y ^ x));
@@ -119,7 +120,6 @@ fn dense(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    out.push(mode::DIFFERENCE);
     let form = with_drop(form, all.data);
     form.write(out);
     ends(&form, block.data, out);
@@ -134,7 +134,7 @@ fn sparse(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    out.push(mode::SPARSE);
+    place::write_mode(mode::SPARSE, &base, out);
     let all = Elements::of(&form, block.data, base.bytes);
     let size = form.size();
     let gather = |from: &[u8]| -> Vec<u8> {

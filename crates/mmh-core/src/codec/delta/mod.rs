@@ -1,30 +1,40 @@
-//! A block against the same bytes of a base: a fine-tune, the next checkpoint. `spec/codecs/delta.md` is the definition.
+//! A block against the same elements elsewhere: of a base (`delta`: a fine-tune, the next checkpoint), or of another tensor of the same source (`relative`: a copy in another
+//! type, an average of weights). `spec/codecs/delta.md` and `spec/codecs/relative.md` are the definition.
 //!
+//! * `place`: where the counterpart stands, and what its elements become
 //! * `form`: how elements are compared, and which are expected to differ alike; differences themselves are `mmh_kernels::differences`
 //! * `estimate`: what the differences of a sample cost
 //! * `parts`: bytes that another codec stores
 //! * `encode`, `decode`: the payload
 
 use super::tensor::Element;
-use super::{Block, Codec, Counterpart};
-use crate::container::varint;
+use super::{Block, Codec, Counterpart, Origin};
 use crate::dtype::Kind;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::plan::{Bid, Reason, Sample};
-use std::borrow::Cow;
+use mmh_kernels::conversions;
 
 mod decode;
 mod encode;
 mod estimate;
 mod form;
 mod parts;
+mod place;
+
+pub use place::Place;
 
 /// `spec/codecs/delta.md`
 pub struct Delta;
 
-/// Its id.
+/// `spec/codecs/relative.md`
+pub struct Relative;
+
+/// The id of [`Delta`].
 pub const ID: u8 = 6;
+
+/// The id of [`Relative`].
+pub const RELATIVE: u8 = 9;
 
 /// The ways to say what a block is, given its counterpart.
 mod mode {
@@ -42,6 +52,7 @@ mod mode {
 #[derive(Default)]
 pub struct Scratch {
     base: Vec<u8>,
+    converted: Vec<u8>,
     classes: Vec<u8>,
     symbols: Vec<u8>,
     extra: Vec<u8>,
@@ -61,6 +72,71 @@ fn element_of(element: Option<Element>) -> Element {
     element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 })
 }
 
+/// What a difference from a counterpart of this origin would cost.
+fn bid(sample: &Sample<'_>, origin: Origin, none: &'static str) -> Bid {
+    let Some(base) = sample.base().filter(|b| b.origin == origin) else { return Bid::none(none) };
+    let element = element_of(sample.element());
+    match estimate::estimate(sample.block(), base.bytes, element) {
+        Some(found) => Bid::of(found.ratio(), Reason::of(move || found.describe())),
+        None => Bid::none("shorter than one element"),
+    }
+}
+
+/// Appends the payload, if the block has a counterpart of this origin.
+fn encode(
+    block: &Block<'_>,
+    origin: Origin,
+    scratch: &mut super::Scratch,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    match block.base {
+        Some(base) if base.origin == origin && base.bytes.len() == block.data.len() => {
+            encode::encode(block, base, scratch, out)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Restores a block with the bytes that its counterpart is among.
+fn decode(
+    payload: &[u8],
+    (among, what): (&dyn ReadAt, &str),
+    out: &mut [u8],
+    scratch: &mut super::Scratch,
+) -> Result<()> {
+    let (place, mode, rest) = Place::read(payload, out.len())?;
+    let end = place.offset.checked_add(place.len as u64);
+    if end.is_none_or(|end| end > among.len()) {
+        let Place { offset, len, .. } = place;
+        return Err(bad(format!("{len} bytes from byte {offset} of {what} of {} bytes", among.len())));
+    }
+    let mut held = std::mem::take(&mut scratch.delta.base);
+    let mut converted = std::mem::take(&mut scratch.delta.converted);
+    let done = there(&place, among, &mut held).and_then(|bytes| {
+        let counterpart = match place.conversion {
+            None => bytes,
+            Some(conversion) => {
+                lend(&mut converted, out.len());
+                conversions::convert(conversion, bytes, &mut converted[..out.len()]);
+                &converted[..out.len()]
+            }
+        };
+        decode::decode(mode, rest, counterpart, out, scratch)
+    });
+    (scratch.delta.base, scratch.delta.converted) = (held, converted);
+    done
+}
+
+/// The bytes of a place, in `held` unless they are in memory already.
+fn there<'a>(place: &Place, among: &'a dyn ReadAt, held: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    if let Some(slice) = among.slice(place.offset, place.len) {
+        return Ok(slice);
+    }
+    lend(held, place.len);
+    among.read_exact_at(place.offset, &mut held[..place.len])?;
+    Ok(&held[..place.len])
+}
+
 impl Codec for Delta {
     fn id(&self) -> u8 {
         ID
@@ -71,21 +147,11 @@ impl Codec for Delta {
     }
 
     fn bid(&self, sample: &Sample<'_>) -> Bid {
-        let Some(base) = sample.base() else {
-            return Bid::none("no base, or nothing like it there");
-        };
-        let element = element_of(sample.element());
-        match estimate::estimate(sample.block(), base.bytes, element) {
-            Some(found) => Bid::of(found.ratio(), Reason::of(move || found.describe())),
-            None => Bid::none("shorter than one element"),
-        }
+        bid(sample, Origin::Base, "no base, or nothing like it there")
     }
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
-        match block.base {
-            Some(base) if base.bytes.len() == block.data.len() => encode::encode(block, base, scratch, out),
-            _ => Ok(false),
-        }
+        encode(block, Origin::Base, scratch, out)
     }
 
     fn decode(&self, _: &[u8], _: &mut [u8], _: &mut super::Scratch) -> Result<()> {
@@ -100,31 +166,45 @@ impl Codec for Delta {
         out: &mut [u8],
         scratch: &mut super::Scratch,
     ) -> Result<()> {
-        let Some(base) = base else { return self.decode(payload, out, scratch) };
-        let mut rest = payload;
-        let offset = varint::read(&mut rest).ok_or_else(|| bad("malformed offset".into()))?;
-        let end = offset.checked_add(out.len() as u64);
-        if end.is_none_or(|end| end > base.len()) {
-            return Err(bad(format!(
-                "{} bytes from byte {offset} of a base of {} bytes",
-                out.len(),
-                base.len()
-            )));
+        match base {
+            Some(base) => decode(payload, (base, "a base"), out, scratch),
+            None => self.decode(payload, out, scratch),
         }
-        let mut held = std::mem::take(&mut scratch.delta.base);
-        let counterpart = match base.slice(offset, out.len()) {
-            Some(slice) => Cow::Borrowed(slice),
-            None => {
-                held.resize(held.len().max(out.len()), 0);
-                base.read_exact_at(offset, &mut held[..out.len()])?;
-                Cow::Owned(held)
-            }
-        };
-        let done = decode::decode(rest, &counterpart[..out.len()], out, scratch);
-        if let Cow::Owned(held) = counterpart {
-            scratch.delta.base = held;
+    }
+}
+
+impl Codec for Relative {
+    fn id(&self) -> u8 {
+        RELATIVE
+    }
+
+    fn name(&self) -> &'static str {
+        "relative"
+    }
+
+    fn bid(&self, sample: &Sample<'_>) -> Bid {
+        bid(sample, Origin::Source, "no other tensor is like it")
+    }
+
+    fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
+        encode(block, Origin::Source, scratch, out)
+    }
+
+    fn decode(&self, _: &[u8], _: &mut [u8], _: &mut super::Scratch) -> Result<()> {
+        Err(bad("a difference from another tensor where there can be none".into()))
+    }
+
+    fn decode_with(
+        &self,
+        payload: &[u8],
+        source: Option<&dyn ReadAt>,
+        out: &mut [u8],
+        scratch: &mut super::Scratch,
+    ) -> Result<()> {
+        match source {
+            Some(source) => decode(payload, (source, "a source"), out, scratch),
+            None => self.decode(payload, out, scratch),
         }
-        done
     }
 }
 
@@ -132,10 +212,10 @@ fn bad(what: String) -> Error {
     Error::corrupt(format!("delta: {what}"))
 }
 
-/// What a base looks like where only the counterpart of one block is at hand.
+/// What a base, or the source, looks like where only the counterpart of one block is at hand.
 impl ReadAt for Counterpart<'_> {
     fn len(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
+        self.offset + self.there.len() as u64
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
@@ -145,7 +225,7 @@ impl ReadAt for Counterpart<'_> {
     }
 
     fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        ReadAt::slice(self.bytes, offset.checked_sub(self.offset)?, len)
+        ReadAt::slice(self.there, offset.checked_sub(self.offset)?, len)
     }
 }
 

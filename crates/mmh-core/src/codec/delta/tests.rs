@@ -20,7 +20,7 @@ const KINDS: [Dtype; 9] = [
 
 fn encoded(data: &[u8], base: &[u8], element: Element, level: Level, offset: u64) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let base = Some(Counterpart { offset, bytes: base });
+    let base = Some(Counterpart::of_base(offset, base));
     let block =
         Block { data, declared: None, element: Some(element), level, split: None, structure: None, base };
     Delta.encode(&block, &mut Memory::default(), &mut out).unwrap().then_some(out)
@@ -210,7 +210,7 @@ proptest! {
         }
         let element = Element { head, ..Element::of(KINDS[kind]) };
         if let Some(payload) = encoded(&data, &base, element, Level::new(level).unwrap(), offset) {
-            let whole = Counterpart { offset, bytes: &base };
+            let whole = Counterpart::of_base(offset, &base);
             let mut back = vec![0xaa; n];
             Delta.decode_with(&payload, Some(&whole), &mut back, &mut Memory::default()).unwrap();
             prop_assert_eq!(back, data);
