@@ -2075,10 +2075,16 @@ def decode_relative(payload: Reader, raw: int, restored: Restored) -> bytes:
     offset, end, number, mode = read_place(payload, raw, restored.index.length)
     roots = list(restored.covering(offset, end))
     for i in [i for i in roots if frames[i].codec == "copy"]:
-        start = frames[i].at + FRAME_HEADER_SIZE
-        roots += restored.covering(*copied(Reader(restored.data, start, start + 8, "copy payload"), i, restored))
+        at_payload = frames[i].at + FRAME_HEADER_SIZE
+        start, _ = copied(Reader(restored.data, at_payload, at_payload + 8, "copy payload"), i, restored)
+        skip = start - frames[i].start
+        roots += restored.covering(
+            max(frames[i].start, offset) + skip, min(frames[i].start + frames[i].raw, end) + skip
+        )
     chained = any(frames[i].codec == "relative" for i in roots)
     expect(not chained, "counterpart", "bytes restored by frames that are not relative", "relative ones", at)
+    lent, most = sum(frames[i].raw for i in roots if frames[i].codec not in RUNS), (1 << 20) + 16 * raw
+    expect(lent <= most, "blocks of the counterpart", f"at most {most} bytes", lent, at)
     return differ(payload, raw, restored.bytes_of(offset, end), number, mode)
 
 

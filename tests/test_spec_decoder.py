@@ -56,6 +56,7 @@ from mmh_builder import (
     pattern,
     plane_widths,
     records_parts,
+    relative,
     skewed_lengths,
     split_element,
     state_table,
@@ -431,6 +432,49 @@ def test_copy() -> None:
     wrong = copy(0, 3)
     wrong.checksum = 0
     refuse(build([*frames, wrong]), r"checksum")
+
+
+def test_relative() -> None:
+    data = bytes(range(200))
+    assert decode(build([store(data), relative(b"\x0a\0", data[10:90])])).source == data + data[10:90]
+    assert decode(build([relative(b"\x50\0", data[:80]), store(data)])).source == data[:80] + data
+    refuse(
+        build([store(data), relative(b"\xc9\1\0", data)]), r"end of the counterpart: expected at most 400, found 401"
+    )
+    refuse(
+        build([store(data), relative(b"\x0a\0", data)]),
+        r"counterpart: expected bytes restored by frames that are not rel",
+    )
+    refuse(
+        build([store(data), relative(b"\0\0", data)], flags=0), r"flag for relative frames: expected one that is set"
+    )
+    refuse(build([store(data), relative(b"\0\4", data)]), r"mode: expected at most 3, found 4")
+    refuse(build([store(data), relative(b"\0\xe0", data)]), r"conversion: expected at most 13, found 14")
+    refuse(build([store(data), relative(b"\0\x10", data[:25])]), r"raw: expected a multiple of 2, found 25")
+    twice = [store(data), relative(b"\0\0", data)]
+    refuse(
+        build([*twice, relative(b"\xc8\1\0", data)]), r"counterpart: expected bytes restored by frames that are not rel"
+    )
+    refuse(
+        build([*twice, copy(200, 200), relative(b"\x90\3\0", data)]), r"counterpart: expected bytes restored by frames"
+    )
+
+
+def test_relative_of_large_blocks() -> None:
+    """As much as may be lent is 2^20 + 16 raw, and a run is not counted."""
+    for more, good in ((0, True), (1, False)):
+        n = (1 << 20) + 16 * 64 + more
+        lent = zstd(zstandard.ZstdCompressor().compress(bytes(n)), bytes(n))
+        both = relative(varint(n - 32) + b"\0", bytes(32) + b"a" * 32)
+        file = build([lent, pattern(b"a", 1 << 22), both])
+        # Of a copy, what is copied counts.
+        copied = build([lent, copy(0, n), relative(varint(n) + b"\0", bytes(64))])
+        if good:
+            assert decode(file).source[-64:] == bytes(32) + b"a" * 32
+            assert decode(copied).source == bytes(2 * n + 64)
+        else:
+            refuse(file, r"blocks of the counterpart: expected at most 1049600 bytes, found 1049601")
+            refuse(copied, r"blocks of the counterpart")
 
 
 # ---- LZ4 and Zstandard ----

@@ -858,7 +858,7 @@ def cast(elements: bytes, source: str, target: str) -> bytes:
 
 
 def numbers_to_cast(dtype: str) -> bytes:
-    """Every number of 16 bits, and infinities; of 32 bits those about which one narrower number is as near as another."""
+    """Every number of 16 bits, and infinities; of 32 bits those about halfway between two narrower ones."""
     if dtype == "F32":
         tops = np.arange(0, 0x10000, 29, dtype=np.uint32) << 16
         bits = np.concatenate([tops | low for low in (0, 1, 0x0FFF, 0x1000, 0x1001, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
@@ -940,6 +940,9 @@ def invalid_relatives() -> dict[str, bytes]:
     def behind(payload: bytes, restored: bytes = BF16, others: Sequence[mb.Frame] = ()) -> bytes:
         return mb.build([root, *others, mb.relative(payload, restored)])
 
+    def zeros(count: int) -> mb.Frame:
+        return mb.zstd(zstandard.ZstdCompressor().compress(bytes(count)), bytes(count))
+
     copied = mb.copy(n, n)
     return {
         "relative-without-flag": mb.build([root, relative], flags=0),
@@ -956,6 +959,10 @@ def invalid_relatives() -> dict[str, bytes]:
         "relative-converted-odd": behind(b"\0\x10", BF16[:3]),
         "prefix-of-a-relative": mb.build([mb.relative(mb.varint(n) + b"\0", BF16), root, went_on(BF16, BF16[:500])]),
         "relative-within-a-relative": behind(b"\0\1\x09\0\0"),
+        "relative-of-too-much": mb.build([zeros(1 << 21), mb.relative(b"\0\0", bytes(64))]),
+        "relative-of-too-much-copied": mb.build(
+            [zeros(1 << 21), mb.copy(0, 1 << 21), mb.relative(mb.varint(1 << 21) + b"\0", bytes(64))]
+        ),
     }
 
 

@@ -2,13 +2,12 @@
 
 use crate::api::Workers;
 use crate::block::Segment;
-use crate::codec::Origin;
 use crate::container::MAGIC;
 use crate::container::base::BaseRecord;
 use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
 use crate::container::restored::Restored;
-use crate::counterparts::{Start, closest, conversions_between};
+use crate::counterparts::{Among, Start, closest, conversions_between};
 use crate::dtype::Dtype;
 use crate::error::{DamagedBase, Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -190,7 +189,7 @@ impl Base {
         source: Option<&dyn ReadAt>,
     ) -> Result<HashMap<usize, Start>> {
         let own = self.layout();
-        let start = |offset, conversion| Start { origin: Origin::Base, offset, conversion };
+        let start = |offset, conversion| Start { among: Among::Base, offset, conversion };
         if layout.tensors.is_empty() {
             let opaque = layout.format == Format::Unknown && own.format == Format::Unknown;
             let long = |s: &&Segment| s.len >= SHORTEST_OPAQUE;

@@ -71,7 +71,7 @@ pub fn explain_source(
         buf.resize(first_block(s, level) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read(i, 0, buf.len(), &mut held)?;
+        let base = against.read((i, 0), buf.len(), level, &mut held)?;
         let first = First { data: &buf, base, segment: s, level };
         let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
             let mut why = explain(&first, name, scratch);
@@ -106,7 +106,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
         buf.resize(first_block(s, level) as usize, 0);
         archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read(i, 0, buf.len(), &mut held)?;
+        let base = against.read((i, 0), buf.len(), level, &mut held)?;
         let first = First { data: &buf, base, segment: s, level };
         let mut why = workers
             .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;

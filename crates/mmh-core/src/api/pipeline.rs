@@ -427,8 +427,7 @@ fn with_given<R>(
             return encode(&given, s);
         }
         let mut held = std::mem::take(&mut s.counterpart);
-        let (segment, within) = piece.place;
-        let base = work.counterparts.read(segment, within, data.len(), &mut held);
+        let base = work.counterparts.read(piece.place, data.len(), work.settings.level, &mut held);
         let done = base.and_then(|base| encode(&Given { base, ..given }, s));
         s.counterpart = held;
         done

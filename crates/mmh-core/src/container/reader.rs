@@ -426,7 +426,7 @@ impl<R: ReadAt> Archive<R> {
             (delta::RELATIVE, ..) => {
                 let (place, ..) = delta::Place::read(payload, out.len())?;
                 let mut held = std::mem::take(&mut scratch.counterpart.there);
-                let done = self.read_root(&place, &mut held, check, scratch).and_then(|()| {
+                let done = self.read_root(&place, out.len(), &mut held, check, scratch).and_then(|()| {
                     let there = Stretch { start: place.offset, bytes: &held[..place.len] };
                     block::decode(f.codec, payload, head.checksum, Some(&there), out, check, scratch)
                 });
@@ -446,31 +446,43 @@ impl<R: ReadAt> Archive<R> {
         }
     }
 
-    /// Restores a stretch that a relative block refers to, and that refers to none itself.
+    /// Restores a stretch that a relative block of `raw` bytes refers to, and that refers to none itself.
     fn read_root(
         &self,
         place: &delta::Place,
+        raw: usize,
         held: &mut Vec<u8>,
         check: bool,
         scratch: &mut Scratch,
     ) -> Result<()> {
         let (start, len) = (place.offset, place.len as u64);
-        let end = start.checked_add(len).filter(|end| *end <= self.index.source_len);
-        let bad = |what: &str| {
+        let bad = |what: String| {
             Err(Error::corrupt(format!("relative: {len} bytes from source byte {start}, {what}")))
         };
-        let Some(end) = end else { return bad("beyond its end") };
-        let refers = |frames: std::ops::Range<usize>| {
-            frames.into_iter().any(|i| self.frames[i].codec == delta::RELATIVE)
+        let Some(end) = start.checked_add(len).filter(|end| *end <= self.index.source_len) else {
+            return bad("beyond its end".into());
+        };
+        let mut lent = 0u64;
+        let mut count = |frames: std::ops::Range<usize>| {
+            let blocks = self.frames[frames].iter().filter(|f| !codec::is_run(f.codec));
+            blocks.fold(false, |refers, f| {
+                lent = lent.saturating_add(f.raw);
+                refers | (f.codec == delta::RELATIVE)
+            })
         };
         let roots = self.covering(start, end);
-        let mut chained = refers(roots.clone());
+        let mut refers = count(roots.clone());
         for i in roots.filter(|i| self.frames[*i].codec == codec::COPY) {
-            let from = self.copied(i, check)?;
-            chained |= refers(self.covering(from, from + self.frames[i].raw));
+            let f = &self.frames[i];
+            let at = self.copied(i, check)? + (f.start.max(start) - f.start);
+            refers |= count(self.covering(at, at + (f.end().min(end) - f.start.max(start))));
         }
-        if chained {
-            return bad("which are relative themselves");
+        if refers {
+            return bad("which are relative themselves".into());
+        }
+        let most = delta::most_lent(raw);
+        if lent > most {
+            return bad(format!("which take {lent} bytes to be restored, at most {most} are allowed"));
         }
         held.resize(held.len().max(place.len), 0);
         let nested = scratch.nested.get_or_insert_default();

@@ -4,7 +4,7 @@
 
 use crate::base::Base;
 use crate::block::Segment;
-use crate::codec::{Counterpart, Held, Origin};
+use crate::codec::{Counterpart, Held, Level, Origin, delta};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
@@ -15,14 +15,41 @@ use std::collections::HashMap;
 mod relatives;
 
 /// Where the counterpart of a segment begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// What it is a stretch of.
-    pub origin: Origin,
+    /// What it is a stretch of: a base, or this segment of the source.
+    pub among: Among,
     /// Its first byte there.
     pub offset: u64,
     /// What its elements become.
     pub conversion: Option<Conversion>,
+}
+
+/// What counterparts are stretches of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// A base.
+    Base,
+    /// A segment of the source.
+    Segment(Segment),
+}
+
+impl Among {
+    fn origin(&self) -> Origin {
+        match self {
+            Among::Base => Origin::Base,
+            Among::Segment(_) => Origin::Source,
+        }
+    }
+
+    /// Whether a block of `raw` bytes at this level may refer to these bytes, in view of the blocks that they are in.
+    fn may_be_lent(&self, raw: usize, offset: u64, len: u64, level: Level) -> bool {
+        let Among::Segment(s) = self else { return true };
+        let size = s.block_size(level) as u64;
+        let from = (offset - s.start) / size * size;
+        let to = (offset - s.start + len).next_multiple_of(size).min(s.len);
+        to - from <= delta::most_lent(raw)
+    }
 }
 
 /// The counterparts of all segments that have one.
@@ -72,18 +99,21 @@ impl<'a> Counterparts<'a> {
 
     /// Whether a segment has one of this origin.
     pub fn any(&self, origin: Origin) -> bool {
-        self.starts.values().any(|start| start.origin == origin)
+        self.starts.values().any(|start| start.among.origin() == origin)
     }
 
-    /// The counterpart of `len` bytes of a segment from byte `within` on, in memory that is lent; `None` if there is none, or not so much of it.
+    /// The counterpart of a block of `len` bytes of a segment, from byte `within` on, in memory that is lent; `None` if there is none, or not so much of it.
     pub fn read<'h>(
         &self,
-        segment: usize,
-        within: u64,
+        (segment, within): (usize, u64),
         len: usize,
+        level: Level,
         held: &'h mut Held,
     ) -> Result<Option<Counterpart<'h>>> {
-        let Some(&Start { origin, offset, conversion }) = self.starts.get(&segment) else { return Ok(None) };
+        let Some(Start { among: stretch, offset, conversion }) = self.starts.get(&segment) else {
+            return Ok(None);
+        };
+        let (origin, conversion) = (stretch.origin(), *conversion);
         let among: Option<&dyn ReadAt> = match origin {
             Origin::Base => self.base.map(|b| b as &dyn ReadAt),
             Origin::Source => self.source,
@@ -92,9 +122,11 @@ impl<'a> Counterparts<'a> {
         let (from, to) = conversion.map_or((1, 1), |c| (c.types().0.size(), c.types().1.size()));
         let is_whole = within.is_multiple_of(to as u64) && len.is_multiple_of(to);
         let n = len / to * from;
-        let offset = (within / to as u64).checked_mul(from as u64).and_then(|n| n.checked_add(offset));
-        let reaches =
-            |offset: &u64| offset.checked_add(n as u64).is_some_and(|end| is_whole && end <= among.len());
+        let offset = (within / to as u64).checked_mul(from as u64).and_then(|n| n.checked_add(*offset));
+        let reaches = |offset: &u64| {
+            offset.checked_add(n as u64).is_some_and(|end| is_whole && end <= among.len())
+                && stretch.may_be_lent(len, *offset, n as u64, level)
+        };
         let Some(offset) = offset.filter(reaches) else { return Ok(None) };
         let Held { there, converted } = held;
         lend(there, n);

@@ -4,9 +4,8 @@
 //! Names say little of that across frameworks and files, signs do: those of 128 elements, at places that do not depend on the type. They survive any cast, and most
 //! of them some training; of two tensors that have nothing to do with each other half agree. Whether a difference pays is decided block by block, as always.
 
-use super::{Start, closest, conversions_between, float_of};
+use super::{Among, Start, closest, conversions_between, float_of};
 use crate::block::Segment;
-use crate::codec::Origin;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
@@ -60,7 +59,10 @@ pub fn find(
                 Some((root, conversions)) => {
                     let (there, own) = ((source, root.start), (source, s.start, s.len));
                     let conversion = closest(&conversions, there, own)?;
-                    found.insert(i, Start { origin: Origin::Source, offset: root.start, conversion });
+                    found.insert(
+                        i,
+                        Start { among: Among::Segment(root.clone()), offset: root.start, conversion },
+                    );
                 }
                 None => roots.add(signs, i),
             }

@@ -124,7 +124,7 @@ impl Sample<'_> {
         let start = Instant::now();
         self.source.read_exact_at(segment.start + offset, &mut data)?;
         let mut held = Held::default();
-        let counterpart = self.against.read(i, offset, raw as usize, &mut held)?;
+        let counterpart = self.against.read((i, offset), raw as usize, Level::BALANCED, &mut held)?;
         let stretch = Stretch { data, counterpart };
         let read = start.elapsed().as_secs_f64();
         let mut back = vec![0; if timed { raw as usize } else { 0 }];

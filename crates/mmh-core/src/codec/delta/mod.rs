@@ -36,6 +36,12 @@ pub const ID: u8 = 6;
 /// The id of [`Relative`].
 pub const RELATIVE: u8 = 9;
 
+/// Bytes of the blocks that restore the counterpart of a relative block of `raw` bytes, at most: so that a file of many small blocks that all refer to a large one takes no longer
+/// than others of its size.
+pub const fn most_lent(raw: usize) -> u64 {
+    (1 << 20) + 16 * raw as u64
+}
+
 /// The ways to say what a block is, given its counterpart.
 mod mode {
     /// It is the same.
