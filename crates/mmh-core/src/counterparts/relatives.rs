@@ -125,3 +125,88 @@ impl Roots {
         near.min().map(|(_, root)| self.all[root].1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block;
+    use crate::source::{Format, Tensor};
+    use crate::testing::noise;
+    use mmh_kernels::conversions::Conversion::{self, F32CutToBf16, F32ToBf16, F32ToE4m3, F32ToF16};
+    use mmh_kernels::conversions::convert;
+
+    fn weights(n: usize, seed: u64) -> Vec<u8> {
+        let each = |b: &[u8]| b.iter().map(|b| *b as f32 / 255.0 - 0.5).sum::<f32>() * 0.05;
+        noise(4 * n, seed).chunks(4).flat_map(|b| each(b).to_le_bytes()).collect()
+    }
+
+    fn cast(single: &[u8], conversion: Conversion) -> Vec<u8> {
+        let mut out = vec![0; single.len() / 4 * conversion.types().1.size()];
+        convert(conversion, single, &mut out);
+        out
+    }
+
+    /// Which tensor each one is stored against, and how that is converted.
+    fn relatives(tensors: &[(Dtype, Vec<u8>)]) -> Vec<Option<(usize, Option<Conversion>)>> {
+        let (mut source, mut rows) = (Vec::new(), Vec::new());
+        for (i, (dtype, data)) in tensors.iter().enumerate() {
+            let (start, len) = (source.len() as u64, data.len() as u64);
+            let shape = vec![len / dtype.unit().1];
+            rows.push(Tensor { name: i.to_string(), dtype: *dtype, shape, fortran: false, start, len });
+            source.extend_from_slice(data);
+        }
+        let layout = Layout::of(Format::Safetensors, rows);
+        let segments = block::segments(&layout, Some(source.len() as u64));
+        let found = find(&source, &layout, &segments, |_| false).unwrap();
+        let root = |start: &Start| segments.iter().position(|s| Among::Segment(s.clone()) == start.among);
+        (0..segments.len()).map(|i| found.get(&i).map(|s| (root(s).unwrap(), s.conversion))).collect()
+    }
+
+    #[test]
+    fn the_largest_elements_stay_and_the_others_are_told_how_they_were_cast() {
+        let w = weights(5000, 1);
+        let cut: Vec<u8> = w.chunks(4).flat_map(|b| [b[2], b[3]]).collect();
+        let found = relatives(&[
+            (Dtype::F8_E4M3, cast(&w, F32ToE4m3)),
+            (Dtype::BF16, cast(&w, F32ToBf16)),
+            (Dtype::F16, cast(&w, F32ToF16)),
+            (Dtype::F32, w.clone()),
+            (Dtype::BF16, cut),
+            (Dtype::F32, weights(5000, 2)),
+            // As many bits, but nobody casts to integers without a word.
+            (Dtype::I32, w.clone()),
+        ]);
+        let of = |conversion| Some((3, Some(conversion)));
+        assert_eq!(found, [of(F32ToE4m3), of(F32ToBf16), of(F32ToF16), None, of(F32CutToBf16), None, None]);
+    }
+
+    #[test]
+    fn some_training_leaves_most_signs_as_they_were() {
+        let w = weights(5000, 1);
+        let moved = |by: f32| -> Vec<u8> {
+            let steps = weights(5000, 7);
+            let pair = w.as_chunks::<4>().0.iter().zip(steps.as_chunks::<4>().0);
+            pair.flat_map(|(w, s)| (f32::from_le_bytes(*w) + by * f32::from_le_bytes(*s)).to_le_bytes())
+                .collect()
+        };
+        let of = |by| relatives(&[(Dtype::F32, w.clone()), (Dtype::F32, moved(by))])[1];
+        assert_eq!((of(0.0), of(0.03)), (Some((0, None)), Some((0, None))));
+        assert_eq!(of(2.0), None);
+    }
+
+    #[test]
+    fn of_tensors_that_have_nothing_in_common_none_is_found() {
+        let many: Vec<_> = (0..3000).map(|seed| (Dtype::F32, weights(FEWEST as usize, seed + 10))).collect();
+        assert!(relatives(&many).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn signs_that_are_alike_and_few_elements_tell_nothing() {
+        let w = weights(5000, 1);
+        let norm: Vec<u8> = w.chunks(4).flat_map(|b| [b[0], b[1], b[2], b[3] & 0x7F]).collect();
+        assert_eq!(relatives(&[(Dtype::F32, norm.clone()), (Dtype::F32, norm)]), [None, None]);
+        let few = w[..4 * FEWEST as usize - 4].to_vec();
+        assert_eq!(relatives(&[(Dtype::F32, few.clone()), (Dtype::F32, few)]), [None, None]);
+        assert_eq!(relatives(&[(Dtype::F32, w.clone()), (Dtype::F32, w)]), [None, Some((0, None))]);
+    }
+}

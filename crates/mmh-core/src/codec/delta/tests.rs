@@ -1,8 +1,10 @@
 use super::form::Form;
 use super::*;
 use crate::codec::{Level, Scratch as Memory};
+use crate::counterparts::float_of;
 use crate::dtype::Dtype;
 use crate::testing::noise;
+use mmh_kernels::conversions::{Conversion, Float};
 use mmh_kernels::differences::Spec;
 use proptest::prelude::*;
 
@@ -131,6 +133,93 @@ fn upcast_elements_cost_what_they_cost_before() {
     assert_eq!(decoded(&payload, &base, data.len()).unwrap(), data);
 }
 
+/// A counterpart that is converted, of either origin.
+fn converted_counterpart<'a>(
+    conversion: Conversion,
+    origin: Origin,
+    there: &'a [u8],
+    bytes: &'a mut Vec<u8>,
+) -> Counterpart<'a> {
+    let (from, to) = conversion.types();
+    bytes.resize(there.len() / from.size() * to.size(), 0);
+    conversions::convert(conversion, there, bytes);
+    Counterpart { origin, offset: 5, there, conversion: Some(conversion), bytes }
+}
+
+#[test]
+fn what_is_converted_is_compared_in_every_mode() {
+    for &conversion in Conversion::ALL {
+        let (from, to) = conversion.types();
+        let dtype = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F8_E4M3, Dtype::F8_E5M2]
+            .into_iter()
+            .find(|d| float_of(*d) == Some(to))
+            .unwrap();
+        let w = weights(20_000, 3);
+        let mut there = vec![0; 20_000 * from.size()];
+        let single: Vec<u8> = w.iter().flat_map(|w| w.to_le_bytes()).collect();
+        match from {
+            Float::F32 => there.copy_from_slice(&single),
+            Float::F16 => conversions::convert(Conversion::F32ToF16, &single, &mut there),
+            _ => conversions::convert(Conversion::F32ToBf16, &single, &mut there),
+        }
+        for (codec, origin) in [(&Delta as &dyn Codec, Origin::Base), (&Relative, Origin::Source)] {
+            let mut bytes = Vec::new();
+            let base = converted_counterpart(conversion, origin, &there, &mut bytes);
+            let step = noise(20_000, 4);
+            let moved = |few: u8, by: u8| -> Vec<u8> {
+                let elements = base.bytes.chunks(to.size()).zip(&step);
+                let moved = elements.flat_map(|(x, s)| {
+                    let mut y = x.to_vec();
+                    y[0] ^= if *s < few { by & *s } else { 0 };
+                    y
+                });
+                moved.collect()
+            };
+            for (data, expected) in [
+                (moved(0, 0), mode::COPY),
+                (moved(1, 1), mode::COPY),
+                (moved(3, 7), mode::SPARSE),
+                (moved(255, 3), mode::DIFFERENCE),
+            ] {
+                let block = Block {
+                    data: &data,
+                    declared: Some(dtype),
+                    element: Some(Element::of(dtype)),
+                    level: Level::BALANCED,
+                    split: None,
+                    structure: None,
+                    base: Some(base),
+                };
+                let (mut payload, mut scratch) = (Vec::new(), Memory::default());
+                assert!(codec.encode(&block, &mut scratch, &mut payload).unwrap());
+                let found = mode_of(&payload);
+                assert_eq!(found >> 4, conversion.id());
+                assert!([expected, mode::XOR].contains(&(found & 15)), "{conversion:?} {expected} {found}");
+                let mut back = vec![0xaa; data.len()];
+                let all = [&[7; 5][..], &there].concat();
+                codec.decode_with(&payload, Some(&all), &mut back, &mut scratch).unwrap();
+                assert!(back == data, "{conversion:?} {expected}");
+                // Of the other origin there is no counterpart, and too little of it is refused.
+                let other: &dyn Codec = if origin == Origin::Base { &Relative } else { &Delta };
+                assert!(!other.encode(&block, &mut scratch, &mut Vec::new()).unwrap());
+                let short = all[..all.len() - 1].to_vec();
+                assert!(codec.decode_with(&payload, Some(&short), &mut back, &mut scratch).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_counterpart_is_that_of_a_part_of_the_block() {
+    let there = noise(4000, 1);
+    let mut bytes = Vec::new();
+    let whole = converted_counterpart(Conversion::F32ToE4m3, Origin::Source, &there, &mut bytes);
+    let part = whole.part(100, 50);
+    assert_eq!((part.offset, part.there, part.bytes), (405, &there[400..600], &whole.bytes[100..150]));
+    let plain = Counterpart::of_base(3, &there).part(100, 50);
+    assert_eq!((plain.offset, plain.there, plain.bytes), (103, &there[100..150], &there[100..150]));
+}
+
 #[test]
 fn lies_are_refused() {
     let base = noise(5000, 1);
@@ -142,6 +231,10 @@ fn lies_are_refused() {
     assert!(with(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0]).contains("of a base"));
     assert!(with(&[0]).contains("no mode"));
     assert!(with(&[0, 4]).contains("unknown mode"));
+    assert!(with(&[0, 14 << 4]).contains("unknown conversion 14"));
+    assert!(with(&[0, Conversion::F32ToBf16.id() << 4]).contains("8192 bytes from byte 0 of a base of 5000"));
+    let odd = decoded(&[0, Conversion::F32ToBf16.id() << 4], &base, 11).unwrap_err().to_string();
+    assert!(odd.contains("no whole number of converted elements"), "{odd}");
     assert!(with(&[0, mode::COPY, 0]).contains("left over"));
     assert!(with(&[0, mode::XOR]).contains("no codec"));
     // A codec that is new to the table is none of a part.
