@@ -61,8 +61,8 @@ def compress(
         codec: "auto" (the plan picks) or one of the engine's codecs, see `mmh doctor`.
         level: "fast", "balanced", "max", or 1 (fastest) to 9 (smallest).
         threads: how many to use; None, as many as the machine has cores.
-        base: what to store differences from, where that is smaller: an array or a tensor of the same dtype and shape,
-            such as the weights one step ago; bytes; or a path, as in `compress_file`. Bytes and files may be an `.mmh`
+        base: what to store differences from, where that is smaller: an array or a tensor of the same shape, such as the
+            weights one step ago; bytes; or a path, as in `compress_file`. Bytes and files may be an `.mmh`
             that needs no base itself. Reading the result needs the same base.
 
     The data must not be changed while it is compressed: the GIL is released meanwhile, and other threads run. A block
@@ -159,7 +159,8 @@ def compress_file(
             a base is hashed and while parity is added, with the bytes of the base, and of the `.mmh`. An exception that
             it raises stops the work, and nothing is left behind.
         base: a file to store differences from: what was fine-tuned, or the checkpoint before; or an `.mmh` of it that
-            needs no base itself. Tensors are matched by name, dtype and shape. Reading the result needs the same base.
+            needs no base itself. Tensors are matched by name and shape; the dtype may be another one (F32 cast to BF16,
+            say). Reading the result needs the same base.
         parity: percent of parity behind the file, 1 to 100, with which `repair` mends damage; None for none.
 
     Raises:

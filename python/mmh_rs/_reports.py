@@ -51,9 +51,9 @@ class CompressReport(_Report):
     """What `compress_file` did."""
 
     in_base: int | None = None
-    """Tensors that have a counterpart in the base: one of the same name, dtype and shape, but for the number of rows or
-    for what stands before all names. None without a base. A file of which no tensor is known counts as one, if the base
-    is such a file, too."""
+    """Tensors that have a counterpart in the base: one of the same name and shape, but for the number of rows or for
+    what stands before all names, and of the same dtype or one of which casts are made (F32, BF16, F16; FP8 of these).
+    None without a base. A file of which no tensor is known counts as one, if the base is such a file, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

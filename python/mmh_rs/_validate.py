@@ -146,7 +146,7 @@ def ways(proof: str) -> list[tuple[str, int]]:
     if proof not in ("none", "levels", "all"):
         raise ValueError(f"proof must be 'none', 'levels' or 'all', not {proof!r}")
     levels = [] if proof == "none" else [("auto", level) for level in LEVELS.values()]
-    # delta stores differences from another file.
+    # These store differences, from another file and from other tensors; what has none is no proof.
     codecs = [codec for codec in _core.CODECS if codec not in ("auto", "delta", "relative")] if proof == "all" else []
     return levels + [(codec, LEVELS["balanced"]) for codec in codecs]
 

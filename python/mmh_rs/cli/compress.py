@@ -123,11 +123,14 @@ def compress(
     faster for many small files, which then cannot be resumed or moved one by one; mmh decompress --unpack brings DIR
     back, and so does mmh decompress -c DIR.tar.mmh | tar x. Times are kept to the second.
 
-    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name, dtype and shape are stored
-    as differences where that is smaller. There may be more rows than in the base, and "model." or the like before the
-    names of one of them; how many tensors have a counterpart is printed. The same file is then needed to read the
-    result. With -r the base is a directory, or the mirror of one: each file a/b is compressed against its a/b, or
-    a/b.mmh, where there is one.
+    With --base, a fine-tune or the next checkpoint becomes small: tensors of the same name and shape are stored as
+    differences where that is smaller. The dtype may be another one (a cast of F32 to BF16, say), there may be more rows
+    than in the base, and "model." or the like before the names of one of them; how many tensors have a counterpart is
+    printed. The same file is then needed to read the result. With -r the base is a directory, or the mirror of one:
+    each file a/b is compressed against its a/b, or a/b.mmh, where there is one.
+
+    Tensors that are the same weights as another one of their file or pack, in another dtype (a master and its cast) or
+    some steps later (an average, the next checkpoint), are found by what is in them and stored as differences as well.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec, and with --base in_base (how
@@ -198,7 +201,7 @@ def compress(
             )
         )
         if report.get("in_base") == 0:
-            run.remark(_name(job.source), f"no tensor has a counterpart in {base} (of the same name, dtype and shape)")
+            run.remark(_name(job.source), f"no tensor has a counterpart in {base} (of the same name and shape)")
 
     def describe(file: TreeFile) -> dict[str, Any]:
         if file.report is None:

@@ -41,6 +41,13 @@ pub(super) fn planned(
     out: &mut Vec<u8>,
 ) -> Result<u8> {
     let &Given { data, declared, base, whole } = given;
+    if let Some(counterpart) = base.filter(|b| b.bytes == data)
+        && pattern251::find(data).is_none()
+    {
+        // Weights that were frozen, or cast: there is nothing to plan.
+        let block = Block { data, declared, element: None, level, split: None, structure: None, base };
+        return attempt(codec::of_origin(counterpart.origin), &block, scratch, out);
+    }
     if declared.is_none() && base.is_none() {
         // A text, or an archive of small files: what else the plan would look at, to come to the same end, takes a tenth of the time. Where there is
         // time, more can be found in an archive.

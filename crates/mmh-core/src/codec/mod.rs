@@ -190,6 +190,14 @@ pub fn is_difference(id: u8) -> bool {
     id == delta::ID || id == delta::RELATIVE
 }
 
+/// The codec of differences from counterparts of this origin.
+pub fn of_origin(origin: Origin) -> &'static dyn Codec {
+    match origin {
+        Origin::Base => &delta::Delta,
+        Origin::Source => &delta::Relative,
+    }
+}
+
 /// The codec with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Codec> {
     CODECS.iter().copied().find(|c| c.name() == name)
