@@ -65,10 +65,12 @@ pub fn explain_source(
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
-    let counting = workers.counting(looked_at(&segments, level));
+    let first_block = |i: usize, s: &block::Segment| s.len.min(against.block_size((i, s), level) as u64);
+    let looked_at = segments.iter().enumerate().map(|(i, s)| first_block(i, s)).sum();
+    let counting = workers.counting(looked_at);
     for (i, s) in segments.iter().enumerate() {
         workers.check()?;
-        buf.resize(first_block(s, level) as usize, 0);
+        buf.resize(first_block(i, s) as usize, 0);
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
@@ -79,7 +81,7 @@ pub fn explain_source(
             Ok(why)
         });
         all.push(why?);
-        counting.advance(first_block(s, level));
+        counting.advance(first_block(i, s));
     }
     Ok(all)
 }
@@ -100,17 +102,19 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
     let mut all = Vec::with_capacity(segments.len());
-    let counting = workers.counting(looked_at(&segments, level));
+    let first_block = |i: usize, s: &block::Segment| s.len.min(against.block_size((i, s), level) as u64);
+    let looked_at = segments.iter().enumerate().map(|(i, s)| first_block(i, s)).sum();
+    let counting = workers.counting(looked_at);
     for (i, s) in segments.iter().enumerate() {
         workers.check()?;
-        buf.resize(first_block(s, level) as usize, 0);
+        buf.resize(first_block(i, s) as usize, 0);
         archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
         let first = First { data: &buf, base, segment: s, level };
         let mut why = workers
             .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;
-        counting.advance(first_block(s, level));
+        counting.advance(first_block(i, s));
         let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
         why.frames = by_codec(frames);
@@ -132,15 +136,6 @@ fn by_codec(frames: &[Frame]) -> Vec<(&'static str, u64)> {
         }
     }
     all
-}
-
-/// Bytes of the first block of a segment.
-fn first_block(segment: &block::Segment, level: Level) -> u64 {
-    segment.len.min(segment.block_size(level) as u64)
-}
-
-fn looked_at(segments: &[block::Segment], level: Level) -> u64 {
-    segments.iter().map(|s| first_block(s, level)).sum()
 }
 
 /// What an archive restores, read as the source was.

@@ -97,7 +97,8 @@ impl<'a> Cutter<'a, '_> {
             if len >= LOT || planned.len() >= BATCH_BLOCKS {
                 break;
             }
-            let n = (s.len - done).min(s.block_size(self.level) as u64) as usize;
+            let size = self.counterparts.block_size((segment, s), self.level) as u64;
+            let n = (s.len - done).min(size) as usize;
             planned.push((len..len + n, segment, done > 0));
             len += n;
             done += n as u64;

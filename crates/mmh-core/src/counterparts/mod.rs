@@ -3,7 +3,7 @@
 //! * `relatives`: tensors of one source that are the same weights, in another type or some steps later
 
 use crate::base::Base;
-use crate::block::Segment;
+use crate::block::{LARGE_BLOCK, Segment};
 use crate::codec::{Counterpart, Held, Level, Origin, delta};
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -100,6 +100,14 @@ impl<'a> Counterparts<'a> {
     /// Whether a segment has one of this origin.
     pub fn any(&self, origin: Origin) -> bool {
         self.starts.values().any(|start| start.among.origin() == origin)
+    }
+
+    /// Bytes of each block of a segment but the last one: no larger than those that its counterpart is in, which are held beside it.
+    pub fn block_size(&self, (i, segment): (usize, &Segment), level: Level) -> usize {
+        let size = segment.block_size(level);
+        let conversion = self.starts.get(&i).and_then(|start| start.conversion);
+        let most = conversion.map(|c| LARGE_BLOCK / c.types().0.size() * c.types().1.size());
+        most.map_or(size, |most| size.min(most))
     }
 
     /// The counterpart of a block of `len` bytes of a segment, from byte `within` on, in memory that is lent; `None` if there is none, or not so much of it.

@@ -135,7 +135,8 @@ impl Sample<'_> {
         let hash = start.elapsed().as_secs_f64();
         let one = |&level: &Level| {
             self.workers.check()?;
-            measure_at(&stretch, &mut back, segment, offset, level, scratch)
+            let size = self.against.block_size((i, segment), level);
+            measure_at(&stretch, &mut back, (segment, offset, size), level, scratch)
         };
         Ok(Measured { raw, levels: levels.iter().map(one).collect::<Result<_>>()?, read, hash })
     }
@@ -145,8 +146,7 @@ impl Sample<'_> {
 fn measure_at(
     stretch: &Stretch<'_>,
     back: &mut [u8],
-    segment: &Segment,
-    offset: u64,
+    (segment, offset, size): (&Segment, u64, usize),
     level: Level,
     scratch: &mut Scratch,
 ) -> Result<Seen> {
@@ -156,7 +156,6 @@ fn measure_at(
     let mut seen = Seen::default();
     let mut payload = Vec::new();
     let mut in_run = offset > 0;
-    let size = segment.block_size(level);
     let ends = offset + stretch.data.len() as u64 == segment.len;
     for (i, block) in stretch.data.chunks(size).enumerate() {
         if block.len() < size && !ends && seen.raw > 0 {
