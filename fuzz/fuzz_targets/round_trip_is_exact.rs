@@ -8,7 +8,8 @@ use mmh_core::Dtype;
 use mmh_core::api::{CompressOptions, compress_bytes, decompress_bytes};
 use mmh_core::block::Settings;
 use mmh_core::codec::tensor::Element;
-use mmh_core::codec::{Block, CODECS, Codec, Counterpart, Level, Scratch, delta};
+use mmh_core::codec::{Block, CODECS, Codec, Counterpart, Level, Origin, Scratch, delta};
+use mmh_kernels::conversions::{Conversion, convert};
 
 #[derive(Arbitrary, Debug)]
 struct Case {
@@ -34,7 +35,7 @@ fuzz_target!(|case: Case| {
     // One past the table stands for `auto`, and so does `delta`, which has a base.
     let codec = CODECS.get(usize::from(case.codec) % (CODECS.len() + 1)).copied();
     if codec.is_some_and(|c| c.id() == delta::ID) {
-        against_base(&data, array.as_ref().map(|a| a.0), level, usize::from(case.times));
+        against_others(&data, array.as_ref().map(|a| a.0), level, usize::from(case.times));
     }
     let codec = codec.filter(|c| c.id() != delta::ID);
     let options = CompressOptions {
@@ -51,25 +52,39 @@ fuzz_target!(|case: Case| {
     assert_eq!(decompress_bytes(&blob, 1, true).expect("what was just written is good"), data);
 });
 
-/// Whatever `delta` makes of the bytes, beside a base of which every so many bytes are others, they come back.
-fn against_base(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize) {
+/// Whatever differences are made of the bytes, beside a counterpart of which every so many bytes are others, they come back: of a base as it is, and of a source that
+/// is converted.
+fn against_others(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize) {
     let base: Vec<u8> =
         data.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (apart + 1) == apart)).collect();
-    let (element, counterpart) = (dtype.map(Element::of), Counterpart::of_base(0, &base));
-    let block = Block {
-        data,
-        declared: dtype,
-        element,
-        level,
-        split: None,
-        structure: None,
-        base: Some(counterpart),
+    comes_back(&delta::Delta, data, dtype, level, Counterpart::of_base(0, &base));
+    let conversion = Conversion::ALL[apart % Conversion::ALL.len()];
+    let (from, to) = conversion.types();
+    let n = base.len() / from.size();
+    let (there, mut bytes) = (&base[..n * from.size()], vec![0; n * to.size()]);
+    convert(conversion, there, &mut bytes);
+    let data = &data[..bytes.len().min(data.len())];
+    let counterpart = Counterpart {
+        origin: Origin::Source,
+        offset: 0,
+        there: &there[..data.len() / to.size() * from.size()],
+        conversion: Some(conversion),
+        bytes: &bytes[..data.len()],
     };
+    if data.len().is_multiple_of(to.size()) {
+        comes_back(&delta::Relative, data, dtype, level, counterpart);
+    }
+}
+
+fn comes_back(codec: &dyn Codec, data: &[u8], dtype: Option<Dtype>, level: Level, base: Counterpart<'_>) {
+    let element = dtype.map(Element::of);
+    let block =
+        Block { data, declared: dtype, element, level, split: None, structure: None, base: Some(base) };
     let (mut scratch, mut payload) = (Scratch::default(), Vec::new());
-    if !data.is_empty() && delta::Delta.encode(&block, &mut scratch, &mut payload).expect("a base is there") {
+    if !data.is_empty() && codec.encode(&block, &mut scratch, &mut payload).expect("a counterpart is there") {
         let mut back = vec![0; data.len()];
-        delta::Delta
-            .decode_with(&payload, Some(&base), &mut back, &mut scratch)
+        codec
+            .decode_with(&payload, Some(&base.there.to_vec()), &mut back, &mut scratch)
             .expect("what was just written is good");
         assert_eq!(back, data);
     }

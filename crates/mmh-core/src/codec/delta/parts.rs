@@ -11,6 +11,9 @@ use crate::plan;
 /// What is tried: symbols and bitwise differences are no quantized values, for which there are codebooks.
 static CODECS: [&dyn Codec; 4] = [&store::Store, &pattern251::Pattern251, &zstd::Zstd, &tensor::Tensor];
 
+/// A promise that is kept, over what was promised.
+const KEPT: f64 = 1.01;
+
 /// Codecs that a part may be of.
 const PARTS: [u8; 6] = [store::ID, pattern251::ID, lz4::ID, zstd::ID, hierarchical::ID, tensor::ID];
 
@@ -26,17 +29,47 @@ pub fn put(
     let choice = plan::choose_among(&CODECS, &given, level, scratch);
     let block = choice.block(data, declared, level, None);
     // What zstd spends on a short block is meant for headers; these are parts of a long one.
-    let quick = choice.codec.id() == zstd::ID && level < Level::MAX;
-    let block = Block { level: if quick { Level::FAST } else { level }, ..block };
+    let quick = Block { level: Level::FAST, ..block };
     let start = out.len();
-    out.push(choice.codec.id());
-    if choice.codec.encode(&block, scratch, out)? && out.len() - start <= data.len() {
-        return Ok(());
+    store(data, out);
+    let chosen = (choice.codec, choice.estimate_of(choice.codec.id()).unwrap_or(1.0));
+    // Symbols are sorted: what was promised by some from the middle need not hold for all.
+    for (codec, estimate) in std::iter::once(chosen).chain(choice.others()) {
+        let block = if codec.id() == zstd::ID { &quick } else { &block };
+        if attempt(codec, block, start, scratch, out)? as f64 <= KEPT * estimate * data.len() as f64 {
+            break;
+        }
     }
-    out.truncate(start);
+    if level >= Level::MAX && out[start] == zstd::ID {
+        attempt(&zstd::Zstd, &block, start, scratch, out)?;
+    }
+    Ok(())
+}
+
+/// Appends bytes as they are.
+fn store(data: &[u8], out: &mut Vec<u8>) {
     out.push(store::ID);
     out.extend_from_slice(data);
-    Ok(())
+}
+
+/// Puts what a codec makes of a part in the place of what stands in `out` from `start` on, if that is smaller; gives the size of what it makes.
+fn attempt(
+    codec: &dyn Codec,
+    block: &Block<'_>,
+    start: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
+    let end = out.len();
+    out.push(codec.id());
+    let done = codec.encode(block, scratch, out)?;
+    let size = out.len() - end;
+    if done && size < end - start {
+        out.drain(start..end);
+    } else {
+        out.truncate(end);
+    }
+    Ok(size)
 }
 
 /// Restores `out.len()` bytes from codec and payload.

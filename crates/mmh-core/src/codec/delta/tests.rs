@@ -1,8 +1,10 @@
 use super::form::Form;
 use super::*;
-use crate::codec::{Level, Scratch as Memory};
+use crate::block::Given;
+use crate::codec::{Level, Scratch as Memory, tensor};
 use crate::counterparts::float_of;
 use crate::dtype::Dtype;
+use crate::plan;
 use crate::testing::noise;
 use mmh_kernels::conversions::{Conversion, Float};
 use mmh_kernels::differences::Spec;
@@ -218,6 +220,31 @@ fn a_part_of_a_counterpart_is_that_of_a_part_of_the_block() {
     assert_eq!((part.offset, part.there, part.bytes), (405, &there[400..600], &whole.bytes[100..150]));
     let plain = Counterpart::of_base(3, &there).part(100, 50);
     assert_eq!((plain.offset, plain.there, plain.bytes), (103, &there[100..150], &there[100..150]));
+}
+
+#[test]
+fn a_middle_of_few_values_does_not_stand_for_a_part() {
+    // As symbols are that were sorted by classes: few differ in the middle.
+    let n = 1 << 18;
+    let data: Vec<u8> = noise(n, 5)
+        .into_iter()
+        .enumerate()
+        .map(|(i, b)| if (n / 3..n / 2 + n / 6).contains(&i) { (b < 2) as u8 } else { b & 15 })
+        .collect();
+    for level in [Level::FAST, Level::BALANCED, Level::new(7).unwrap(), Level::MAX] {
+        let mut scratch = Memory::default();
+        let mut out = vec![7; 3];
+        parts::put(&data, Some(Dtype::U8), level, &mut scratch, &mut out).unwrap();
+        let given = Given { data: &data, declared: Some(Dtype::U8), base: None, whole: false };
+        let choice = plan::prepare_given(&given, level, &mut scratch);
+        let mut numbers = Vec::new();
+        let block = choice.block(&data, Some(Dtype::U8), level, None);
+        assert!(tensor::Tensor.encode(&block, &mut scratch, &mut numbers).unwrap());
+        assert!(out.len() * 100 <= numbers.len() * 101, "{level:?} {} {}", out.len(), numbers.len());
+        let mut back = vec![0; n];
+        parts::get(&out[3..], &mut back, &mut scratch).unwrap();
+        assert!(back == data);
+    }
 }
 
 #[test]
