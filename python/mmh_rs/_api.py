@@ -144,6 +144,7 @@ def compress_file(
     progress: Progress | None = None,
     base: StrPath | None = None,
     parity: int | None = None,
+    independent: bool = False,
 ) -> CompressReport:
     """Compress a file. The source is kept.
 
@@ -162,6 +163,9 @@ def compress_file(
             needs no base itself. Tensors are matched by name and shape; the dtype may be another one (F32 cast to BF16,
             say). Reading the result needs the same base.
         parity: percent of parity behind the file, 1 to 100, with which `repair` mends damage; None for none.
+        independent: store every tensor without the help of others of the file, but for equal ones. Else tensors that
+            are the same weights in another dtype, or some steps later, are stored as differences where that is smaller;
+            to read one of them takes reading another one, too.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError, OSError: as the file system has it.
@@ -186,6 +190,7 @@ def compress_file(
         progress,
         _base(base),
         parity_percent(parity),
+        independent,
     )
     report["source"], report["target"] = path, goal  # as they were given; the engine's are for printing
     return CompressReport(**report)

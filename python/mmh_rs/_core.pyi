@@ -342,6 +342,7 @@ def compress_file(
     progress: Progress | None = None,
     base: str | None = None,  # a file, or the source of an `.mmh`
     parity: int | None = None,  # percent, 1..100
+    independent: bool = False,
 ) -> CompressReport: ...
 def protect(
     source: str,
@@ -386,6 +387,7 @@ def pack_dir(
     name: str,
     progress: Progress | None = None,
     parity: int | None = None,
+    independent: bool = False,
 ) -> PackReport: ...
 def unpack_dir(
     source: str,

@@ -53,6 +53,7 @@ def pack_dir(
     force: bool = False,
     progress: Progress | None = None,
     parity: int | None = None,
+    independent: bool = False,
 ) -> PackReport:
     """Compress a directory into one file. The source is kept.
 
@@ -64,6 +65,7 @@ def pack_dir(
         target: the `.mmh` to write; None adds ".tar.mmh" to the directory's name. It must not lie in the directory. It
             appears whole or not at all.
         codec, level, threads, verify, sha256, force, progress, parity: as in `compress_file`.
+        independent: as there, for the tensors of all files together.
 
     Raises:
         FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError, OSError: as the file system has it; one
@@ -73,7 +75,7 @@ def pack_dir(
     path = _path(source, "source")
     goal = pack_name(path) if target is None else _path(target, "target")
     number, count, percent = level_number(level), _threads(threads), parity_percent(parity)
-    return _packed(path, goal, _codec(codec), number, count, verify, sha256, force, progress, percent)
+    return _packed(path, goal, _codec(codec), number, count, verify, sha256, force, progress, percent, independent)
 
 
 def _packed(
@@ -87,9 +89,12 @@ def _packed(
     force: bool,
     progress: Progress | None,
     parity: int | None,
+    independent: bool,
 ) -> PackReport:
     name = os.path.basename(os.path.abspath(path)) + ".tar"
-    report = _core.pack_dir(path, goal, codec, level, threads, verify, sha256, force, name, progress, parity)
+    report = _core.pack_dir(
+        path, goal, codec, level, threads, verify, sha256, force, name, progress, parity, independent
+    )
     report["source"], report["target"] = path, goal
     return PackReport(**report)
 

@@ -138,6 +138,7 @@ def compress_dir(
     parity: int | None = None,
     base: StrPath | None = None,
     update: bool = False,
+    independent: bool = False,
 ) -> TreeReport:
     """Compress every file of a directory into a mirror of it: `a/b` becomes `a/b.mmh`. The source is kept.
 
@@ -162,6 +163,7 @@ def compress_dir(
             The target must not lie in it, nor it in the target.
         update: compress again what is there and not finished: what has changed since. Without it, and without `force`,
             a file that has changed is a failure.
+        independent: as in `compress_file`.
 
     Returns:
         What was done; `report.failed` has what was not.
@@ -184,7 +186,7 @@ def compress_dir(
     def one(path: str, goal: str, threads: int, overwrite: bool, step: Progress | None) -> CompressReport:
         against = counterparts.of(path)
         done = _core.compress_file(
-            path, goal, codec, number, threads, verify, sha256, overwrite, None, step, against, percent
+            path, goal, codec, number, threads, verify, sha256, overwrite, None, step, against, percent, independent
         )
         done["source"], done["target"] = path, goal
         return CompressReport(**done)

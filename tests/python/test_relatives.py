@@ -288,6 +288,24 @@ def test_an_estimate_knows_of_them(tmp_path: Path) -> None:
     assert abs(estimate.levels[0].stored_bytes / stored - 1) < 0.03
 
 
+def test_each_by_itself(run: Command, source: Path) -> None:
+    alone = mmh.compress_file(source, f"{source}.alone", independent=True)
+    assert "relative" not in alone.codecs
+    assert run("compress", source, "--independent").returncode == 0
+    assert Path(f"{source}.mmh").read_bytes() == Path(f"{source}.alone").read_bytes()
+    # Not even the header speaks of others: whatever reads a stream reads this one.
+    assert Path(f"{source}.mmh").read_bytes()[10] & 4 == 0
+    folder = source.parent / "folder"
+    folder.mkdir()
+    source.rename(folder / "a.safetensors")
+    assert "relative" not in mmh.pack_dir(folder, independent=True).codecs
+    mmh.compress_dir(folder, independent=True)
+    mirrored = codecs_of(Path(f"{folder}.mmh", "a.safetensors.mmh").read_bytes())
+    assert not any("relative" in codecs for codecs in mirrored.values())
+    base = mmh.compress_file(folder / "a.safetensors", base=folder / "a.safetensors", independent=True)
+    assert "delta" in base.codecs
+
+
 def test_why_says_what_a_difference_would_cost(run: Command, source: Path) -> None:
     told = run("info", "--why", source).stdout.decode()
     part = told[told.index("model.layers.0.weight") :]

@@ -35,6 +35,7 @@ pub fn options(codec: &str, level: u8, threads: usize) -> PyResult<CompressOptio
         force: false,
         name: None,
         base: None,
+        independent: false,
         ask: None,
         parity: None,
     })

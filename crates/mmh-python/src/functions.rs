@@ -138,7 +138,7 @@ pub fn text(path: &Option<PathBuf>) -> Option<String> {
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None, base=None, parity=None))]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name=None, progress=None, base=None, parity=None, independent=false))]
 pub fn compress_file<'py>(
     py: Python<'py>,
     source: Option<PathBuf>,
@@ -153,9 +153,11 @@ pub fn compress_file<'py>(
     progress: Option<Py<PyAny>>,
     base: Option<PathBuf>,
     parity: Option<u32>,
+    independent: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut options = convert::options(codec, level, threads)?;
     options.parity = parity;
+    options.independent = independent;
     options.settings.verify = verify;
     options.blake3 = true;
     options.sha256 = sha256;

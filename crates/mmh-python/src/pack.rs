@@ -9,7 +9,7 @@ use std::time::Instant;
 
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name, progress=None, parity=None))]
+#[pyo3(signature = (source, target, codec, level, threads, verify, sha256, force, name, progress=None, parity=None, independent=false))]
 pub fn pack_dir<'py>(
     py: Python<'py>,
     source: PathBuf,
@@ -23,6 +23,7 @@ pub fn pack_dir<'py>(
     name: String,
     progress: Option<Py<PyAny>>,
     parity: Option<u32>,
+    independent: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut options = convert::options(codec, level, threads)?;
     options.settings.verify = verify;
@@ -31,6 +32,7 @@ pub fn pack_dir<'py>(
     options.force = force;
     options.name = Some(name);
     options.parity = parity;
+    options.independent = independent;
     let start = Instant::now();
     let mut watch = Watch::new(progress);
     options.ask = Some(watch.ask());

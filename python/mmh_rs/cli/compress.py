@@ -84,6 +84,7 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--pack", is_flag=True, help="Compress directories into one file each.")
 @click.option("--follow", is_flag=True, help="With -r, take what symbolic links point to.")
 @click.option("--codec", default="auto", metavar="CODEC", help="Use one codec throughout.  [default: auto]")
+@click.option("--independent", is_flag=True, help="Store no tensor as a difference from another one of its file.")
 @click.option(
     "--base", metavar="FILE", help="Store differences from FILE (or the source of FILE.mmh); with -r, from a directory."
 )
@@ -104,6 +105,7 @@ def compress(
     sha256: bool,
     follow: bool,
     pack: bool,
+    independent: bool,
     base: str | None,
     parity: int | None,
     run: Run,
@@ -131,6 +133,7 @@ def compress(
 
     Tensors that are the same weights as another one of their file or pack, in another dtype (a master and its cast) or
     some steps later (an average, the next checkpoint), are found by what is in them and stored as differences as well.
+    To read one of those takes reading the other one, too; with --independent each tensor stands alone.
 
     A result of --json: path, target, skipped, and unless skipped source_bytes, stored_bytes, ratio, worth_it, seconds,
     format, tensors, codecs ({name: {frames, raw, stored}}), blake3, sha256, level, codec, and with --base in_base (how
@@ -155,7 +158,9 @@ def compress(
         from ._pack import packs
 
         def take_in(source: str, target: str | None, progress: Progress | None) -> PackReport:
-            return _packed(source, target, codec, level, threads, not no_verify, sha256, force, progress, parity)
+            return _packed(
+                source, target, codec, level, threads, not no_verify, sha256, force, progress, parity, independent
+            )
 
         more: dict[str, Any] = {"level": level, "codec": codec}
         packs(files, pack_name, take_in, output=output, to_stdout=to_stdout, force=force, run=run, **more)
@@ -183,6 +188,7 @@ def compress(
                 progress,
                 base,
                 parity,
+                independent,
             )
         ratio = report["stored_bytes"] / report["source_bytes"] if report["source_bytes"] else 1.0
         worth_it = ratio < NOT_WORTH
@@ -228,6 +234,7 @@ def compress(
             threads=threads or None,
             verify=not no_verify,
             parity=parity,
+            independent=independent,
             sha256=sha256,
             force=force,
             update=update,

@@ -42,6 +42,8 @@ pub struct CompressOptions {
     pub name: Option<String>,
     /// What to store differences from.
     pub base: Option<Arc<Base>>,
+    /// No tensor is stored as a difference from another one of the source.
+    pub independent: bool,
     /// Asked now and then whether to go on, where a file is compressed.
     pub ask: Option<Ask>,
     /// Parity of so many percent, 1 to 100, behind a file.
@@ -59,6 +61,7 @@ impl CompressOptions {
             force: false,
             name: None,
             base: None,
+            independent: false,
             ask: None,
             parity: None,
         }
@@ -185,7 +188,11 @@ pub(super) fn compress_at<W: Target>(
     let segments = block::segments(&layout, Some(len));
     let copies = find_copies(source, &segments, workers)?;
     let base = options.base.as_deref();
-    let counterparts = Counterparts::of(base, source, &layout, &segments, |i| copies.contains_key(&i))?;
+    let is_copy = |i: usize| copies.contains_key(&i);
+    let counterparts = match options.independent {
+        true => Counterparts::in_base(base, Some(source), &layout, &segments)?,
+        false => Counterparts::of(base, source, &layout, &segments, is_copy)?,
+    };
     let record = record_of(&counterparts, workers)?;
     let flags = Writer::<W>::flags(!copies.is_empty(), counterparts.any(Origin::Source));
     let mut writer = Writer::new(out, flags, record.as_ref())?;
@@ -551,7 +558,7 @@ fn from_stream(
     let layout = layout.within(end);
     let segments = block::segments(&layout, None);
     let copies = HashMap::new();
-    let counterparts = Counterparts::in_base(options.base.as_deref(), &layout, &segments)?;
+    let counterparts = Counterparts::in_base(options.base.as_deref(), None, &layout, &segments)?;
     let record = record_of(&counterparts, workers)?;
     let work = options.work(&segments, &copies, &counterparts, None);
     let mut out = output.writer()?;

@@ -61,14 +61,15 @@ pub struct Counterparts<'a> {
 }
 
 impl<'a> Counterparts<'a> {
-    /// Those in a base, of a source that cannot be read at random.
+    /// Those in a base, of a source that need not be at hand.
     pub fn in_base(
         base: Option<&'a Base>,
+        source: Option<&'a dyn ReadAt>,
         layout: &Layout,
         segments: &[Segment],
     ) -> Result<Counterparts<'a>> {
-        let starts = base.map(|b| b.counterparts(layout, segments, None)).transpose()?.unwrap_or_default();
-        Ok(Counterparts { base, source: None, starts })
+        let found = base.map(|b| b.counterparts(layout, segments, source)).transpose()?;
+        Ok(Counterparts { base, source, starts: found.unwrap_or_default() })
     }
 
     /// Those in a base, and among the tensors of the source itself, of which some equal an earlier one.
@@ -79,12 +80,11 @@ impl<'a> Counterparts<'a> {
         segments: &[Segment],
         is_copy: impl Fn(usize) -> bool,
     ) -> Result<Counterparts<'a>> {
-        let found = base.map(|b| b.counterparts(layout, segments, Some(source))).transpose()?;
-        let mut starts = found.unwrap_or_default();
-        let is_known = |i: &usize| is_copy(*i) || starts.contains_key(i);
+        let mut all = Counterparts::in_base(base, Some(source), layout, segments)?;
+        let is_known = |i: &usize| is_copy(*i) || all.starts.contains_key(i);
         let relatives = relatives::find(source, layout, segments, is_known)?;
-        starts.extend(relatives);
-        Ok(Counterparts { base, source: Some(source), starts })
+        all.starts.extend(relatives);
+        Ok(all)
     }
 
     /// The base, if anything has a counterpart there.
