@@ -2083,8 +2083,8 @@ def decode_relative(payload: Reader, raw: int, restored: Restored) -> bytes:
         )
     chained = any(frames[i].codec == "relative" for i in roots)
     expect(not chained, "counterpart", "bytes restored by frames that are not relative", "relative ones", at)
-    lent, most = sum(frames[i].raw for i in roots if frames[i].codec not in RUNS), (1 << 20) + 16 * raw
-    expect(lent <= most, "blocks of the counterpart", f"at most {most} bytes", lent, at)
+    lent = sum(max(frames[i].raw, 4096) for i in roots if frames[i].codec not in RUNS)
+    expect(lent <= 64 * raw, "blocks of the counterpart", f"at most {64 * raw} bytes", lent, at)
     return differ(payload, raw, restored.bytes_of(offset, end), number, mode)
 
 

@@ -461,20 +461,22 @@ def test_relative() -> None:
 
 
 def test_relative_of_large_blocks() -> None:
-    """As much as may be lent is 2^20 + 16 raw, and a run is not counted."""
+    """As much as may be lent is 64 raw, and runs are not counted."""
     for more, good in ((0, True), (1, False)):
-        n = (1 << 20) + 16 * 64 + more
+        n = 64 * 128 + more
         lent = zstd(zstandard.ZstdCompressor().compress(bytes(n)), bytes(n))
-        both = relative(varint(n - 32) + b"\0", bytes(32) + b"a" * 32)
+        both = relative(varint(n - 64) + b"\0", bytes(64) + b"a" * 64)
         file = build([lent, pattern(b"a", 1 << 22), both])
         # Of a copy, what is copied counts.
-        copied = build([lent, copy(0, n), relative(varint(n) + b"\0", bytes(64))])
+        copied = build([lent, copy(0, n), relative(varint(n) + b"\0", bytes(128))])
         if good:
-            assert decode(file).source[-64:] == bytes(32) + b"a" * 32
-            assert decode(copied).source == bytes(2 * n + 64)
+            assert decode(file).source[-128:] == bytes(64) + b"a" * 64
+            assert decode(copied).source == bytes(2 * n + 128)
         else:
-            refuse(file, r"blocks of the counterpart: expected at most 1049600 bytes, found 1049601")
+            refuse(file, r"blocks of the counterpart: expected at most 8192 bytes, found 8193")
             refuse(copied, r"blocks of the counterpart")
+    # A block of a byte counts as a page.
+    refuse(build([*[store(b"a")] * 65, relative(b"\0\0", b"a" * 65)]), r"at most 4160 bytes, found 266240")
 
 
 # ---- LZ4 and Zstandard ----

@@ -2,12 +2,12 @@
 
 use crate::api::Workers;
 use crate::block::Segment;
+use crate::codec::delta::between;
 use crate::container::MAGIC;
 use crate::container::base::BaseRecord;
 use crate::container::index::is_file_name;
 use crate::container::reader::Archive;
 use crate::container::restored::Restored;
-use crate::counterparts::{Among, Start, closest, conversions_between};
 use crate::dtype::Dtype;
 use crate::error::{DamagedBase, Error, Result};
 use crate::io::{FileAt, ReadAt};
@@ -179,38 +179,24 @@ impl Base {
         })
     }
 
-    /// For each segment that has one: where its counterpart begins. Tensors are matched by name and shape, but for the number of rows, as vocabularies grow, and by dtype, but
-    /// for casts; if none has that name, a name may go on where the other one begins, as `model.` and a point come before all names of a wrapped model. Files of which no
-    /// tensor is known are matched by position. `source` is looked at for how it was cast, where it is at hand.
-    pub fn counterparts(
-        &self,
-        layout: &Layout,
-        segments: &[Segment],
-        source: Option<&dyn ReadAt>,
-    ) -> Result<HashMap<usize, Start>> {
+    /// For each segment that has one: its counterpart. Tensors are matched by name and shape, but for the number of rows, as vocabularies grow, and by dtype, or one that is cast
+    /// to it; if none has that name, a name may go on where the other one begins, as `model.` and a point come before all names of a wrapped model. Files of which no tensor is
+    /// known are matched by position.
+    pub fn counterparts(&self, layout: &Layout, segments: &[Segment]) -> HashMap<usize, Segment> {
         let own = self.layout();
-        let start = |offset, conversion| Start { among: Among::Base, offset, conversion };
         if layout.tensors.is_empty() {
             let opaque = layout.format == Format::Unknown && own.format == Format::Unknown;
             let long = |s: &&Segment| s.len >= SHORTEST_OPAQUE;
-            let first = segments.iter().filter(|_| opaque).take(1).filter(long);
-            return Ok(first.map(|s| (0, start(s.start, None))).collect());
+            let all =
+                |s: &Segment| (0, Segment { start: s.start, len: self.len(), tensor: None, dtype: None });
+            return segments.iter().filter(|_| opaque).take(1).filter(long).map(all).collect();
         }
         let names = Names::of(&own.tensors);
-        let mut all = HashMap::new();
-        for (i, s) in segments.iter().enumerate() {
-            let tensor = s.tensor.and_then(|t| layout.tensors.get(t));
-            let Some((tensor, known)) = tensor.and_then(|t| Some((t, names.counterpart(t)?))) else {
-                continue;
-            };
-            let conversions = conversions_between(known.dtype, tensor.dtype).unwrap_or_default();
-            let conversion = match source {
-                Some(source) => closest(&conversions, (self, known.start), (source, s.start, s.len))?,
-                None => conversions.first().copied().flatten(),
-            };
-            all.insert(i, start(known.start, conversion));
-        }
-        Ok(all)
+        let of = |s: &Segment| {
+            let known = names.counterpart(layout.tensors.get(s.tensor?)?)?;
+            Some(Segment { start: known.start, len: known.len, tensor: None, dtype: Some(known.dtype) })
+        };
+        segments.iter().enumerate().filter_map(|(i, s)| Some((i, of(s)?))).collect()
     }
 
     /// How many of the tensors have a counterpart; a file of which no tensor is known counts as one.
@@ -228,7 +214,7 @@ impl Base {
 fn are_alike(a: &Tensor, known: &Tensor) -> bool {
     let same_rows = !a.fortran && a.shape.iter().skip(1).eq(known.shape.iter().skip(1));
     (a.fortran, a.shape.len()) == (known.fortran, known.shape.len())
-        && conversions_between(known.dtype, a.dtype).is_some()
+        && !between(known.dtype, a.dtype).is_empty()
         && (a.shape == known.shape || same_rows)
 }
 

@@ -80,7 +80,8 @@ impl Error {
 }
 
 impl From<std::io::Error> for Error {
+    /// An error of ours that came by way of a reader is what it was.
     fn from(source: std::io::Error) -> Error {
-        Error::Io { path: None, source }
+        source.downcast().unwrap_or_else(|source| Error::Io { path: None, source })
     }
 }

@@ -204,3 +204,27 @@ impl ReadAt for FileAt {
         Err(io::Error::other("the file was changed while it was read"))
     }
 }
+/// Some bytes of something longer, which are all of it that is at hand.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    /// Where they begin.
+    pub start: u64,
+    /// They.
+    pub bytes: &'a [u8],
+}
+
+impl ReadAt for Window<'_> {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let there = ReadAt::slice(self, offset, buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(there);
+        Ok(())
+    }
+
+    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        ReadAt::slice(self.bytes, offset.checked_sub(self.start)?, len)
+    }
+}

@@ -189,9 +189,12 @@ pub(super) fn compress_at<W: Target>(
     let copies = find_copies(source, &segments, workers)?;
     let base = options.base.as_deref();
     let is_copy = |i: usize| copies.contains_key(&i);
-    let counterparts = match options.independent {
-        true => Counterparts::in_base(base, Some(source), &layout, &segments)?,
-        false => Counterparts::of(base, source, &layout, &segments, is_copy)?,
+    let counterparts = match options.settings.codec {
+        _ if options.independent => Counterparts::in_base(base, Some(source), &layout, &segments)?,
+        Some(codec) if codec.id() != delta::RELATIVE => {
+            Counterparts::in_base(base, Some(source), &layout, &segments)?
+        }
+        _ => Counterparts::of(base, source, &layout, &segments, is_copy, workers)?,
     };
     let record = record_of(&counterparts, workers)?;
     let flags = Writer::<W>::flags(!copies.is_empty(), counterparts.any(Origin::Source));

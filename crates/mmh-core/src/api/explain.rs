@@ -60,7 +60,7 @@ pub fn explain_source(
     let segments = block::segments(&layout, Some(source.len()));
     let copies = likely_copies(source, &segments, workers)?;
     let is_copy = |i: usize| copies.binary_search(&i).is_ok();
-    let against = Counterparts::of(base, source, &layout, &segments, is_copy)?;
+    let against = Counterparts::of(base, source, &layout, &segments, is_copy, workers)?;
     let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
@@ -92,12 +92,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
     let layout = Layout::of(index.format, index.tensors.iter().map(|t| t.tensor.clone()).collect());
     let segments = block::segments(&layout, Some(index.source_len));
     let source = Content(archive, workers);
-    let is_copy = |i: usize| {
-        let (start, end) = (segments[i].start, segments[i].start + segments[i].len);
-        archive.frames()[archive.covering(start, end)].iter().all(|f| f.codec == codec::COPY)
-    };
-    let base = archive.base().map(|b| &**b);
-    let against = Counterparts::of(base, &source, &layout, &segments, is_copy)?;
+    let against = Counterparts::stored(archive, &source, &layout, &segments)?;
     let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();

@@ -150,8 +150,15 @@ pub(super) fn check_without_base<R: ReadAt>(archive: &Archive<R>, workers: &Work
         workers.check()?;
         let f = archive.frames()[i];
         match f.codec {
-            // What a relative block refers to may be a difference from the base.
-            delta::ID | delta::RELATIVE => archive.frame(i, &mut Vec::new()).map(|_| 1),
+            delta::ID => archive.frame(i, &mut Vec::new()).map(|_| 1),
+            // What it refers to may be a difference from the base.
+            delta::RELATIVE => {
+                let mut out = zeroed(f.raw)?;
+                match with_scratch(|s| archive.read_frames(f.start, &mut out, true, s)) {
+                    Err(Error::Invalid(_)) => Ok(1),
+                    done => done.map(|()| 0),
+                }
+            }
             codec::COPY => archive.copied(i, true).map(|_| 0),
             _ => {
                 // The checksum of a run is of what is repeated: a part of it says all.

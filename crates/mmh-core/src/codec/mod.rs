@@ -80,7 +80,7 @@ impl<'a> Counterpart<'a> {
 
     /// That of `len` bytes from byte `at` of the block on, both whole elements.
     pub fn part(self, at: usize, len: usize) -> Counterpart<'a> {
-        let (from, to) = self.conversion.map_or((1, 1), |c| (c.types().0.size(), c.types().1.size()));
+        let (from, to) = delta::sizes(self.conversion);
         let there = |n: usize| n / to * from;
         Counterpart {
             offset: self.offset + there(at) as u64,
@@ -211,6 +211,13 @@ pub fn name_of(id: u8) -> &'static str {
 /// Whether frames of this id are runs: any length, determined by their payload.
 pub fn is_run(id: u8) -> bool {
     id == COPY || id == pattern251::ID
+}
+
+/// Gives memory at least `n` bytes; what is in it is of no account.
+pub(crate) fn lend(memory: &mut Vec<u8>, n: usize) {
+    if memory.len() < n {
+        memory.resize(n, 0);
+    }
 }
 
 /// Memory for a counterpart.

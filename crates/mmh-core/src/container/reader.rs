@@ -10,7 +10,7 @@ use crate::base::Base;
 use crate::block;
 use crate::codec::{self, Scratch, delta, pattern251};
 use crate::error::{Error, Result};
-use crate::io::ReadAt;
+use crate::io::{ReadAt, Window};
 use crate::limits::Limits;
 use crate::parity;
 use mmh_kernels::memory;
@@ -30,28 +30,6 @@ pub fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
         // Rayon may run another task of ours while this one waits.
         Err(_) => f(&mut Scratch::default()),
     })
-}
-
-/// Source bytes that were restored for others.
-struct Stretch<'a> {
-    start: u64,
-    bytes: &'a [u8],
-}
-
-impl ReadAt for Stretch<'_> {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
-        let there = ReadAt::slice(self, offset, buf.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(there);
-        Ok(())
-    }
-
-    fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        ReadAt::slice(self.bytes, offset.checked_sub(self.start)?, len)
-    }
 }
 
 /// A frame's place.
@@ -427,7 +405,7 @@ impl<R: ReadAt> Archive<R> {
                 let (place, ..) = delta::Place::read(payload, out.len())?;
                 let mut held = std::mem::take(&mut scratch.counterpart.there);
                 let done = self.read_root(&place, out.len(), &mut held, check, scratch).and_then(|()| {
-                    let there = Stretch { start: place.offset, bytes: &held[..place.len] };
+                    let there = Window { start: place.offset, bytes: &held[..place.len] };
                     block::decode(f.codec, payload, head.checksum, Some(&there), out, check, scratch)
                 });
                 scratch.counterpart.there = held;
@@ -466,7 +444,7 @@ impl<R: ReadAt> Archive<R> {
         let mut count = |frames: std::ops::Range<usize>| {
             let blocks = self.frames[frames].iter().filter(|f| !codec::is_run(f.codec));
             blocks.fold(false, |refers, f| {
-                lent = lent.saturating_add(f.raw);
+                lent = lent.saturating_add(f.raw.max(delta::LEAST_LENT));
                 refers | (f.codec == delta::RELATIVE)
             })
         };
@@ -482,11 +460,10 @@ impl<R: ReadAt> Archive<R> {
         }
         let most = delta::most_lent(raw);
         if lent > most {
-            return bad(format!("which take {lent} bytes to be restored, at most {most} are allowed"));
+            return bad(format!("in blocks that count {lent} bytes, at most {most} are allowed"));
         }
         held.resize(held.len().max(place.len), 0);
         let nested = scratch.nested.get_or_insert_default();
-        nested.watch = scratch.watch.clone();
         self.read_frames(start, &mut held[..place.len], check, nested)
     }
 

@@ -4,6 +4,7 @@
 //! next one is looked for: two bytes of sync and a head that makes sense first, which noise hardly ever shows, and then the checksum.
 
 use super::frame::{HEAD, Head, SYNC};
+use super::index;
 use crate::api::{BATCH_BLOCKS, Progress, Step, Workers};
 use crate::block;
 use crate::codec::delta::{self, Place};
@@ -241,6 +242,16 @@ fn plausible(head: &[u8; HEAD], offset: u64, len: u64) -> Option<Found> {
     (found.end() <= len).then_some(found)
 }
 
+/// Whether a frame or the index begins there, or the file ends.
+fn something_begins(input: &dyn ReadAt, at: u64) -> Result<bool> {
+    let mut head = [0; HEAD];
+    let n = input.len().saturating_sub(at).min(HEAD as u64) as usize;
+    input.read_exact_at(at, &mut head[..n])?;
+    let sync = &head[..n.min(SYNC.len())];
+    let is_index = [index::SYNC, index::PACKED_SYNC].iter().any(|s| sync == s);
+    Ok(n == 0 || is_index || n == HEAD && plausible(&head, at, input.len()).is_some())
+}
+
 /// What it takes to decode a frame, in bytes.
 fn cost(found: &Found) -> u64 {
     let raw = if codec::is_run(found.head.codec) { 0 } else { found.head.raw };
@@ -304,8 +315,9 @@ fn decodes(
         return if codec == pattern251::ID { pattern251::check(payload, raw) } else { Ok(()) };
     }
     if codec == delta::RELATIVE {
-        // What it refers to is known when all frames have their places.
-        return Place::read(payload, raw as usize).map(drop);
+        // What it refers to is known when all frames have their places. Until then it is believed where its end is that of a frame.
+        Place::read(payload, raw as usize)?;
+        return if something_begins(input, found.end())? { Ok(()) } else { Err(Error::corrupt("no end")) };
     }
     out.resize(out.len().max(raw as usize), 0);
     let prefix = bases.prefix.as_ref().map(|p| p as &dyn ReadAt);

@@ -2,53 +2,39 @@
 //!
 //! * `relatives`: tensors of one source that are the same weights, in another type or some steps later
 
+use crate::api::Workers;
 use crate::base::Base;
 use crate::block::{LARGE_BLOCK, Segment};
-use crate::codec::{Counterpart, Held, Level, Origin, delta};
-use crate::dtype::Dtype;
+use crate::codec::delta::{self, sizes};
+use crate::codec::{Counterpart, Held, Level, Origin, lend};
+use crate::container::reader::Archive;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::Layout;
-use mmh_kernels::conversions::{self, Conversion, Float};
+use mmh_kernels::conversions::{self, Conversion};
 use std::collections::HashMap;
 
 mod relatives;
 
-/// Where the counterpart of a segment begins.
+/// What the blocks of a segment may be stored against.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// What it is a stretch of: a base, or this segment of the source.
-    pub among: Among,
-    /// Its first byte there.
-    pub offset: u64,
+struct Against {
+    /// What it is a stretch of.
+    origin: Origin,
+    /// That stretch. Its elements are those of the segment, one for one, as far as there are any.
+    root: Segment,
     /// What its elements become.
-    pub conversion: Option<Conversion>,
+    conversion: Option<Conversion>,
 }
 
-/// What counterparts are stretches of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Among {
-    /// A base.
-    Base,
-    /// A segment of the source.
-    Segment(Segment),
-}
-
-impl Among {
-    fn origin(&self) -> Origin {
-        match self {
-            Among::Base => Origin::Base,
-            Among::Segment(_) => Origin::Source,
-        }
-    }
-
-    /// Whether a block of `raw` bytes at this level may refer to these bytes, in view of the blocks that they are in.
-    fn may_be_lent(&self, raw: usize, offset: u64, len: u64, level: Level) -> bool {
-        let Among::Segment(s) = self else { return true };
-        let size = s.block_size(level) as u64;
-        let from = (offset - s.start) / size * size;
-        let to = (offset - s.start + len).next_multiple_of(size).min(s.len);
-        to - from <= delta::most_lent(raw)
+impl Against {
+    /// Whether a block of `raw` bytes at this level may refer to `len` bytes from byte `at` of the root on, in view of the blocks that these are in.
+    fn may_be_lent(&self, raw: usize, (at, len): (u64, u64), level: Level) -> bool {
+        let size = self.root.block_size(level) as u64;
+        let to = (at + len).next_multiple_of(size).min(self.root.len);
+        // All but the last one are larger than what counts at least.
+        let lent = to - at / size * size + delta::LEAST_LENT;
+        self.origin == Origin::Base || lent <= delta::most_lent(raw)
     }
 }
 
@@ -57,19 +43,29 @@ impl Among {
 pub struct Counterparts<'a> {
     base: Option<&'a Base>,
     source: Option<&'a dyn ReadAt>,
-    starts: HashMap<usize, Start>,
+    all: HashMap<usize, Against>,
 }
 
 impl<'a> Counterparts<'a> {
-    /// Those in a base, of a source that need not be at hand.
+    /// Those in a base, of a source that need not be at hand: it is looked at for how it was cast.
     pub fn in_base(
         base: Option<&'a Base>,
         source: Option<&'a dyn ReadAt>,
         layout: &Layout,
         segments: &[Segment],
     ) -> Result<Counterparts<'a>> {
-        let found = base.map(|b| b.counterparts(layout, segments, source)).transpose()?;
-        Ok(Counterparts { base, source, starts: found.unwrap_or_default() })
+        let mut all = HashMap::new();
+        for (i, root) in base.map(|b| b.counterparts(layout, segments)).unwrap_or_default() {
+            let s = &segments[i];
+            let types = root.dtype.zip(s.dtype);
+            let ways = types.map(|(from, to)| delta::between(from, to)).unwrap_or_default();
+            let conversion = match base.zip(source) {
+                Some((base, source)) => closest(&ways, (base, &root), (source, s))?,
+                None => ways.first().copied().flatten(),
+            };
+            all.insert(i, Against { origin: Origin::Base, root, conversion });
+        }
+        Ok(Counterparts { base, source, all })
     }
 
     /// Those in a base, and among the tensors of the source itself, of which some equal an earlier one.
@@ -79,12 +75,44 @@ impl<'a> Counterparts<'a> {
         layout: &Layout,
         segments: &[Segment],
         is_copy: impl Fn(usize) -> bool,
+        workers: &Workers,
     ) -> Result<Counterparts<'a>> {
-        let mut all = Counterparts::in_base(base, Some(source), layout, segments)?;
-        let is_known = |i: &usize| is_copy(*i) || all.starts.contains_key(i);
-        let relatives = relatives::find(source, layout, segments, is_known)?;
-        all.starts.extend(relatives);
-        Ok(all)
+        let mut found = Counterparts::in_base(base, Some(source), layout, segments)?;
+        for (i, against) in relatives::find(source, layout, segments, is_copy, workers)? {
+            // What was cast is known to the last bit by what it was cast from, and only nearly by an earlier cast.
+            if against.conversion.is_some() || !found.has(i) {
+                found.all.insert(i, against);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those in a base, and those by which the blocks of an archive are stored, whose source is to be read.
+    pub fn stored<R: ReadAt>(
+        archive: &'a Archive<R>,
+        source: &'a dyn ReadAt,
+        layout: &Layout,
+        segments: &[Segment],
+    ) -> Result<Counterparts<'a>> {
+        let base = archive.base().map(|b| &**b);
+        let mut found = Counterparts::in_base(base, Some(source), layout, segments)?;
+        for (i, s) in segments.iter().enumerate() {
+            let mut frames = archive.covering(s.start, s.start + s.len);
+            let Some(frame) = frames.find(|i| archive.frames()[*i].codec == delta::RELATIVE) else {
+                continue;
+            };
+            let within = archive.frames()[frame].start.saturating_sub(s.start);
+            let mut held = Vec::new();
+            let (head, payload) = archive.frame(frame, &mut held)?;
+            let (place, ..) = delta::Place::read(payload, head.raw as usize)?;
+            let (from, to) = sizes(place.conversion);
+            let start = place.offset.checked_sub(within / to as u64 * from as u64);
+            if let Some(root) = segments.iter().find(|root| Some(root.start) == start) {
+                let (root, conversion) = (root.clone(), place.conversion);
+                found.all.insert(i, Against { origin: Origin::Source, root, conversion });
+            }
+        }
+        Ok(found)
     }
 
     /// The base, if anything has a counterpart there.
@@ -94,20 +122,18 @@ impl<'a> Counterparts<'a> {
 
     /// Whether a segment has one.
     pub fn has(&self, segment: usize) -> bool {
-        self.starts.contains_key(&segment)
+        self.all.contains_key(&segment)
     }
 
     /// Whether a segment has one of this origin.
     pub fn any(&self, origin: Origin) -> bool {
-        self.starts.values().any(|start| start.among.origin() == origin)
+        self.all.values().any(|against| against.origin == origin)
     }
 
-    /// Bytes of each block of a segment but the last one: no larger than those that its counterpart is in, which are held beside it.
+    /// Bytes of each block of a segment but the last one: no more than make a large block of what they are cast from, which is held beside them.
     pub fn block_size(&self, (i, segment): (usize, &Segment), level: Level) -> usize {
-        let size = segment.block_size(level);
-        let conversion = self.starts.get(&i).and_then(|start| start.conversion);
-        let most = conversion.map(|c| LARGE_BLOCK / c.types().0.size() * c.types().1.size());
-        most.map_or(size, |most| size.min(most))
+        let (from, to) = sizes(self.all.get(&i).and_then(|against| against.conversion));
+        segment.block_size(level).min(if from == to { usize::MAX } else { LARGE_BLOCK / from * to })
     }
 
     /// The counterpart of a block of `len` bytes of a segment, from byte `within` on, in memory that is lent; `None` if there is none, or not so much of it.
@@ -118,24 +144,21 @@ impl<'a> Counterparts<'a> {
         level: Level,
         held: &'h mut Held,
     ) -> Result<Option<Counterpart<'h>>> {
-        let Some(Start { among: stretch, offset, conversion }) = self.starts.get(&segment) else {
-            return Ok(None);
-        };
-        let (origin, conversion) = (stretch.origin(), *conversion);
-        let among: Option<&dyn ReadAt> = match origin {
+        let Some(against) = self.all.get(&segment) else { return Ok(None) };
+        let &Against { origin, ref root, conversion } = against;
+        let among = match origin {
             Origin::Base => self.base.map(|b| b as &dyn ReadAt),
             Origin::Source => self.source,
         };
         let Some(among) = among else { return Ok(None) };
-        let (from, to) = conversion.map_or((1, 1), |c| (c.types().0.size(), c.types().1.size()));
+        let (from, to) = sizes(conversion);
         let is_whole = within.is_multiple_of(to as u64) && len.is_multiple_of(to);
-        let n = len / to * from;
-        let offset = (within / to as u64).checked_mul(from as u64).and_then(|n| n.checked_add(*offset));
-        let reaches = |offset: &u64| {
-            offset.checked_add(n as u64).is_some_and(|end| is_whole && end <= among.len())
-                && stretch.may_be_lent(len, *offset, n as u64, level)
-        };
-        let Some(offset) = offset.filter(reaches) else { return Ok(None) };
+        let (at, n) = ((within / to as u64).saturating_mul(from as u64), len / to * from);
+        let offset = root.start.saturating_add(at);
+        let reaches = offset.checked_add(n as u64).is_some_and(|end| end <= among.len());
+        if !is_whole || !reaches || !against.may_be_lent(len, (at, n as u64), level) {
+            return Ok(None);
+        }
         let Held { there, converted } = held;
         lend(there, n);
         among.read_exact_at(offset, &mut there[..n])?;
@@ -152,61 +175,29 @@ impl<'a> Counterparts<'a> {
     }
 }
 
-/// Gives memory at least `n` bytes; what is in it is of no account.
-fn lend(memory: &mut Vec<u8>, n: usize) {
-    if memory.len() < n {
-        memory.resize(n, 0);
-    }
-}
-
-/// The type of floats that others are converted from and to.
-pub fn float_of(dtype: Dtype) -> Option<Float> {
-    match dtype {
-        Dtype::F16 => Some(Float::F16),
-        Dtype::BF16 => Some(Float::Bf16),
-        Dtype::F32 => Some(Float::F32),
-        Dtype::F8_E4M3 => Some(Float::E4m3),
-        Dtype::F8_E5M2 => Some(Float::E5m2),
-        _ => None,
-    }
-}
-
-/// The conversions between two types that can be told from each other by bytes alone: none for elements of one type.
-pub fn conversions_between(from: Dtype, to: Dtype) -> Option<Vec<Option<Conversion>>> {
-    if from == to {
-        return Some(vec![None]);
-    }
-    let all: Vec<_> = Conversion::between(float_of(from)?, float_of(to)?).map(Some).collect();
-    (!all.is_empty()).then_some(all)
-}
-
-/// Bytes of a tensor that conversions are tried on.
+/// Bytes of a root that conversions are tried on.
 const TRIED: usize = 4096;
 
-/// Of these conversions the one that makes most elements of a tensor of what stands from byte `from` on; the first of equal ones.
-pub fn closest(
-    conversions: &[Option<Conversion>],
-    (among, from): (&dyn ReadAt, u64),
-    (source, start, len): (&dyn ReadAt, u64, u64),
+/// Of the ways from the elements of a stretch to those of another, all between the same two types, the one that makes most of them; the first of equal ones.
+fn closest(
+    ways: &[Option<Conversion>],
+    (among, root): (&dyn ReadAt, &Segment),
+    (source, own): (&dyn ReadAt, &Segment),
 ) -> Result<Option<Conversion>> {
-    let [first, _, ..] = conversions else { return Ok(conversions.first().copied().flatten()) };
-    let mut best = (usize::MAX, *first);
-    for conversion in conversions.iter().flatten() {
-        let (x, y) = (conversion.types().0.size(), conversion.types().1.size());
-        let n = (len as usize / y).min(TRIED / x);
-        let skip = (len / y as u64 - n as u64) / 2;
-        let (mut there, mut own, mut made) = (vec![0; n * x], vec![0; n * y], vec![0; n * y]);
-        let at = from + skip * x as u64;
-        if at + there.len() as u64 > among.len() {
-            continue;
+    let [Some(first), _, ..] = *ways else { return Ok(ways.first().copied().flatten()) };
+    let (from, to) = sizes(Some(first));
+    let count = (root.len / from as u64).min(own.len / to as u64);
+    let n = count.min((TRIED / from) as u64);
+    let skip = (count - n) / 2;
+    let n = n as usize;
+    let (mut there, mut here, mut made) = (vec![0; n * from], vec![0; n * to], vec![0; n * to]);
+    among.read_exact_at(root.start + skip * from as u64, &mut there)?;
+    source.read_exact_at(own.start + skip * to as u64, &mut here)?;
+    let mut differ = |way: &Option<Conversion>| {
+        if let Some(conversion) = way {
+            conversions::convert(*conversion, &there, &mut made);
         }
-        among.read_exact_at(at, &mut there)?;
-        source.read_exact_at(start + skip * y as u64, &mut own)?;
-        conversions::convert(*conversion, &there, &mut made);
-        let differ = own.chunks(y).zip(made.chunks(y)).filter(|(a, b)| a != b).count();
-        if differ < best.0 {
-            best = (differ, Some(*conversion));
-        }
-    }
-    Ok(best.1)
+        here.chunks(to).zip(made.chunks(to)).filter(|(a, b)| a != b).count()
+    };
+    Ok(ways.iter().min_by_key(|way| differ(way)).copied().flatten())
 }

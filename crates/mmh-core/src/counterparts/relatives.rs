@@ -4,12 +4,16 @@
 //! Names say little of that across frameworks and files, signs do: those of 128 elements, at places that do not depend on the type. They survive any cast, and most
 //! of them some training; of two tensors that have nothing to do with each other half agree. Whether a difference pays is decided block by block, as always.
 
-use super::{Among, Start, closest, conversions_between, float_of};
+use super::{Against, closest};
+use crate::api::Workers;
 use crate::block::Segment;
+use crate::codec::Origin;
+use crate::codec::delta;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::Layout;
+use mmh_kernels::conversions::Conversion;
 use std::collections::HashMap;
 
 /// Tensors of fewer elements are not looked at: a few hundred bytes are soon read and soon stored.
@@ -19,70 +23,74 @@ const FEWEST: u64 = 4096;
 const PLACES: u64 = 4;
 const AT_EACH: usize = 32;
 
-/// Signs that may differ: of 128 that are drawn, so few do once in 10^15 (binomial).
+/// Signs that may differ.
 const MOST_DIFFERENT: u32 = 20;
 
-/// Signs of which fewer are one way tell nothing: those of norms are all alike.
-const LEAST_MIXED: u32 = 24;
+/// Signs of which fewer are one way tell too little: those of norms are all alike, and rows of zeros are all positive. Of two tensors that have nothing to do with each other at most 20 of 128 signs differ
+/// once in 10^15 where half of them are negative, and once in 10^10 where a third is (binomial).
+const LEAST_MIXED: u32 = 43;
 
-/// Where the relatives of segments begin. Each has its like stored without one: of tensors that are alike, the first of those with the largest elements.
+/// Tensors with the same 16 signs that are compared with each other, at most.
+const MOST_COMPARED: usize = 64;
+
+/// A tensor whose signs are known.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// The position of its segment.
+    i: usize,
+    dtype: Dtype,
+    signs: u128,
+}
+
+/// What segments may be stored against: of tensors that are alike the first of those with the largest elements, which is stored without another one itself.
 pub fn find(
     source: &dyn ReadAt,
     layout: &Layout,
     segments: &[Segment],
-    is_known: impl Fn(&usize) -> bool,
-) -> Result<HashMap<usize, Start>> {
-    let mut groups: HashMap<(u64, bool), Vec<usize>> = HashMap::new();
+    is_copy: impl Fn(usize) -> bool,
+    workers: &Workers,
+) -> Result<HashMap<usize, Against>> {
+    let mut groups: HashMap<(u64, bool), Vec<(usize, Dtype)>> = HashMap::new();
     for (i, s) in segments.iter().enumerate() {
         let tensor = s.tensor.and_then(|t| layout.tensors.get(t));
-        let (Some(tensor), Some(size)) = (tensor, s.dtype.and_then(size_of)) else { continue };
-        let count = s.len / size;
-        // What is a copy is stored already, and nothing refers to it; what has a counterpart in a base has a better one.
-        if count >= FEWEST && !is_known(&i) {
-            groups.entry((count, tensor.fortran)).or_default().push(i);
+        let Some((tensor, (dtype, size))) = tensor.zip(s.dtype.and_then(|d| Some((d, size_of(d)?)))) else {
+            continue;
+        };
+        // What is a copy is stored already, and nothing refers to it.
+        if s.len / size >= FEWEST && !is_copy(i) {
+            groups.entry((s.len / size, tensor.fortran)).or_default().push((i, dtype));
         }
     }
     let mut found = HashMap::new();
-    let mut groups: Vec<_> = groups.into_iter().filter(|(_, members)| members.len() > 1).collect();
-    groups.sort_unstable();
-    for ((count, _), mut members) in groups {
-        members.sort_by_key(|i| std::cmp::Reverse(segments[*i].dtype.and_then(size_of)));
+    for ((count, _), members) in groups.into_iter().filter(|(_, members)| members.len() > 1) {
+        let look = |(i, dtype)| {
+            let signs = workers.check().and_then(|()| signs(source, &segments[i], dtype, count));
+            signs.map(|signs| signs.map(|signs| Candidate { i, dtype, signs }))
+        };
+        let looked: Vec<Option<Candidate>> = workers.map(members, look).into_iter().collect::<Result<_>>()?;
+        let mut candidates: Vec<Candidate> = looked.into_iter().flatten().collect();
+        candidates.sort_by_key(|c| std::cmp::Reverse(size_of(c.dtype)));
         let mut roots = Roots::default();
-        for i in members {
-            let s = &segments[i];
-            let Some(signs) = signs(source, s, count)? else { continue };
-            match roots
-                .closest(signs)
-                .map(|root| &segments[root])
-                .and_then(|root| Some((root, between(root, s)?)))
-            {
-                Some((root, conversions)) => {
-                    let (there, own) = ((source, root.start), (source, s.start, s.len));
-                    let conversion = closest(&conversions, there, own)?;
-                    found.insert(
-                        i,
-                        Start { among: Among::Segment(root.clone()), offset: root.start, conversion },
-                    );
-                }
-                None => roots.add(signs, i),
-            }
+        for own in candidates {
+            let Some((root, ways)) = roots.closest(&own) else {
+                roots.add(own);
+                continue;
+            };
+            let (root, own_segment) = (&segments[root.i], &segments[own.i]);
+            let conversion = closest(&ways, (source, root), (source, own_segment))?;
+            found.insert(own.i, Against { origin: Origin::Source, root: root.clone(), conversion });
         }
     }
     Ok(found)
 }
 
-fn between(root: &Segment, own: &Segment) -> Option<Vec<Option<mmh_kernels::conversions::Conversion>>> {
-    conversions_between(root.dtype?, own.dtype?)
-}
-
 fn size_of(dtype: Dtype) -> Option<u64> {
-    float_of(dtype).map(|float| float.size() as u64)
+    delta::float_of(dtype).map(|float| float.size() as u64)
 }
 
 /// The signs of some elements; `None` if they are too much alike to tell tensors apart.
-fn signs(source: &dyn ReadAt, s: &Segment, count: u64) -> Result<Option<u128>> {
-    let Some(size) = s.dtype.and_then(size_of) else { return Ok(None) };
-    let size = size as usize;
+fn signs(source: &dyn ReadAt, s: &Segment, dtype: Dtype, count: u64) -> Result<Option<u128>> {
+    let size = size_of(dtype).unwrap_or(1) as usize;
     let mut signs = 0u128;
     let mut held = [0; 4 * AT_EACH];
     for place in 0..PLACES {
@@ -93,15 +101,15 @@ fn signs(source: &dyn ReadAt, s: &Segment, count: u64) -> Result<Option<u128>> {
             signs = signs << 1 | (element[size - 1] >> 7) as u128;
         }
     }
-    let ones = signs.count_ones();
-    Ok((LEAST_MIXED..=u128::BITS - LEAST_MIXED).contains(&ones).then_some(signs))
+    let negative = signs.count_ones();
+    Ok((LEAST_MIXED..=u128::BITS - LEAST_MIXED).contains(&negative).then_some(signs))
 }
 
 /// Tensors that others are stored against, by their signs.
 #[derive(Default)]
 struct Roots {
-    all: Vec<(u128, usize)>,
-    /// By the place and the value of each 16 signs: of 128 of which at most 20 differ, and not all over, some 16 hardly ever have none in common.
+    all: Vec<Candidate>,
+    /// By the place and the value of each 16 signs. Where one sign in 30 differs, one of these eight words agrees in 999 of 1,000 cases; where one in ten does, in four of five.
     words: HashMap<(u32, u16), Vec<usize>>,
 }
 
@@ -110,19 +118,27 @@ impl Roots {
         (0..u128::BITS / u16::BITS).map(move |w| (w, (signs >> (w * u16::BITS)) as u16))
     }
 
-    fn add(&mut self, signs: u128, segment: usize) {
-        for word in Roots::words_of(signs) {
-            self.words.entry(word).or_default().push(self.all.len());
+    fn add(&mut self, candidate: Candidate) {
+        for word in Roots::words_of(candidate.signs) {
+            let known = self.words.entry(word).or_default();
+            if known.len() < MOST_COMPARED {
+                known.push(self.all.len());
+            }
         }
-        self.all.push((signs, segment));
+        self.all.push(candidate);
     }
 
-    /// The tensor whose signs differ least, if they are so few that this is no chance; the first of equal ones.
-    fn closest(&self, signs: u128) -> Option<usize> {
-        let candidates = Roots::words_of(signs).filter_map(|word| self.words.get(&word)).flatten();
-        let distance = |root: usize| (self.all[root].0 ^ signs).count_ones();
-        let near = candidates.map(|&root| (distance(root), root)).filter(|(d, _)| *d <= MOST_DIFFERENT);
-        near.min().map(|(_, root)| self.all[root].1)
+    /// The tensor that another one may be made of and whose signs differ least, if they are so few that this is no chance; the first of equal ones. And the ways to make it.
+    fn closest(&self, own: &Candidate) -> Option<(Candidate, Vec<Option<Conversion>>)> {
+        let known = Roots::words_of(own.signs).filter_map(|word| self.words.get(&word)).flatten();
+        let near = known.map(|&root| ((self.all[root].signs ^ own.signs).count_ones(), root));
+        let mut near: Vec<(u32, usize)> = near.filter(|(differ, _)| *differ <= MOST_DIFFERENT).collect();
+        near.sort_unstable();
+        near.iter().find_map(|(_, root)| {
+            let root = self.all[*root];
+            let ways = delta::between(root.dtype, own.dtype);
+            (!ways.is_empty()).then_some((root, ways))
+        })
     }
 }
 
@@ -157,8 +173,8 @@ mod tests {
         }
         let layout = Layout::of(Format::Safetensors, rows);
         let segments = block::segments(&layout, Some(source.len() as u64));
-        let found = find(&source, &layout, &segments, |_| false).unwrap();
-        let root = |start: &Start| segments.iter().position(|s| Among::Segment(s.clone()) == start.among);
+        let found = find(&source, &layout, &segments, |_| false, &Workers::new(2)).unwrap();
+        let root = |against: &Against| segments.iter().position(|s| *s == against.root);
         (0..segments.len()).map(|i| found.get(&i).map(|s| (root(s).unwrap(), s.conversion))).collect()
     }
 

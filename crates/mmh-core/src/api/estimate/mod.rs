@@ -91,7 +91,7 @@ pub fn estimate(
     } else {
         let repeated = repeats::likely_blocks(source, &segments, &copies, workers)?;
         let is_copy = |i: usize| copies.binary_search(&i).is_ok();
-        let against = Counterparts::of(base.as_deref(), source, &layout, &segments, is_copy)?;
+        let against = Counterparts::of(base.as_deref(), source, &layout, &segments, is_copy, workers)?;
         let classes = classes::classes(&layout.tensors, &segments, &copies, &repeated, &against);
         let sample = Sample {
             source,

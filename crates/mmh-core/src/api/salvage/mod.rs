@@ -8,7 +8,7 @@
 mod locate;
 mod place;
 
-use super::{Progress, Workers, verify};
+use super::{BATCH_BLOCKS, Progress, Workers, verify, zeroed};
 use crate::base::Base;
 use crate::codec::{self, delta};
 use crate::container::base::{BaseRecord, RECORD};
@@ -138,7 +138,7 @@ pub fn salvage(
         let damage = verify(&archive, workers, progress)?;
         return finish(archive, damage.damaged, scanned.gave_up);
     }
-    by_order(input, begin, scanned, base, limits)
+    by_order(input, begin, scanned, base, limits, workers)
 }
 
 fn needs_base() -> Error {
@@ -356,6 +356,7 @@ fn by_order(
     scanned: Scan,
     base: Option<Arc<Base>>,
     limits: &Limits,
+    workers: &Workers,
 ) -> Result<Salvaged> {
     let record = begin.record.as_ref();
     let damaged = scanned.gaps(begin.frames, input.len());
@@ -413,7 +414,7 @@ fn by_order(
     }
     let loose = loose_of(&input, &loose, &frames, &begin, base.clone())?;
     let archive = bare(&input, frames, layout.format, record, base, begin.frames);
-    let whole = sound(&archive);
+    let whole = sound(&archive, workers)?;
     let source_len = place::end(&layout).or((ends && placed).then_some(archive.index().source_len));
     let end = archive.index().source_len;
     let is_whole = |row: &TensorRow| {
@@ -433,23 +434,35 @@ fn by_order(
     })
 }
 
-/// Which frames can be restored: those that were found, and of the copies those of frames that were found.
-fn sound(archive: &Archive<Shared>) -> Vec<bool> {
-    let there = |i: usize| archive.frames()[i].offset != LOST;
-    let is_sound = |(i, f): (usize, &Frame)| match f.codec {
-        codec::COPY => {
-            archive.copied(i, true).is_ok_and(|from| archive.covering(from, from + f.raw).all(there))
+/// Which frames can be restored: those that were found; of those that were found by their heads alone, because they refer to others, the ones that decode; and of the copies those of
+/// such frames.
+fn sound(archive: &Archive<Shared>, workers: &Workers) -> Result<Vec<bool>> {
+    let frames = archive.frames();
+    let mut sound: Vec<bool> = frames.iter().map(|f| f.offset != LOST).collect();
+    let refer = |i: &usize| frames[*i].codec == delta::RELATIVE && sound[*i];
+    let relatives: Vec<usize> = (0..frames.len()).filter(refer).collect();
+    for some in relatives.chunks(BATCH_BLOCKS) {
+        let verdicts = workers.map(some.to_vec(), |i| restores(archive, &frames[i], workers));
+        for (i, verdict) in some.iter().zip(verdicts) {
+            sound[*i] = verdict?;
         }
-        // They were found by their heads alone.
-        delta::RELATIVE if there(i) => restores(archive, f),
-        _ => there(i),
-    };
-    archive.frames().iter().enumerate().map(is_sound).collect()
+    }
+    for (i, f) in frames.iter().enumerate().filter(|(_, f)| f.codec == codec::COPY) {
+        sound[i] = archive
+            .copied(i, true)
+            .is_ok_and(|from| archive.covering(from, from + f.raw).all(|origin| sound[origin]));
+    }
+    Ok(sound)
 }
 
-fn restores(archive: &Archive<Shared>, f: &Frame) -> bool {
-    let mut out = vec![0; f.raw as usize];
-    with_scratch(|scratch| archive.read_frames(f.start, &mut out, true, scratch)).is_ok()
+fn restores(archive: &Archive<Shared>, f: &Frame, workers: &Workers) -> Result<bool> {
+    workers.check()?;
+    let mut out = zeroed(f.raw)?;
+    match with_scratch(|scratch| archive.read_frames(f.start, &mut out, true, scratch)) {
+        Ok(()) => Ok(true),
+        Err(e @ (Error::Io { .. } | Error::Stopped)) => Err(e),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Stretches without a place, one behind the other. A copy is replaced by the frames that it repeats, which are known by their places.

@@ -1,6 +1,7 @@
 //! A block against the same elements elsewhere: of a base (`delta`: a fine-tune, the next checkpoint), or of another tensor of the same source (`relative`: a copy in another
 //! type, an average of weights). `spec/codecs/delta.md` and `spec/codecs/relative.md` are the definition.
 //!
+//! * `conversion`: which dtypes become which
 //! * `place`: where the counterpart stands, and what its elements become
 //! * `form`: how elements are compared, and which are expected to differ alike; differences themselves are `mmh_kernels::differences`
 //! * `estimate`: what the differences of a sample cost
@@ -8,13 +9,14 @@
 //! * `encode`, `decode`: the payload
 
 use super::tensor::Element;
-use super::{Block, Codec, Counterpart, Origin};
+use super::{Block, Codec, Counterpart, Origin, lend};
 use crate::dtype::Kind;
 use crate::error::{Error, Result};
-use crate::io::ReadAt;
+use crate::io::{ReadAt, Window};
 use crate::plan::{Bid, Reason, Sample};
 use mmh_kernels::conversions;
 
+mod conversion;
 mod decode;
 mod encode;
 mod estimate;
@@ -22,6 +24,7 @@ mod form;
 mod parts;
 mod place;
 
+pub use conversion::{between, float_of, sizes};
 pub use place::Place;
 
 /// `spec/codecs/delta.md`
@@ -36,11 +39,13 @@ pub const ID: u8 = 6;
 /// The id of [`Relative`].
 pub const RELATIVE: u8 = 9;
 
-/// Bytes of the blocks that restore the counterpart of a relative block of `raw` bytes, at most: so that a file of many small blocks that all refer to a large one takes no longer
-/// than others of its size.
+/// Bytes of the blocks that restore the counterpart of a relative block of `raw` bytes, at most, so that no file of small blocks takes much longer than others that restore as much.
 pub const fn most_lent(raw: usize) -> u64 {
-    (1 << 20) + 16 * raw as u64
+    64 * raw as u64
 }
+
+/// What such a block counts at least.
+pub const LEAST_LENT: u64 = 4096;
 
 /// The ways to say what a block is, given its counterpart.
 mod mode {
@@ -64,13 +69,6 @@ pub struct Scratch {
     extra: Vec<u8>,
     gathered: Vec<u8>,
     changed: Vec<u8>,
-}
-
-/// Gives memory at least `n` bytes; what is in it is of no account.
-fn lend(memory: &mut Vec<u8>, n: usize) {
-    if memory.len() < n {
-        memory.resize(n, 0);
-    }
 }
 
 /// The element of a block of which nothing is known.
@@ -221,17 +219,21 @@ fn bad(what: String) -> Error {
 /// What a base, or the source, looks like where only the counterpart of one block is at hand.
 impl ReadAt for Counterpart<'_> {
     fn len(&self) -> u64 {
-        self.offset + self.there.len() as u64
+        self.window().len()
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
-        let from = ReadAt::slice(self, offset, buf.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(from);
-        Ok(())
+        self.window().read_exact_at(offset, buf)
     }
 
     fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         ReadAt::slice(self.there, offset.checked_sub(self.offset)?, len)
+    }
+}
+
+impl<'a> Counterpart<'a> {
+    fn window(&self) -> Window<'a> {
+        Window { start: self.offset, bytes: self.there }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::plan;
 /// What is tried: symbols and bitwise differences are no quantized values, for which there are codebooks.
 static CODECS: [&dyn Codec; 4] = [&store::Store, &pattern251::Pattern251, &zstd::Zstd, &tensor::Tensor];
 
-/// A promise that is kept, over what was promised.
+/// What a codec may come to, over what it had bid, before others are tried.
 const KEPT: f64 = 1.01;
 
 /// Codecs that a part may be of.
@@ -36,7 +36,8 @@ pub fn put(
     // Symbols are sorted: what was promised by some from the middle need not hold for all.
     for (codec, estimate) in std::iter::once(chosen).chain(choice.others()) {
         let block = if codec.id() == zstd::ID { &quick } else { &block };
-        if attempt(codec, block, start, scratch, out)? as f64 <= KEPT * estimate * data.len() as f64 {
+        let size = attempt(codec, block, start, scratch, out)?;
+        if size.is_some_and(|size| size as f64 <= KEPT * estimate * data.len() as f64) {
             break;
         }
     }
@@ -52,14 +53,14 @@ fn store(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(data);
 }
 
-/// Puts what a codec makes of a part in the place of what stands in `out` from `start` on, if that is smaller; gives the size of what it makes.
+/// Puts what a codec makes of a part in the place of what stands in `out` from `start` on, if that is smaller; gives the size of what it makes, if it makes anything.
 fn attempt(
     codec: &dyn Codec,
     block: &Block<'_>,
     start: usize,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> Result<usize> {
+) -> Result<Option<usize>> {
     let end = out.len();
     out.push(codec.id());
     let done = codec.encode(block, scratch, out)?;
@@ -69,7 +70,7 @@ fn attempt(
     } else {
         out.truncate(end);
     }
-    Ok(size)
+    Ok(done.then_some(size))
 }
 
 /// Restores `out.len()` bytes from codec and payload.

@@ -1,6 +1,6 @@
 //! Where the counterpart of a block stands, as a payload says it.
 
-use super::{bad, mode};
+use super::{bad, mode, sizes};
 use crate::codec::Counterpart;
 use crate::container::varint;
 use crate::error::Result;
@@ -28,17 +28,14 @@ impl Place {
         let (&byte, rest) = rest.split_first().ok_or_else(|| bad("no mode".into()))?;
         let (mode, id) = (byte & ((1 << MODE_BITS) - 1), byte >> MODE_BITS);
         let conversion = Conversion::from_id(id);
-        let len = match conversion {
-            None if id != 0 => return Err(bad(format!("unknown conversion {id}"))),
-            None => raw,
-            Some(conversion) => {
-                let (from, to) = conversion.types();
-                if !raw.is_multiple_of(to.size()) {
-                    return Err(bad(format!("{raw} bytes are no whole number of converted elements")));
-                }
-                raw / to.size() * from.size()
-            }
-        };
+        if conversion.is_none() && id != 0 {
+            return Err(bad(format!("unknown conversion {id}")));
+        }
+        let (from, to) = sizes(conversion);
+        if !raw.is_multiple_of(to) {
+            return Err(bad(format!("{raw} bytes are no whole number of converted elements")));
+        }
+        let len = raw / to * from;
         Ok((Place { offset, len, conversion }, mode, rest))
     }
 }

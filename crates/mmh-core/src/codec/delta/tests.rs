@@ -2,7 +2,6 @@ use super::form::Form;
 use super::*;
 use crate::block::Given;
 use crate::codec::{Level, Scratch as Memory, tensor};
-use crate::counterparts::float_of;
 use crate::dtype::Dtype;
 use crate::plan;
 use crate::testing::noise;
