@@ -2060,6 +2060,7 @@ def read_place(payload: Reader, raw: int, length: int) -> tuple[int, int, int, i
         expect(raw % target.size == 0, "raw", f"a multiple of {target.size}", raw, payload.at - 1)
         end = offset + raw // target.size * source.size
     expect(end <= length, "end of the counterpart", f"at most {length}", end, at)
+    expect(end - offset <= MAX_BLOCK, "bytes of the counterpart", f"at most {MAX_BLOCK}", end - offset, at)
     return offset, end, number, mode
 
 
@@ -2084,7 +2085,7 @@ def decode_relative(payload: Reader, raw: int, restored: Restored) -> bytes:
     chained = any(frames[i].codec == "relative" for i in roots)
     expect(not chained, "counterpart", "bytes restored by frames that are not relative", "relative ones", at)
     lent = sum(max(frames[i].raw, 4096) for i in roots if frames[i].codec not in RUNS)
-    expect(lent <= 64 * raw, "blocks of the counterpart", f"at most {64 * raw} bytes", lent, at)
+    expect(lent <= 16 * raw, "blocks of the counterpart", f"at most {16 * raw} bytes", lent, at)
     return differ(payload, raw, restored.bytes_of(offset, end), number, mode)
 
 

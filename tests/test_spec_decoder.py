@@ -435,11 +435,12 @@ def test_copy() -> None:
 
 
 def test_relative() -> None:
-    data = bytes(range(200))
-    assert decode(build([store(data), relative(b"\x0a\0", data[10:90])])).source == data + data[10:90]
-    assert decode(build([relative(b"\x50\0", data[:80]), store(data)])).source == data[:80] + data
+    data = bytes(range(200)) * 5
+    assert decode(build([store(data), relative(b"\x0a\0", data[10:490])])).source == data + data[10:490]
+    assert decode(build([relative(b"\x80\4\0", data[:512]), store(data)])).source == data[:512] + data
     refuse(
-        build([store(data), relative(b"\xc9\1\0", data)]), r"end of the counterpart: expected at most 400, found 401"
+        build([store(data), relative(varint(1001) + b"\0", data)]),
+        r"end of the counterpart: expected at most 2000, found 2001",
     )
     refuse(
         build([store(data), relative(b"\x0a\0", data)]),
@@ -453,30 +454,32 @@ def test_relative() -> None:
     refuse(build([store(data), relative(b"\0\x10", data[:25])]), r"raw: expected a multiple of 2, found 25")
     twice = [store(data), relative(b"\0\0", data)]
     refuse(
-        build([*twice, relative(b"\xc8\1\0", data)]), r"counterpart: expected bytes restored by frames that are not rel"
+        build([*twice, relative(varint(1000) + b"\0", data)]),
+        r"counterpart: expected bytes restored by frames that are not rel",
     )
     refuse(
-        build([*twice, copy(200, 200), relative(b"\x90\3\0", data)]), r"counterpart: expected bytes restored by frames"
+        build([*twice, copy(1000, 1000), relative(varint(2000) + b"\0", data)]),
+        r"counterpart: expected bytes restored by frames",
     )
 
 
 def test_relative_of_large_blocks() -> None:
-    """As much as may be lent is 64 raw, and runs are not counted."""
+    """As much as may be lent is 16 raw, and runs are not counted."""
     for more, good in ((0, True), (1, False)):
-        n = 64 * 128 + more
+        n = 16 * 512 + more
         lent = zstd(zstandard.ZstdCompressor().compress(bytes(n)), bytes(n))
-        both = relative(varint(n - 64) + b"\0", bytes(64) + b"a" * 64)
+        both = relative(varint(n - 256) + b"\0", bytes(256) + b"a" * 256)
         file = build([lent, pattern(b"a", 1 << 22), both])
         # Of a copy, what is copied counts.
-        copied = build([lent, copy(0, n), relative(varint(n) + b"\0", bytes(128))])
+        copied = build([lent, copy(0, n), relative(varint(n) + b"\0", bytes(512))])
         if good:
-            assert decode(file).source[-128:] == bytes(64) + b"a" * 64
-            assert decode(copied).source == bytes(2 * n + 128)
+            assert decode(file).source[-512:] == bytes(256) + b"a" * 256
+            assert decode(copied).source == bytes(2 * n + 512)
         else:
             refuse(file, r"blocks of the counterpart: expected at most 8192 bytes, found 8193")
             refuse(copied, r"blocks of the counterpart")
     # A block of a byte counts as a page.
-    refuse(build([*[store(b"a")] * 65, relative(b"\0\0", b"a" * 65)]), r"at most 4160 bytes, found 266240")
+    refuse(build([*[store(b"a")] * 300, relative(b"\0\0", b"a" * 300)]), r"at most 4800 bytes, found 1228800")
 
 
 # ---- LZ4 and Zstandard ----

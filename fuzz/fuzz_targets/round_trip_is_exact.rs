@@ -58,21 +58,23 @@ fn against_others(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize)
     let base: Vec<u8> =
         data.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (apart + 1) == apart)).collect();
     comes_back(&delta::Delta, data, dtype, level, Counterpart::of_base(0, &base));
-    let conversion = Conversion::ALL[apart % Conversion::ALL.len()];
-    let (from, to) = conversion.types();
-    let n = base.len() / from.size();
-    let (there, mut bytes) = (&base[..n * from.size()], vec![0; n * to.size()]);
-    convert(conversion, there, &mut bytes);
-    let data = &data[..bytes.len().min(data.len())];
-    let counterpart = Counterpart {
-        origin: Origin::Source,
-        offset: 0,
-        there: &there[..data.len() / to.size() * from.size()],
-        conversion: Some(conversion),
-        bytes: &bytes[..data.len()],
-    };
-    if data.len().is_multiple_of(to.size()) {
-        comes_back(&delta::Relative, data, dtype, level, counterpart);
+    comes_back(
+        &delta::Relative,
+        data,
+        dtype,
+        level,
+        Counterpart { origin: Origin::Source, ..Counterpart::of_base(0, &base) },
+    );
+    for conversion in Conversion::ALL {
+        let (from, to) = conversion.types();
+        let n = base.len() / from.size();
+        let (there, mut bytes) = (&base[..n * from.size()], vec![0; n * to.size()]);
+        convert(*conversion, there, &mut bytes);
+        let data: Vec<u8> =
+            bytes.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (2 * apart + 1) == apart)).collect();
+        let conversion = Some(*conversion);
+        let counterpart = Counterpart { origin: Origin::Source, offset: 0, there, conversion, bytes: &bytes };
+        comes_back(&delta::Relative, &data, dtype, level, counterpart);
     }
 }
 

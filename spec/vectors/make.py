@@ -895,12 +895,12 @@ def relatives_by_hand() -> Iterator[Vector]:
                 cut = np.frombuffer(root, "<u2")[1::2].tobytes() if number == 2 else cast(root, source, target)
                 frames.append(mb.relative(b"\0" + bytes([number << 4]), cut))
         yield file(f"relative-{dtype.lower()}-converted", frames)
-    # As much as may be lent: 64 times as much, and a run, which is not counted.
+    # As much as may be lent: 16 times as much, and a run, which is not counted.
     zeros = mb.zstd(zstandard.ZstdCompressor().compress(bytes(1 << 13)), bytes(1 << 13))
-    lent = mb.relative(mb.varint((1 << 13) - 64) + b"\0", bytes(64) + b"a" * 64)
+    lent = mb.relative(mb.varint((1 << 13) - 256) + b"\0", bytes(256) + b"a" * 256)
     yield file("relative-of-much", [zeros, mb.pattern(b"a", 1 << 16), lent])
     # What is no number: the table of the page.
-    nans = struct.pack("<4I", 0x7F800001, 0xFFC00000, 0x7FFFFFFF, 0xFF802000) * 16
+    nans = struct.pack("<4I", 0x7F800001, 0xFFC00000, 0x7FFFFFFF, 0xFF802000) * 64
     made = {
         1: struct.pack("<4H", 0x7FC0, 0xFFC0, 0x7FFF, 0xFFC0),
         2: struct.pack("<4H", 0x7F80, 0xFFC0, 0x7FFF, 0xFF80),
@@ -908,12 +908,12 @@ def relatives_by_hand() -> Iterator[Vector]:
         8: b"\x7f\xff\x7f\xff",
         11: b"\x7f\xff\x7f\xff",
     }
-    frames = [mb.store(nans), *(mb.relative(b"\0" + bytes([n << 4]), block * 16) for n, block in made.items())]
+    frames = [mb.store(nans), *(mb.relative(b"\0" + bytes([n << 4]), block * 64) for n, block in made.items())]
     yield file("relative-nan-converted", frames)
-    halves_of_nan = struct.pack("<3H", 0x7C01, 0xFE00, 0xFFFF) * 16
-    wide = struct.pack("<3I", 0x7F802000, 0xFFC00000, 0xFFFFE000) * 16
+    halves_of_nan = struct.pack("<3H", 0x7C01, 0xFE00, 0xFFFF) * 64
+    wide = struct.pack("<3I", 0x7F802000, 0xFFC00000, 0xFFFFE000) * 64
     frames = [mb.store(halves_of_nan), mb.relative(b"\0" + bytes([7 << 4]), wide)]
-    frames.append(mb.relative(b"\0" + bytes([4 << 4]), struct.pack("<3H", 0x7FC0, 0xFFC0, 0xFFFF) * 16))
+    frames.append(mb.relative(b"\0" + bytes([4 << 4]), struct.pack("<3H", 0x7FC0, 0xFFC0, 0xFFFF) * 64))
     yield file("relative-f16-nan-converted", frames)
 
 
@@ -963,9 +963,12 @@ def invalid_relatives() -> dict[str, bytes]:
         "relative-converted-odd": behind(b"\0\x10", BF16[:3]),
         "prefix-of-a-relative": mb.build([mb.relative(mb.varint(n) + b"\0", BF16), root, went_on(BF16, BF16[:500])]),
         "relative-within-a-relative": behind(b"\0\1\x09\0\0"),
-        "relative-of-too-much": mb.build([zeros(1 << 13), mb.relative(b"\0\0", bytes(127))]),
+        "relative-of-too-much": mb.build([zeros(1 << 13), mb.relative(b"\0\0", bytes(511))]),
         "relative-of-too-much-copied": mb.build(
-            [zeros(1 << 13), mb.copy(0, 1 << 13), mb.relative(mb.varint(1 << 13) + b"\0", bytes(127))]
+            [zeros(1 << 13), mb.copy(0, 1 << 13), mb.relative(mb.varint(1 << 13) + b"\0", bytes(511))]
+        ),
+        "relative-of-more-than-a-block": mb.build(
+            [mb.pattern(b"\0", 1 << 25), mb.relative(b"\0\x80", bytes((1 << 22) + 1))]
         ),
         "relative-of-too-many": mb.build([*[mb.store(b"a")] * 10, mb.relative(b"\0\0", b"a" * 10)]),
     }

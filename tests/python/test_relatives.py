@@ -24,6 +24,8 @@ DTYPES: dict[str, Any] = {
     "F8_E5M2": ml_dtypes.float8_e5m2,
 }
 Tensors = dict[str, tuple[str, list[int], bytes]]
+RELATIVES = 4
+"""The flag in byte 10 of a file that may have such blocks."""
 
 
 def matrix(seed: int, rows: int = 300, columns: int = 1000) -> np.ndarray:
@@ -139,16 +141,17 @@ def test_strangers_are_not_compared() -> None:
     tensors |= {f"layers.{i}.norm": cast(np.abs(matrix(300 + i, 100, 100)), "BF16") for i in range(10)}
     # Half of the signs alone are others.
     tensors["layers.0.noise"] = cast(np.abs(matrix(100, 100, 100)) * np.sign(matrix(5, 100, 100)), "BF16")
-    blob = mmh.compress(plain_safetensors(tensors))
-    assert not any("relative" in codecs for codecs in codecs_of(blob).values())
+    # Not one is as much as looked at: the header would say so.
+    assert not mmh.compress(plain_safetensors(tensors))[10] & RELATIVES
 
 
 def test_a_relative_that_became_a_stranger_costs_nothing(tmp_path: Path) -> None:
-    """Signs agree, and nothing else does: the difference loses the bid."""
+    """Signs agree, and nothing else does: what the difference saves is at most those."""
     values = matrix(8)
     other = np.abs(matrix(9)) * np.sign(values) * np.exp(4 * matrix(10) / 0.02).astype(np.float32)
     tensors = {"a": cast(values, "BF16"), "b": cast(other, "BF16")}
     blob = mmh.compress(plain_safetensors(tensors))
+    assert blob[10] & RELATIVES
     apart = sum(len(mmh.compress(tensor[2], "BF16")) for tensor in tensors.values())
     assert len(blob) <= apart + 1000
     assert mmh.decompress(blob) == plain_safetensors(tensors)
@@ -228,6 +231,9 @@ def test_damage_names_all_that_it_hurts(run: Command, source: Path) -> None:
 
 @pytest.mark.parametrize("indexed", [True, False])
 def test_what_is_saved_of_a_damaged_file(run: Command, source: Path, tmp_path: Path, indexed: bool) -> None:
+    # The last one is equal to one that is lost with its master.
+    tensors = {**masters_and_casts(), "tied": masters_and_casts()["model.layers.1.weight"]}
+    source.write_bytes(plain_safetensors(tensors))
     mmh.compress_file(source)
     archive_path = Path(f"{source}.mmh")
     damage(archive_path, "optimizer.1.master")
@@ -236,11 +242,11 @@ def test_what_is_saved_of_a_damaged_file(run: Command, source: Path, tmp_path: P
         archive_path.write_bytes(data[: len(data) - 40 - int.from_bytes(data[-40:-32], "little")])
     report = mmh.salvage(archive_path, f"{tmp_path}/saved/")
     assert report.indexed == indexed
-    lost = {"optimizer.1.master", "model.layers.1.weight", "ema.1"}
+    lost = {"optimizer.1.master", "model.layers.1.weight", "ema.1", "tied"}
     assert set(report.lost) == lost
     with mmh.safe_open(tmp_path / "saved" / "tensors.safetensors", framework="np") as file:
         saved = set(file.keys())
-        for name, (_, _, expected) in masters_and_casts().items():
+        for name, (_, _, expected) in tensors.items():
             if name not in lost:
                 assert name in saved
                 assert file.get_tensor(name).tobytes() == expected
@@ -304,6 +310,79 @@ def test_each_by_itself(run: Command, source: Path) -> None:
     assert not any("relative" in codecs for codecs in mirrored.values())
     base = mmh.compress_file(folder / "a.safetensors", base=folder / "a.safetensors", independent=True)
     assert "delta" in base.codecs
+
+
+def test_a_damaged_head_of_a_relative_costs_no_more_than_that(source: Path, tmp_path: Path) -> None:
+    """Without an index, whatever bit of its head is wrong: what is saved is right."""
+    mmh.compress_file(source)
+    whole = Path(f"{source}.mmh").read_bytes()
+    data = whole[: len(whole) - 40 - int.from_bytes(whole[-40:-32], "little")]
+    at = data.index(b"FR\x09\0")
+    tensors, hurt = masters_and_casts(), 0
+    for bit in range(0, 8 * 24, 5):
+        broken = bytearray(data)
+        broken[at + bit // 8] ^= 1 << bit % 8
+        path = tmp_path / "broken.mmh"
+        path.write_bytes(broken)
+        report = mmh.salvage(path, f"{tmp_path}/saved {bit}/")
+        hurt += "model.layers.0.weight" in report.lost or not report.saved
+        if report.saved:
+            with mmh.safe_open(tmp_path / f"saved {bit}" / "tensors.safetensors", framework="np") as file:
+                for name in set(file.keys()):
+                    assert file.get_tensor(name).tobytes() == tensors[name][2]
+    assert hurt > 30
+
+
+def test_codecs_that_are_asked_for_look_for_nothing_else(source: Path) -> None:
+    data = source.read_bytes()
+    for codec in ("store", "zstd", "tensor"):
+        assert not mmh.compress(data, codec=codec)[10] & RELATIVES
+    blob = mmh.compress(data, codec="relative")
+    assert codecs_of(blob)["model.layers.0.weight"] == {"relative"}
+    assert mmh.decompress(blob) == data
+
+
+def test_a_base_and_relatives(run: Command, tmp_path: Path) -> None:
+    """A cast is known by its master of the same step, and that one by the master of the step before."""
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    moved = matrix(1) + matrix(2) / 1000
+    before.write_bytes(plain_safetensors({"m": cast(matrix(1), "F32"), "c": cast(matrix(1), "BF16")}))
+    after.write_bytes(plain_safetensors({"m": cast(moved, "F32"), "c": cast(moved, "BF16")}))
+    report = mmh.compress_file(after, base=before)
+    archive_path = Path(f"{after}.mmh")
+    assert {name: set(total_of) for name, total_of in codecs_with(archive_path, before).items()} == {
+        "m": {"delta"},
+        "c": {"relative"},
+    }
+    assert report.codecs["relative"]["stored"] < 1000
+    mmh.decompress_file(archive_path, tmp_path / "back", base=before)
+    assert (tmp_path / "back").read_bytes() == after.read_bytes()
+    # Without the base nothing of it can be read, and nothing is called damaged.
+    assert run("protect", archive_path).returncode == 0
+    with pytest.raises(ValueError, match="base"):
+        mmh.decompress_file(archive_path, tmp_path / "back 2")
+    # What is stored so can be a base itself, where it needs none.
+    mmh.compress_file(before)
+    assert "relative" in codecs_of(Path(f"{before}.mmh").read_bytes())["c"]
+    mmh.compress_file(after, base=f"{before}.mmh", force=True)
+    mmh.decompress_file(archive_path, tmp_path / "back 3", base=f"{before}.mmh")
+    assert (tmp_path / "back 3").read_bytes() == after.read_bytes()
+
+
+def codecs_with(path: Path, base: Path) -> dict[str, tuple[str, ...]]:
+    with mmh.open(path, base=base) as archive:
+        return {info.name: info.codecs for info in archive.infos()}
+
+
+def test_why_of_an_archive(run: Command, source: Path) -> None:
+    mmh.compress_file(source)
+    archive_path = Path(f"{source}.mmh")
+    told = run("info", "--why", archive_path).stdout.decode()
+    part = told[told.index("model.layers.0.weight") :]
+    assert "100 % equal" in part[: part.index("stored")]
+    damage(archive_path, "optimizer.1.master")
+    told = run("info", "--why", archive_path)
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 1)
 
 
 def test_why_says_what_a_difference_would_cost(run: Command, source: Path) -> None:

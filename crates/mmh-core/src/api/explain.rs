@@ -4,13 +4,13 @@ use super::Workers;
 use super::estimate::likely_copies;
 use crate::base::Base;
 use crate::block::{self, Given, Settings};
-use crate::codec::{self, Counterpart, Held, Level, Scratch};
+use crate::codec::{self, Codec, Counterpart, Held, Level, Scratch, delta};
 use crate::container::reader::{Archive, Frame};
 use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
-use crate::plan;
+use crate::plan::{self, Bid};
 use crate::source::{self, Input, Layout};
 use mmh_kernels::histogram;
 
@@ -74,7 +74,8 @@ pub fn explain_source(
         source.read_exact_at(s.start, &mut buf)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
-        let first = First { data: &buf, base, segment: s, level };
+        let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
+        let first = First { data: &buf, base, root, segment: s, level };
         let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
             let mut why = explain(&first, name, scratch);
             why.chosen = chosen(&first, scratch)?;
@@ -106,7 +107,8 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
         archive.read_range(s.start, &mut buf, workers, true)?;
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
-        let first = First { data: &buf, base, segment: s, level };
+        let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
+        let first = First { data: &buf, base, root, segment: s, level };
         let mut why = workers
             .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;
         counting.advance(first_block(i, s));
@@ -150,11 +152,21 @@ impl<R: ReadAt> ReadAt for Content<'_, R> {
 struct First<'a> {
     data: &'a [u8],
     base: Option<Counterpart<'a>>,
+    /// The tensor that the counterpart is of.
+    root: Option<&'a str>,
     segment: &'a block::Segment,
     level: Level,
 }
 
 impl First<'_> {
+    /// Why a codec bids what it does; of one that refers to another tensor, which one that is.
+    fn reason(&self, codec: &dyn Codec, bid: &Bid) -> String {
+        match self.root.filter(|_| codec.id() == delta::RELATIVE && bid.estimate.is_some()) {
+            Some(root) => format!("{}; beside {root}", bid.reason),
+            None => bid.reason.to_string(),
+        }
+    }
+
     fn given(&self) -> Given<'_> {
         let &First { data, base, segment: s, .. } = self;
         Given { data, declared: s.dtype, base, whole: data.len() as u64 == s.len }
@@ -194,6 +206,6 @@ fn explain(first: &First<'_>, name: Option<String>, scratch: &mut Scratch) -> Wh
         symbol_bits: split.map(|f| f.spec.t),
         zero_bits: split.map(|f| f.zero_bits),
         period: codec::pattern251::find(block),
-        bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, b.reason.to_string())).collect(),
+        bids: choice.bids.into_iter().map(|(c, b)| (c.name(), b.estimate, first.reason(c, &b))).collect(),
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Twins<'a> {
         let raw = data.len() as u64;
         let mut firsts = self.firsts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (coded.checksum, raw);
-        // What others are stored against is restored without a third: no part of it is a copy of what is itself stored against another.
+        // A relative block is never the origin of a copy: a root may be that copy, and roots must not depend on relatives.
         let first = match coded.codec {
             delta::RELATIVE => firsts.get(&key).copied(),
             _ => Some(*firsts.entry(key).or_insert(First { at, manner })),

@@ -59,6 +59,8 @@ pub struct Archive<R: ReadAt> {
     input: R,
     index: Index,
     frames: Vec<Frame>,
+    /// Which of them are copies, in order: a copy of many small frames is not gone through each time that it is looked at.
+    copies: Vec<usize>,
     record: Option<BaseRecord>,
     base: Option<Arc<Base>>,
     /// Where the first frame of the file is.
@@ -148,7 +150,7 @@ impl<R: ReadAt> Archive<R> {
                 frame
             })
             .collect();
-        Ok(Archive { input, index, frames, record, base: None, first, prefix: OnceLock::new() })
+        Ok(Archive::from_parts(input, index, frames, record, None, first))
     }
 
     /// A file of which this much is known, wherever it is known from; its first frame is at byte `first`. `frames` go on from source byte 0 without a gap; those that are lost are at
@@ -161,12 +163,14 @@ impl<R: ReadAt> Archive<R> {
         base: Option<Arc<Base>>,
         first: u64,
     ) -> Archive<R> {
-        Archive { input, index, frames, record, base, first, prefix: OnceLock::new() }
+        let copies = copies_of(&frames);
+        Archive { input, index, frames, copies, record, base, first, prefix: OnceLock::new() }
     }
 
     /// The same with another index, and its frames in these places.
     pub(crate) fn with(self, index: Index, frames: Vec<Frame>) -> Archive<R> {
-        Archive { index, frames, ..self }
+        let copies = copies_of(&frames);
+        Archive { index, frames, copies, ..self }
     }
 
     /// What the first frame of the file restores.
@@ -435,7 +439,7 @@ impl<R: ReadAt> Archive<R> {
     ) -> Result<()> {
         let (start, len) = (place.offset, place.len as u64);
         let bad = |what: String| {
-            Err(Error::corrupt(format!("relative: {len} bytes from source byte {start}, {what}")))
+            Err(Error::corrupt(format!("it refers to {len} bytes from source byte {start}, {what}")))
         };
         let Some(end) = start.checked_add(len).filter(|end| *end <= self.index.source_len) else {
             return bad("beyond its end".into());
@@ -464,7 +468,13 @@ impl<R: ReadAt> Archive<R> {
         }
         held.resize(held.len().max(place.len), 0);
         let nested = scratch.nested.get_or_insert_default();
-        self.read_frames(start, &mut held[..place.len], check, nested)
+        self.read_frames(start, &mut held[..place.len], check, nested).map_err(|e| match e {
+            Error::Corrupt { what, at } => {
+                let at = at.map(|at| format!(" at byte {at}")).unwrap_or_default();
+                Error::corrupt(format!("the block{at} that it refers to is damaged: {what}"))
+            }
+            e => e,
+        })
     }
 
     /// Where a copy frame copies from; compares its checksum if `check`.
@@ -482,10 +492,13 @@ impl<R: ReadAt> Archive<R> {
     fn copy_source(&self, f: &Frame, payload: &[u8]) -> Result<u64> {
         let from = payload.first_chunk().map(|b| u64::from_le_bytes(*b)).unwrap_or(u64::MAX);
         let sound = from.checked_add(f.raw).filter(|end| *end <= f.start).is_some_and(|end| {
-            let frames = &self.frames[self.covering(from, end)];
+            let covering = self.covering(from, end);
+            let next = self.copies.partition_point(|copy| *copy < covering.start);
+            let has_copy = self.copies.get(next).is_some_and(|copy| *copy < covering.end);
+            let frames = &self.frames[covering];
             let whole = frames.first().is_some_and(|f| f.start == from)
                 && frames.last().is_some_and(|f| f.end() == end);
-            whole && frames.iter().all(|f| f.codec != codec::COPY)
+            whole && !has_copy
         });
         if !sound {
             return Err(Error::corrupt_at(
@@ -557,6 +570,12 @@ impl<R: ReadAt> Archive<R> {
         let i = rows.partition_point(|t| t.tensor.end() <= f.start);
         rows.get(i).filter(|t| t.tensor.start < f.end()).map(|t| t.tensor.name.as_str())
     }
+}
+
+/// The positions of the copies among frames.
+fn copies_of(frames: &[Frame]) -> Vec<usize> {
+    let is_copy = |(i, f): (usize, &Frame)| (f.codec == codec::COPY).then_some(i);
+    frames.iter().enumerate().filter_map(is_copy).collect()
 }
 
 /// What the frame at byte `at` of the file, the first one, restores, if others can go on from it.

@@ -80,7 +80,14 @@ impl<'a> Counterparts<'a> {
         let mut found = Counterparts::in_base(base, Some(source), layout, segments)?;
         for (i, against) in relatives::find(source, layout, segments, is_copy, workers)? {
             // What was cast is known to the last bit by what it was cast from, and only nearly by an earlier cast.
-            if against.conversion.is_some() || !found.has(i) {
+            let is_better = against.conversion.is_some()
+                || match found.all.get(&i).zip(base) {
+                    Some((known, base)) => {
+                        relatives::are_strangers((base, &known.root), (source, &segments[i]))?
+                    }
+                    None => true,
+                };
+            if is_better {
                 found.all.insert(i, against);
             }
         }
@@ -118,6 +125,11 @@ impl<'a> Counterparts<'a> {
     /// The base, if anything has a counterpart there.
     pub fn base(&self) -> Option<&'a Base> {
         self.base.filter(|_| self.any(Origin::Base))
+    }
+
+    /// The segment of the source that a segment is stored against.
+    pub fn root(&self, segment: usize) -> Option<&Segment> {
+        self.all.get(&segment).filter(|against| against.origin == Origin::Source).map(|against| &against.root)
     }
 
     /// Whether a segment has one.
@@ -181,11 +193,23 @@ const TRIED: usize = 4096;
 /// Of the ways from the elements of a stretch to those of another, all between the same two types, the one that makes most of them; the first of equal ones.
 fn closest(
     ways: &[Option<Conversion>],
+    root: (&dyn ReadAt, &Segment),
+    own: (&dyn ReadAt, &Segment),
+) -> Result<Option<Conversion>> {
+    match ways {
+        [] => Ok(None),
+        [only] => Ok(*only),
+        _ => Ok(tried(ways, root, own)?.1),
+    }
+}
+
+/// The same, and how many of some elements it does not make.
+fn tried(
+    ways: &[Option<Conversion>],
     (among, root): (&dyn ReadAt, &Segment),
     (source, own): (&dyn ReadAt, &Segment),
-) -> Result<Option<Conversion>> {
-    let [Some(first), _, ..] = *ways else { return Ok(ways.first().copied().flatten()) };
-    let (from, to) = sizes(Some(first));
+) -> Result<(usize, Option<Conversion>)> {
+    let (from, to) = sizes(ways.first().copied().flatten());
     let count = (root.len / from as u64).min(own.len / to as u64);
     let n = count.min((TRIED / from) as u64);
     let skip = (count - n) / 2;
@@ -193,11 +217,12 @@ fn closest(
     let (mut there, mut here, mut made) = (vec![0; n * from], vec![0; n * to], vec![0; n * to]);
     among.read_exact_at(root.start + skip * from as u64, &mut there)?;
     source.read_exact_at(own.start + skip * to as u64, &mut here)?;
-    let mut differ = |way: &Option<Conversion>| {
-        if let Some(conversion) = way {
-            conversions::convert(*conversion, &there, &mut made);
+    let differ = |way: &Option<Conversion>| {
+        match way {
+            Some(conversion) => conversions::convert(*conversion, &there, &mut made),
+            None => made.copy_from_slice(&there),
         }
-        here.chunks(to).zip(made.chunks(to)).filter(|(a, b)| a != b).count()
+        (here.chunks(to).zip(made.chunks(to)).filter(|(a, b)| a != b).count(), *way)
     };
-    Ok(ways.iter().min_by_key(|way| differ(way)).copied().flatten())
+    Ok(ways.iter().map(differ).min_by_key(|(differ, _)| *differ).unwrap_or_default())
 }

@@ -4,7 +4,7 @@
 //! Names say little of that across frameworks and files, signs do: those of 128 elements, at places that do not depend on the type. They survive any cast, and most
 //! of them some training; of two tensors that have nothing to do with each other half agree. Whether a difference pays is decided block by block, as always.
 
-use super::{Against, closest};
+use super::{Against, closest, tried};
 use crate::api::Workers;
 use crate::block::Segment;
 use crate::codec::Origin;
@@ -13,11 +13,10 @@ use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::Layout;
-use mmh_kernels::conversions::Conversion;
 use std::collections::HashMap;
 
-/// Tensors of fewer elements are not looked at: a few hundred bytes are soon read and soon stored.
-const FEWEST: u64 = 4096;
+/// Tensors of fewer elements are not looked at: the reads would take longer than to store them.
+const FEWEST: u64 = 1024;
 
 /// Places whose signs are looked at, and elements at each.
 const PLACES: u64 = 4;
@@ -70,18 +69,74 @@ pub fn find(
         let looked: Vec<Option<Candidate>> = workers.map(members, look).into_iter().collect::<Result<_>>()?;
         let mut candidates: Vec<Candidate> = looked.into_iter().flatten().collect();
         candidates.sort_by_key(|c| std::cmp::Reverse(size_of(c.dtype)));
-        let mut roots = Roots::default();
-        for own in candidates {
-            let Some((root, ways)) = roots.closest(&own) else {
-                roots.add(own);
-                continue;
-            };
-            let (root, own_segment) = (&segments[root.i], &segments[own.i]);
-            let conversion = closest(&ways, (source, root), (source, own_segment))?;
-            found.insert(own.i, Against { origin: Origin::Source, root: root.clone(), conversion });
+        for family in families(candidates) {
+            let root = root_of(&family, source, segments)?;
+            for own in family.iter().filter(|own| own.i != root.i) {
+                let ways = delta::between(root.dtype, own.dtype);
+                if !ways.is_empty() {
+                    let there = &segments[root.i];
+                    let conversion = closest(&ways, (source, there), (source, &segments[own.i]))?;
+                    let against = Against { origin: Origin::Source, root: there.clone(), conversion };
+                    found.insert(own.i, against);
+                }
+            }
         }
     }
     Ok(found)
+}
+
+/// Candidates that are alike, those with the largest elements first.
+fn families(candidates: Vec<Candidate>) -> Vec<Vec<Candidate>> {
+    let mut roots = Roots::default();
+    let mut all: Vec<Vec<Candidate>> = Vec::new();
+    for own in candidates {
+        match roots.closest(&own) {
+            Some(family) => all[family].push(own),
+            None => {
+                roots.add(own);
+                all.push(vec![own]);
+            }
+        }
+    }
+    all
+}
+
+/// Members of a family that are compared with each other to find the one that serves the others best.
+const MOST_TRIED: usize = 8;
+
+/// The member of a family that the others are stored against: of those with the largest elements the one of which most casts are, as weights are cast more often than their
+/// average; the first of equal ones.
+fn root_of(family: &[Candidate], source: &dyn ReadAt, segments: &[Segment]) -> Result<Candidate> {
+    let first = family[0];
+    let (widest, casts): (Vec<Candidate>, Vec<Candidate>) =
+        family.iter().copied().partition(|c| c.dtype == first.dtype);
+    if widest.len() == 1 || casts.is_empty() {
+        return Ok(first);
+    }
+    let mut best = (usize::MAX, first);
+    for root in widest.into_iter().take(MOST_TRIED) {
+        let mut differ = 0;
+        for cast in casts.iter().take(MOST_TRIED) {
+            let ways = delta::between(root.dtype, cast.dtype);
+            differ += tried(&ways, (source, &segments[root.i]), (source, &segments[cast.i]))?.0;
+        }
+        if differ < best.0 {
+            best = (differ, root);
+        }
+    }
+    Ok(best.1)
+}
+
+/// Whether a stretch has nothing in common with a segment whose elements are to be those of it, as far as signs tell.
+pub fn are_strangers(root: (&dyn ReadAt, &Segment), own: (&dyn ReadAt, &Segment)) -> Result<bool> {
+    let count = |s: &Segment| Some((s.len / size_of(s.dtype?)?, s.dtype?));
+    let Some(((a, of_root), (b, of_own))) = count(root.1).zip(count(own.1)) else { return Ok(false) };
+    let count = a.min(b);
+    if count < FEWEST {
+        return Ok(false);
+    }
+    let both = signs(root.0, root.1, of_root, count)?.zip(signs(own.0, own.1, of_own, count)?);
+    Ok(both.is_some_and(|(x, y)| (x ^ y).count_ones() > MOST_DIFFERENT))
 }
 
 fn size_of(dtype: Dtype) -> Option<u64> {
@@ -128,17 +183,14 @@ impl Roots {
         self.all.push(candidate);
     }
 
-    /// The tensor that another one may be made of and whose signs differ least, if they are so few that this is no chance; the first of equal ones. And the ways to make it.
-    fn closest(&self, own: &Candidate) -> Option<(Candidate, Vec<Option<Conversion>>)> {
+    /// The number of the tensor that another one may be made of and whose signs differ least, if they are so few that this is no chance; the first of equal ones.
+    fn closest(&self, own: &Candidate) -> Option<usize> {
         let known = Roots::words_of(own.signs).filter_map(|word| self.words.get(&word)).flatten();
         let near = known.map(|&root| ((self.all[root].signs ^ own.signs).count_ones(), root));
         let mut near: Vec<(u32, usize)> = near.filter(|(differ, _)| *differ <= MOST_DIFFERENT).collect();
         near.sort_unstable();
-        near.iter().find_map(|(_, root)| {
-            let root = self.all[*root];
-            let ways = delta::between(root.dtype, own.dtype);
-            (!ways.is_empty()).then_some((root, ways))
-        })
+        let fits = |root: &usize| !delta::between(self.all[*root].dtype, own.dtype).is_empty();
+        near.into_iter().map(|(_, root)| root).find(fits)
     }
 }
 
@@ -162,8 +214,7 @@ mod tests {
         out
     }
 
-    /// Which tensor each one is stored against, and how that is converted.
-    fn relatives(tensors: &[(Dtype, Vec<u8>)]) -> Vec<Option<(usize, Option<Conversion>)>> {
+    fn source_of(tensors: &[(Dtype, Vec<u8>)]) -> (Vec<u8>, Layout) {
         let (mut source, mut rows) = (Vec::new(), Vec::new());
         for (i, (dtype, data)) in tensors.iter().enumerate() {
             let (start, len) = (source.len() as u64, data.len() as u64);
@@ -171,7 +222,12 @@ mod tests {
             rows.push(Tensor { name: i.to_string(), dtype: *dtype, shape, fortran: false, start, len });
             source.extend_from_slice(data);
         }
-        let layout = Layout::of(Format::Safetensors, rows);
+        (source, Layout::of(Format::Safetensors, rows))
+    }
+
+    /// Which tensor each one is stored against, and how that is converted.
+    fn relatives(tensors: &[(Dtype, Vec<u8>)]) -> Vec<Option<(usize, Option<Conversion>)>> {
+        let (source, layout) = source_of(tensors);
         let segments = block::segments(&layout, Some(source.len() as u64));
         let found = find(&source, &layout, &segments, |_| false, &Workers::new(2)).unwrap();
         let root = |against: &Against| segments.iter().position(|s| *s == against.root);
@@ -214,6 +270,58 @@ mod tests {
     fn of_tensors_that_have_nothing_in_common_none_is_found() {
         let many: Vec<_> = (0..3000).map(|seed| (Dtype::F32, weights(FEWEST as usize, seed + 10))).collect();
         assert!(relatives(&many).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn what_equals_another_one_is_neither_stored_against_one_nor_is_one() {
+        let w = weights(5000, 1);
+        let brain = cast(&w, F32ToBf16);
+        let tensors =
+            [(Dtype::F32, w.clone()), (Dtype::F32, w), (Dtype::BF16, brain.clone()), (Dtype::BF16, brain)];
+        let (source, layout) = source_of(&tensors);
+        let segments = block::segments(&layout, Some(source.len() as u64));
+        let found = find(&source, &layout, &segments, |i| i == 1 || i == 3, &Workers::new(1)).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&2]);
+        assert_eq!(found[&2].root, segments[0]);
+    }
+
+    #[test]
+    fn what_most_was_cast_from_serves_the_others() {
+        let w = weights(5000, 1);
+        let steps = weights(5000, 7);
+        let pairs = w.as_chunks::<4>().0.iter().zip(steps.as_chunks::<4>().0);
+        let average: Vec<u8> = pairs
+            .flat_map(|(w, s)| (f32::from_le_bytes(*w) + 0.01 * f32::from_le_bytes(*s)).to_le_bytes())
+            .collect();
+        let found =
+            relatives(&[(Dtype::F32, average), (Dtype::F32, w.clone()), (Dtype::BF16, cast(&w, F32ToBf16))]);
+        assert_eq!(found, [Some((1, None)), None, Some((1, Some(F32ToBf16)))]);
+    }
+
+    #[test]
+    fn rows_of_zeros_tell_nothing() {
+        // All but a third of two tensors are the same zeros.
+        let padded = |seed| [weights(1700, seed), vec![0; 4 * 3300]].concat();
+        assert_eq!(relatives(&[(Dtype::F32, padded(1)), (Dtype::F32, padded(2))]), [None, None]);
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_converted_gives_way_to_one_that_can() {
+        // E5M2 is nearest to what it was cast from, and to E4M3, which nothing is made of.
+        let w = weights(5000, 1);
+        let small: Vec<u8> =
+            w.as_chunks::<4>().0.iter().flat_map(|w| (f32::from_le_bytes(*w) * 1e-3).to_le_bytes()).collect();
+        let found = relatives(&[
+            (Dtype::F8_E4M3, cast(&w, F32ToE4m3)),
+            (Dtype::F8_E5M2, cast(&w, Conversion::F32ToE5m2)),
+            (Dtype::BF16, cast(&small, F32ToBf16)),
+        ]);
+        assert!(found.iter().take(2).all(|f| f.is_some_and(|(root, _)| root == 2)), "{found:?}");
+        let found = relatives(&[
+            (Dtype::F8_E4M3, cast(&w, F32ToE4m3)),
+            (Dtype::F8_E5M2, cast(&w, Conversion::F32ToE5m2)),
+        ]);
+        assert_eq!(found, [None, None]);
     }
 
     #[test]

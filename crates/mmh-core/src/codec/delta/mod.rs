@@ -41,7 +41,7 @@ pub const RELATIVE: u8 = 9;
 
 /// Bytes of the blocks that restore the counterpart of a relative block of `raw` bytes, at most, so that no file of small blocks takes much longer than others that restore as much.
 pub const fn most_lent(raw: usize) -> u64 {
-    64 * raw as u64
+    16 * raw as u64
 }
 
 /// What such a block counts at least.

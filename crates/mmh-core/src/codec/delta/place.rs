@@ -1,6 +1,7 @@
 //! Where the counterpart of a block stands, as a payload says it.
 
 use super::{bad, mode, sizes};
+use crate::block::MAX_BLOCK;
 use crate::codec::Counterpart;
 use crate::container::varint;
 use crate::error::Result;
@@ -36,6 +37,9 @@ impl Place {
             return Err(bad(format!("{raw} bytes are no whole number of converted elements")));
         }
         let len = raw / to * from;
+        if len > MAX_BLOCK {
+            return Err(bad(format!("a counterpart of {len} bytes, at most {MAX_BLOCK} are allowed")));
+        }
         Ok((Place { offset, len, conversion }, mode, rest))
     }
 }
