@@ -1570,12 +1570,12 @@ def against_base_by_engine() -> Iterator[AgainstBase]:
     }
     single = floats.tobytes()
     brain = cast(single, "F32", "BF16")
-    for label, (base, source) in {
+    for label, (was, became) in {
         "bf16-of-f32": (("F32", single), ("BF16", brain)),
         "f32-of-bf16": (("BF16", brain), ("F32", single)),
         "fp8-of-f16": (("F16", cast(single, "F32", "F16")), ("F8_E5M2", cast(single, "F32", "F8_E5M2"))),
     }.items():
-        before, after = safetensors({"w": base}), safetensors({"w": source})
+        before, after = safetensors({"w": was}), safetensors({"w": became})
         yield f"engine-delta-{label}", compressed_against(before, after, 5), after, before
     for label, (base, source, dtype) in cases.items():
         for level in (5, 9):
