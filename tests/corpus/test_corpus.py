@@ -50,15 +50,19 @@ SLOW_DECODER = 1 << 20
 """Files up to this size are given to the decoder beside the specification, which is slow."""
 
 
-# The same for fine-tunes, against what they were tuned from.
+# The same for fine-tunes against what they were tuned from, for casts against their masters, and the other way round.
 AGAINST = {
     ("minilm-sre-bf16.safetensors", "minilm-bf16.safetensors"): 0.20,
     ("minilm-sre-fp32.safetensors", "minilm-fp32.safetensors"): 0.50,
+    ("minilm-bf16.safetensors", "minilm-fp32.safetensors"): 0.001,
+    ("minilm-fp16.safetensors", "minilm-fp32.safetensors"): 0.001,
+    ("minilm-upcast-fp32.safetensors", "minilm-bf16.safetensors"): 0.001,
+    ("minilm-fp32.safetensors", "minilm-bf16.safetensors"): 0.50,
 }
 
 
 @pytest.mark.parametrize(("tuned", "base"), AGAINST)
-def test_a_fine_tune_is_small_against_its_base(tuned: str, base: str, scratch: Path) -> None:
+def test_what_is_like_another_file_is_small_against_it(tuned: str, base: str, scratch: Path) -> None:
     assert NAMED
     source, base_path = Path(NAMED, tuned), Path(NAMED, base)
     packed, back = scratch / "tuned.mmh", scratch / "back"
