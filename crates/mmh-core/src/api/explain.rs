@@ -61,6 +61,7 @@ pub fn explain_source(
     let copies = likely_copies(source, &segments, workers)?;
     let is_copy = |i: usize| copies.binary_search(&i).is_ok();
     let against = Counterparts::of(base, source, &layout, &segments, is_copy, workers)?;
+    let roots = against.roots();
     let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
@@ -75,7 +76,7 @@ pub fn explain_source(
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
         let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
-        let first = First { data: &buf, base, root, segment: s, level };
+        let first = First { data: &buf, base, root, is_root: roots.contains(&s.start), segment: s, level };
         let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
             let mut why = explain(&first, name, scratch);
             why.chosen = chosen(&first, scratch)?;
@@ -94,6 +95,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
     let segments = block::segments(&layout, Some(index.source_len));
     let source = Content(archive, workers);
     let against = Counterparts::stored(archive, &source, &layout, &segments)?;
+    let roots = against.roots();
     let mut held = Held::default();
     let mut scratch = Scratch::default();
     let mut buf = Vec::new();
@@ -108,7 +110,7 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
         let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
         let base = against.read((i, 0), buf.len(), level, &mut held)?;
         let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
-        let first = First { data: &buf, base, root, segment: s, level };
+        let first = First { data: &buf, base, root, is_root: roots.contains(&s.start), segment: s, level };
         let mut why = workers
             .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;
         counting.advance(first_block(i, s));
@@ -154,6 +156,8 @@ struct First<'a> {
     base: Option<Counterpart<'a>>,
     /// The tensor that the counterpart is of.
     root: Option<&'a str>,
+    /// Whether it is what others are stored against.
+    is_root: bool,
     segment: &'a block::Segment,
     level: Level,
 }
@@ -161,9 +165,12 @@ struct First<'a> {
 impl First<'_> {
     /// Why a codec bids what it does; of one that refers to another tensor, which one that is.
     fn reason(&self, codec: &dyn Codec, bid: &Bid) -> String {
-        match self.root.filter(|_| codec.id() == delta::RELATIVE && bid.estimate.is_some()) {
-            Some(root) => format!("{}; beside {root}", bid.reason),
-            None => bid.reason.to_string(),
+        match self.root {
+            Some(root) if codec.id() == delta::RELATIVE && bid.estimate.is_some() => {
+                format!("{}; beside {root}", bid.reason)
+            }
+            None if codec.id() == delta::RELATIVE && self.is_root => "others are stored against it".into(),
+            _ => bid.reason.to_string(),
         }
     }
 

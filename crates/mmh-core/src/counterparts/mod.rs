@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::io::ReadAt;
 use crate::source::Layout;
 use mmh_kernels::conversions::{self, Conversion};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 mod relatives;
 
@@ -130,6 +130,12 @@ impl<'a> Counterparts<'a> {
     /// The segment of the source that a segment is stored against.
     pub fn root(&self, segment: usize) -> Option<&Segment> {
         self.all.get(&segment).filter(|against| against.origin == Origin::Source).map(|against| &against.root)
+    }
+
+    /// Where the segments of the source begin that others are stored against.
+    pub fn roots(&self) -> HashSet<u64> {
+        let of_source = self.all.values().filter(|against| against.origin == Origin::Source);
+        of_source.map(|against| against.root.start).collect()
     }
 
     /// Whether a segment has one.

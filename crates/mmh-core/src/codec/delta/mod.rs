@@ -213,7 +213,7 @@ impl Codec for Relative {
 }
 
 fn bad(what: String) -> Error {
-    Error::corrupt(format!("delta: {what}"))
+    Error::corrupt(format!("difference: {what}"))
 }
 
 /// What a base, or the source, looks like where only the counterpart of one block is at hand.
