@@ -413,3 +413,19 @@ def test_a_base_may_be_of_another_type(tmp_path: Path, before: str, after: str, 
     (tmp_path / "other").write_bytes(base.read_bytes()[:-1] + b"\1")
     with pytest.raises(mmh.MmhError, match="not the one"):
         mmh.decompress_file(f"{source}.mmh", tmp_path / "back2", base=tmp_path / "other")
+
+
+def test_a_base_of_fewer_rows_and_another_type(tmp_path: Path) -> None:
+    """Several blocks of the tensor are beyond the end of its counterpart."""
+    base, source = tmp_path / "base.safetensors", tmp_path / "source.safetensors"
+    values = matrix(6, 2000, 1000)
+    base.write_bytes(plain_safetensors({"w": cast(values[:400], "F32")}))
+    source.write_bytes(plain_safetensors({"w": cast(values, "BF16")}))
+    for level in (1, 5):
+        report = mmh.compress_file(source, base=base, level=level, force=True)
+        assert report.in_base == 1
+        mmh.decompress_file(f"{source}.mmh", tmp_path / "back", base=base, force=True)
+        assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    # Of the eight blocks of 512 KiB that level 1 makes the first one is whole in the base.
+    alone = len(mmh.compress(source.read_bytes(), level=1))
+    assert mmh.compress_file(source, base=base, level=1, force=True).stored_bytes < 0.88 * alone

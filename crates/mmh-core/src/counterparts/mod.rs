@@ -30,11 +30,16 @@ struct Against {
 impl Against {
     /// Whether a block of `raw` bytes at this level may refer to `len` bytes from byte `at` of the root on, in view of the blocks that these are in.
     fn may_be_lent(&self, raw: usize, (at, len): (u64, u64), level: Level) -> bool {
-        let size = self.root.block_size(level) as u64;
-        let to = (at + len).next_multiple_of(size).min(self.root.len);
-        // All but the last one are larger than what counts at least.
-        let lent = to - at / size * size + delta::LEAST_LENT;
-        self.origin == Origin::Base || lent <= delta::most_lent(raw)
+        if self.origin == Origin::Base {
+            return true;
+        }
+        let (size, end) = (self.root.block_size(level) as u64, at.saturating_add(len));
+        if end > self.root.len {
+            return false;
+        }
+        // All blocks but the last one are larger than what counts at least.
+        let lent = end.next_multiple_of(size).min(self.root.len) - at / size * size + delta::LEAST_LENT;
+        lent <= delta::most_lent(raw)
     }
 }
 
@@ -113,9 +118,10 @@ impl<'a> Counterparts<'a> {
             let (head, payload) = archive.frame(frame, &mut held)?;
             let (place, ..) = delta::Place::read(payload, head.raw as usize)?;
             let (from, to) = sizes(place.conversion);
-            let start = place.offset.checked_sub(within / to as u64 * from as u64);
-            if let Some(root) = segments.iter().find(|root| Some(root.start) == start) {
-                let (root, conversion) = (root.clone(), place.conversion);
+            let start = place.offset.checked_sub((within / to as u64).saturating_mul(from as u64));
+            let root = start.and_then(|start| segments.binary_search_by_key(&start, |s| s.start).ok());
+            if let Some(root) = root {
+                let (root, conversion) = (segments[root].clone(), place.conversion);
                 found.all.insert(i, Against { origin: Origin::Source, root, conversion });
             }
         }
@@ -231,4 +237,27 @@ fn tried(
         (here.chunks(to).zip(made.chunks(to)).filter(|(a, b)| a != b).count(), *way)
     };
     Ok(ways.iter().map(differ).min_by_key(|(differ, _)| *differ).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::Dtype;
+
+    #[test]
+    fn roots_lend_whole_blocks_and_nothing_behind_their_end() {
+        let root = Segment { start: 100, len: (5 << 20) + 8, tensor: Some(0), dtype: Some(Dtype::F32) };
+        let conversion = Some(Conversion::F32ToBf16);
+        let of = |origin| Against { origin, root: root.clone(), conversion };
+        let may =
+            |raw: usize, at: u64, level| of(Origin::Source).may_be_lent(raw, (at, 2 * raw as u64), level);
+        assert!(may(1 << 20, 0, Level::BALANCED) && may(1 << 19, 4 << 20, Level::FAST));
+        // Of a block of a megabyte a few bytes are not lent; of what is left at the end they are.
+        assert!(!may(1 << 10, 0, Level::BALANCED));
+        assert!(may(1 << 17, 0, Level::BALANCED) && !may(1 << 17, 0, Level::MAX));
+        assert!(!may(4, 5 << 20, Level::BALANCED));
+        assert!(!may(1 << 20, 4 << 20, Level::BALANCED) && !may(1 << 20, u64::MAX - 5, Level::BALANCED));
+        // A base may have fewer rows than what is stored against it.
+        assert!(of(Origin::Base).may_be_lent(1 << 20, (7 << 20, 2 << 20), Level::BALANCED));
+    }
 }
