@@ -14,7 +14,7 @@ from mmh_rs import _core
 
 Rng = np.random.Generator
 Array = np.ndarray[Any, Any]
-# `delta` needs a base.
+# These need something to be a difference from.
 CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta", "relative")]
 
 

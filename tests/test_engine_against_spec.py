@@ -15,7 +15,7 @@ from mmh_builder import DTYPES, build, hierarchical_frame, tensor_frame
 from mmh_rs import _core
 from verdicts import assert_same, by_engine, by_spec, decoder
 
-# `delta` needs a base; the vectors have some.
+# `delta` needs a base, `relative` other tensors; the vectors have some.
 CODECS = [codec for codec in _core.CODECS if codec not in ("auto", "delta", "relative")]
 WIDTHS = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F4": 1, "U16": 2, "I16": 2, "F16": 2,

@@ -57,9 +57,9 @@ fuzz_target!(|case: Case| {
 fn against_others(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize) {
     let base: Vec<u8> =
         data.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (apart + 1) == apart)).collect();
-    comes_back(&delta::Delta, data, dtype, level, Counterpart::of_base(0, &base));
+    comes_back(&delta::OF_BASE, data, dtype, level, Counterpart::of_base(0, &base));
     comes_back(
-        &delta::Relative,
+        &delta::OF_SOURCE,
         data,
         dtype,
         level,
@@ -74,7 +74,7 @@ fn against_others(data: &[u8], dtype: Option<Dtype>, level: Level, apart: usize)
             bytes.iter().enumerate().map(|(i, b)| b ^ u8::from(i % (2 * apart + 1) == apart)).collect();
         let conversion = Some(*conversion);
         let counterpart = Counterpart { origin: Origin::Source, offset: 0, there, conversion, bytes: &bytes };
-        comes_back(&delta::Relative, &data, dtype, level, counterpart);
+        comes_back(&delta::OF_SOURCE, &data, dtype, level, counterpart);
     }
 }
 

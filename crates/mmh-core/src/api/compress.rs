@@ -7,7 +7,7 @@ use super::twins::SHORTEST_COPY;
 use super::{Ask, Progress, Report, Step, Workers, allowance, totals};
 use crate::base::Base;
 use crate::block::{self, Segment, Settings};
-use crate::codec::{Origin, delta};
+use crate::codec::{Codec, Origin, delta};
 use crate::container::base::BaseRecord;
 use crate::container::index::{MAX_NAME, TensorRow, is_file_name};
 use crate::container::room::Room;
@@ -189,12 +189,11 @@ pub(super) fn compress_at<W: Target>(
     let copies = find_copies(source, &segments, workers)?;
     let base = options.base.as_deref();
     let is_copy = |i: usize| copies.contains_key(&i);
-    let counterparts = match options.settings.codec {
-        _ if options.independent => Counterparts::in_base(base, Some(source), &layout, &segments)?,
-        Some(codec) if codec.id() != delta::RELATIVE => {
-            Counterparts::in_base(base, Some(source), &layout, &segments)?
-        }
-        _ => Counterparts::of(base, source, &layout, &segments, is_copy, workers)?,
+    let has_no_relatives = |codec: &dyn Codec| codec.id() != delta::RELATIVE;
+    let counterparts = if options.independent || options.settings.codec.is_some_and(has_no_relatives) {
+        Counterparts::in_base(base, Some(source), &layout, &segments)?
+    } else {
+        Counterparts::of(base, source, &layout, &segments, is_copy, workers)?
     };
     let record = record_of(&counterparts, workers)?;
     let flags = Writer::<W>::flags(!copies.is_empty(), counterparts.any(Origin::Source));

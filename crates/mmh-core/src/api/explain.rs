@@ -61,31 +61,10 @@ pub fn explain_source(
     let copies = likely_copies(source, &segments, workers)?;
     let is_copy = |i: usize| copies.binary_search(&i).is_ok();
     let against = Counterparts::of(base, source, &layout, &segments, is_copy, workers)?;
-    let roots = against.roots();
-    let mut held = Held::default();
-    let mut scratch = Scratch::default();
-    let mut buf = Vec::new();
-    let mut all = Vec::with_capacity(segments.len());
-    let first_block = |i: usize, s: &block::Segment| s.len.min(against.block_size((i, s), level) as u64);
-    let looked_at = segments.iter().enumerate().map(|(i, s)| first_block(i, s)).sum();
-    let counting = workers.counting(looked_at);
-    for (i, s) in segments.iter().enumerate() {
-        workers.check()?;
-        buf.resize(first_block(i, s) as usize, 0);
-        source.read_exact_at(s.start, &mut buf)?;
-        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read((i, 0), buf.len(), level, &mut held)?;
-        let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
-        let first = First { data: &buf, base, root, is_root: roots.contains(&s.start), segment: s, level };
-        let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
-            let mut why = explain(&first, name, scratch);
-            why.chosen = chosen(&first, scratch)?;
-            Ok(why)
-        });
-        all.push(why?);
-        counting.advance(first_block(i, s));
-    }
-    Ok(all)
+    each_first(source, (&layout, &segments), &against, level, workers, |first, why, scratch| {
+        why.chosen = chosen(first, scratch)?;
+        Ok(())
+    })
 }
 
 /// Explains an archive, from its restored bytes.
@@ -95,32 +74,48 @@ pub fn explain_archive<R: ReadAt>(archive: &Archive<R>, level: Level, workers: &
     let segments = block::segments(&layout, Some(index.source_len));
     let source = Content(archive, workers);
     let against = Counterparts::stored(archive, &source, &layout, &segments)?;
-    let roots = against.roots();
-    let mut held = Held::default();
-    let mut scratch = Scratch::default();
-    let mut buf = Vec::new();
-    let mut all = Vec::with_capacity(segments.len());
-    let first_block = |i: usize, s: &block::Segment| s.len.min(against.block_size((i, s), level) as u64);
-    let looked_at = segments.iter().enumerate().map(|(i, s)| first_block(i, s)).sum();
-    let counting = workers.counting(looked_at);
-    for (i, s) in segments.iter().enumerate() {
-        workers.check()?;
-        buf.resize(first_block(i, s) as usize, 0);
-        archive.read_range(s.start, &mut buf, workers, true)?;
-        let name = s.tensor.and_then(|i| layout.tensors.get(i)).map(|t| t.name.clone());
-        let base = against.read((i, 0), buf.len(), level, &mut held)?;
-        let root = against.root(i).and_then(|root| layout.tensors.get(root.tensor?)).map(|t| t.name.as_str());
-        let first = First { data: &buf, base, root, is_root: roots.contains(&s.start), segment: s, level };
-        let mut why = workers
-            .attended(&mut scratch, |scratch| -> Result<Why> { Ok(explain(&first, name, scratch)) })?;
-        counting.advance(first_block(i, s));
-        let frames = &archive.frames()[archive.covering(s.start, s.start + s.len)];
+    each_first(&source, (&layout, &segments), &against, level, workers, |first, why, _| {
+        let (start, end) = (first.segment.start, first.segment.start + first.segment.len);
+        let frames = &archive.frames()[archive.covering(start, end)];
         why.stored = Some(frames.iter().map(|f| f.stored + crate::container::frame::HEAD as u64).sum());
         why.frames = by_codec(frames);
         // Not what the plan would pick: whoever made the file may have asked for another level or codec, and found equal blocks, or blocks
         // that go on from the first one.
         why.chosen = why.frames.first().map_or(why.chosen, |f| f.0);
-        all.push(why);
+        Ok(())
+    })
+}
+
+/// Explains the first block of each segment; `finish` adds to it.
+fn each_first(
+    source: &dyn ReadAt,
+    (layout, segments): (&Layout, &[block::Segment]),
+    against: &Counterparts<'_>,
+    level: Level,
+    workers: &Workers,
+    finish: impl Fn(&First<'_>, &mut Why, &mut Scratch) -> Result<()>,
+) -> Result<Vec<Why>> {
+    let roots = against.roots();
+    let (mut held, mut scratch, mut buf) = (Held::default(), Scratch::default(), Vec::new());
+    let mut all = Vec::with_capacity(segments.len());
+    let first_block = |i: usize, s: &block::Segment| s.len.min(against.block_size((i, s), level) as u64);
+    let looked_at = segments.iter().enumerate().map(|(i, s)| first_block(i, s)).sum();
+    let counting = workers.counting(looked_at);
+    let name_of = |s: &block::Segment| layout.tensors.get(s.tensor?).map(|t| t.name.as_str());
+    for (i, s) in segments.iter().enumerate() {
+        workers.check()?;
+        buf.resize(first_block(i, s) as usize, 0);
+        source.read_exact_at(s.start, &mut buf)?;
+        let base = against.read((i, 0), buf.len(), level, &mut held)?;
+        let root = against.root(i).and_then(name_of);
+        let first = First { data: &buf, base, root, is_root: roots.contains(&s.start), segment: s, level };
+        let why = workers.attended(&mut scratch, |scratch| -> Result<Why> {
+            let mut why = explain(&first, name_of(s).map(str::to_owned), scratch);
+            finish(&first, &mut why, scratch)?;
+            Ok(why)
+        });
+        all.push(why?);
+        counting.advance(first_block(i, s));
     }
     Ok(all)
 }

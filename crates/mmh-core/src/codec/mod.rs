@@ -155,8 +155,8 @@ pub static CODECS: [&dyn Codec; 8] = [
     &zstd::Zstd,
     &hierarchical::Hierarchical,
     &tensor::Tensor,
-    &delta::Delta,
-    &delta::Relative,
+    &delta::OF_BASE,
+    &delta::OF_SOURCE,
 ];
 
 /// Those that look for the same bytes again, whatever bytes mean.
@@ -164,7 +164,7 @@ pub static GENERAL: [&dyn Codec; 2] = [&lz4::Lz4, &zstd::Zstd];
 
 /// Those that are told what is known of a block.
 pub static SPECIAL: [&dyn Codec; 4] =
-    [&hierarchical::Hierarchical, &tensor::Tensor, &delta::Delta, &delta::Relative];
+    [&hierarchical::Hierarchical, &tensor::Tensor, &delta::OF_BASE, &delta::OF_SOURCE];
 
 /// Id of the frames that repeat earlier source bytes; no codec of a block, so not in the table.
 pub const COPY: u8 = 7;
@@ -193,8 +193,8 @@ pub fn is_difference(id: u8) -> bool {
 /// The codec of differences from counterparts of this origin.
 pub fn of_origin(origin: Origin) -> &'static dyn Codec {
     match origin {
-        Origin::Base => &delta::Delta,
-        Origin::Source => &delta::Relative,
+        Origin::Base => &delta::OF_BASE,
+        Origin::Source => &delta::OF_SOURCE,
     }
 }
 

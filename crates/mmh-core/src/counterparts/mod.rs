@@ -44,7 +44,6 @@ impl Against {
 }
 
 /// The counterparts of all segments that have one.
-#[derive(Default)]
 pub struct Counterparts<'a> {
     base: Option<&'a Base>,
     source: Option<&'a dyn ReadAt>,

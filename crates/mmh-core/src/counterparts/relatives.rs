@@ -41,7 +41,7 @@ struct Candidate {
     signs: u128,
 }
 
-/// What segments may be stored against: of tensors that are alike the first of those with the largest elements, which is stored without another one itself.
+/// What segments may be stored against: of tensors that are alike all but one, the root, against that one.
 pub fn find(
     source: &dyn ReadAt,
     layout: &Layout,

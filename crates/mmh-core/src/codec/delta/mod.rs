@@ -27,16 +27,19 @@ mod place;
 pub use conversion::{between, float_of, sizes};
 pub use place::Place;
 
+/// Differences from counterparts of one origin.
+pub struct Difference(Origin);
+
 /// `spec/codecs/delta.md`
-pub struct Delta;
+pub static OF_BASE: Difference = Difference(Origin::Base);
 
 /// `spec/codecs/relative.md`
-pub struct Relative;
+pub static OF_SOURCE: Difference = Difference(Origin::Source);
 
-/// The id of [`Delta`].
+/// The id of [`OF_BASE`].
 pub const ID: u8 = 6;
 
-/// The id of [`Relative`].
+/// The id of [`OF_SOURCE`].
 pub const RELATIVE: u8 = 9;
 
 /// Bytes of the blocks that restore the counterpart of a relative block of `raw` bytes, at most, so that no file of small blocks takes much longer than others that restore as much.
@@ -74,31 +77,6 @@ pub struct Scratch {
 /// The element of a block of which nothing is known.
 fn element_of(element: Option<Element>) -> Element {
     element.unwrap_or(Element { width: 0, kind: Kind::Unsigned, head: 0 })
-}
-
-/// What a difference from a counterpart of this origin would cost.
-fn bid(sample: &Sample<'_>, origin: Origin, none: &'static str) -> Bid {
-    let Some(base) = sample.base().filter(|b| b.origin == origin) else { return Bid::none(none) };
-    let element = element_of(sample.element());
-    match estimate::estimate(sample.block(), base.bytes, element) {
-        Some(found) => Bid::of(found.ratio(), Reason::of(move || found.describe())),
-        None => Bid::none("shorter than one element"),
-    }
-}
-
-/// Appends the payload, if the block has a counterpart of this origin.
-fn encode(
-    block: &Block<'_>,
-    origin: Origin,
-    scratch: &mut super::Scratch,
-    out: &mut Vec<u8>,
-) -> Result<bool> {
-    match block.base {
-        Some(base) if base.origin == origin && base.bytes.len() == block.data.len() => {
-            encode::encode(block, base, scratch, out)
-        }
-        _ => Ok(false),
-    }
 }
 
 /// Restores a block with the bytes that its counterpart is among.
@@ -141,72 +119,62 @@ fn there<'a>(place: &Place, among: &'a dyn ReadAt, held: &'a mut Vec<u8>) -> Res
     Ok(&held[..place.len])
 }
 
-impl Codec for Delta {
+impl Codec for Difference {
     fn id(&self) -> u8 {
-        ID
-    }
-
-    fn name(&self) -> &'static str {
-        "delta"
-    }
-
-    fn bid(&self, sample: &Sample<'_>) -> Bid {
-        bid(sample, Origin::Base, "no base, or nothing like it there")
-    }
-
-    fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
-        encode(block, Origin::Base, scratch, out)
-    }
-
-    fn decode(&self, _: &[u8], _: &mut [u8], _: &mut super::Scratch) -> Result<()> {
-        // Whoever reads a file has seen to it that there is a base: this is a payload within that of another codec.
-        Err(bad("a difference from a base where there can be none".into()))
-    }
-
-    fn decode_with(
-        &self,
-        payload: &[u8],
-        base: Option<&dyn ReadAt>,
-        out: &mut [u8],
-        scratch: &mut super::Scratch,
-    ) -> Result<()> {
-        match base {
-            Some(base) => decode(payload, (base, "a base"), out, scratch),
-            None => self.decode(payload, out, scratch),
+        match self.0 {
+            Origin::Base => ID,
+            Origin::Source => RELATIVE,
         }
     }
-}
-
-impl Codec for Relative {
-    fn id(&self) -> u8 {
-        RELATIVE
-    }
 
     fn name(&self) -> &'static str {
-        "relative"
+        match self.0 {
+            Origin::Base => "delta",
+            Origin::Source => "relative",
+        }
     }
 
     fn bid(&self, sample: &Sample<'_>) -> Bid {
-        bid(sample, Origin::Source, "no other tensor is like it")
+        let Some(base) = sample.base().filter(|base| base.origin == self.0) else {
+            return Bid::none(match self.0 {
+                Origin::Base => "no base, or nothing like it there",
+                Origin::Source => "no other tensor is like it",
+            });
+        };
+        let element = element_of(sample.element());
+        match estimate::estimate(sample.block(), base.bytes, element) {
+            Some(found) => Bid::of(found.ratio(), Reason::of(move || found.describe())),
+            None => Bid::none("shorter than one element"),
+        }
     }
 
     fn encode(&self, block: &Block<'_>, scratch: &mut super::Scratch, out: &mut Vec<u8>) -> Result<bool> {
-        encode(block, Origin::Source, scratch, out)
+        match block.base {
+            Some(base) if base.origin == self.0 && base.bytes.len() == block.data.len() => {
+                encode::encode(block, base, scratch, out)
+            }
+            _ => Ok(false),
+        }
     }
 
     fn decode(&self, _: &[u8], _: &mut [u8], _: &mut super::Scratch) -> Result<()> {
-        Err(bad("a difference from another tensor where there can be none".into()))
+        // Whoever reads a file has seen to it that there is a counterpart: this is a payload within that of another codec.
+        Err(bad("there is nothing that it could be a difference from".into()))
     }
 
     fn decode_with(
         &self,
         payload: &[u8],
-        source: Option<&dyn ReadAt>,
+        among: Option<&dyn ReadAt>,
         out: &mut [u8],
         scratch: &mut super::Scratch,
     ) -> Result<()> {
-        match source {
-            Some(source) => decode(payload, (source, "a source"), out, scratch),
+        let what = match self.0 {
+            Origin::Base => "a base",
+            Origin::Source => "a source",
+        };
+        match among {
+            Some(among) => decode(payload, (among, what), out, scratch),
             None => self.decode(payload, out, scratch),
         }
     }

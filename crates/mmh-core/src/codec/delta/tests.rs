@@ -26,12 +26,12 @@ fn encoded(data: &[u8], base: &[u8], element: Element, level: Level, offset: u64
     let base = Some(Counterpart::of_base(offset, base));
     let block =
         Block { data, declared: None, element: Some(element), level, split: None, structure: None, base };
-    Delta.encode(&block, &mut Memory::default(), &mut out).unwrap().then_some(out)
+    OF_BASE.encode(&block, &mut Memory::default(), &mut out).unwrap().then_some(out)
 }
 
 fn decoded(payload: &[u8], base: &[u8], n: usize) -> Result<Vec<u8>> {
     let mut out = vec![0xaa; n];
-    Delta.decode_with(payload, Some(&base.to_vec()), &mut out, &mut Memory::default()).map(|()| out)
+    OF_BASE.decode_with(payload, Some(&base.to_vec()), &mut out, &mut Memory::default()).map(|()| out)
 }
 
 /// The mode of a payload whose offset takes one byte.
@@ -164,7 +164,7 @@ fn what_is_converted_is_compared_in_every_mode() {
             Float::F16 => conversions::convert(Conversion::F32ToF16, &single, &mut there),
             _ => conversions::convert(Conversion::F32ToBf16, &single, &mut there),
         }
-        for (codec, origin) in [(&Delta as &dyn Codec, Origin::Base), (&Relative, Origin::Source)] {
+        for (codec, origin) in [(&OF_BASE as &dyn Codec, Origin::Base), (&OF_SOURCE, Origin::Source)] {
             let mut bytes = Vec::new();
             let base = converted_counterpart(conversion, origin, &there, &mut bytes);
             let step = noise(20_000, 4);
@@ -206,7 +206,7 @@ fn what_is_converted_is_compared_in_every_mode() {
                 codec.decode_with(&payload, Some(&all), &mut back, &mut scratch).unwrap();
                 assert!(back == data, "{conversion:?} {expected}");
                 // Of the other origin there is no counterpart, and too little of it is refused.
-                let other: &dyn Codec = if origin == Origin::Base { &Relative } else { &Delta };
+                let other: &dyn Codec = if origin == Origin::Base { &OF_SOURCE } else { &OF_BASE };
                 assert!(!other.encode(&block, &mut scratch, &mut Vec::new()).unwrap());
                 let short = all[..all.len() - 1].to_vec();
                 assert!(codec.decode_with(&payload, Some(&short), &mut back, &mut scratch).is_err());
@@ -337,7 +337,7 @@ proptest! {
         if let Some(payload) = encoded(&data, &base, element, Level::new(level).unwrap(), offset) {
             let whole = Counterpart::of_base(offset, &base);
             let mut back = vec![0xaa; n];
-            Delta.decode_with(&payload, Some(&whole), &mut back, &mut Memory::default()).unwrap();
+            OF_BASE.decode_with(&payload, Some(&whole), &mut back, &mut Memory::default()).unwrap();
             prop_assert_eq!(back, data);
         }
     }
