@@ -121,6 +121,19 @@ def test_a_head_beside_tensors_is_looked_at_closely(tmp_path: Path) -> None:
     assert mmh.decompress(blob) == source
 
 
+def test_a_beginning_that_claims_more_than_the_index_is_not_decoded() -> None:
+    """The limits were asked about what the index says."""
+    zeros = bytes(1 << 24)
+    first, payload = zstandard.ZstdCompressor().compress(zeros), zstandard.ZstdCompressor().compress(b"!" * 40)
+    frames = [mb.zstd(first, zeros), mb.prefix(payload, b"!" * 40)]
+    assert mmh.decompress(mb.build(frames, hashes=False)) == zeros + b"!" * 40
+    few = [replace(frames[0], raw=len(first)), frames[1]]
+    blob = bytearray(mb.build(few, hashes=False))
+    blob[16 + 8 : 16 + 16] = len(zeros).to_bytes(8, "little")
+    with mmh.open(bytes(blob)) as archive, pytest.raises(mmh.CorruptionError, match="not agree with the index"):
+        archive.read(len(first), 40)
+
+
 def test_a_beginning_that_does_not_hold_is_decoded_once() -> None:
     """Thousands of frames that go on from it do not have it decoded again, each for itself."""
     zeros = bytes(1 << 24)

@@ -242,16 +242,34 @@ pub struct Scratch {
     pub delta: delta::Scratch,
     /// The counterpart of a block.
     pub counterpart: Held,
-    /// For the blocks that restore the counterpart of the one that is decoded.
-    pub nested: Option<Box<Scratch>>,
-    /// What the self-check decodes into.
+    /// What the self-check decodes into, and a block that is wanted in part.
     pub check: Vec<u8>,
     /// The frame that is decoded, as it is stored.
     pub stored: Vec<u8>,
+    /// The last two again, for the blocks that restore the counterpart of the one that is decoded.
+    pub of_root: [Vec<u8>; 2],
     /// Whether what is decoded is part of so much that no cache will have it when it is read.
     pub is_far: bool,
     /// Whom codecs that take long ask whether to go on.
     pub watch: Option<Arc<Watch>>,
+}
+
+impl Scratch {
+    /// Works on the counterpart of a block whose frame has been read: with the same memory of codecs, as that block is not decoded before.
+    pub fn for_root<T>(&mut self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let is_far = std::mem::take(&mut self.is_far);
+        self.turn();
+        let done = work(self);
+        self.turn();
+        self.is_far = is_far;
+        done
+    }
+
+    fn turn(&mut self) {
+        let [check, stored] = &mut self.of_root;
+        std::mem::swap(&mut self.check, check);
+        std::mem::swap(&mut self.stored, stored);
+    }
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ impl<R: ReadAt> Archive<R> {
         let found = match self.prefix.get() {
             Some(found) => found,
             None => {
-                let found = match first_block(&self.input, self.first, scratch) {
+                let found = match self.first_block(scratch) {
                     Err(Error::Corrupt { what, .. }) => Err(what),
                     found => Ok(found?),
                 };
@@ -186,6 +186,18 @@ impl<R: ReadAt> Archive<R> {
             }
         };
         found.as_ref().map_err(|what| Error::corrupt_at(self.first, what.clone()))
+    }
+
+    fn first_block(&self, scratch: &mut Scratch) -> Result<Vec<u8>> {
+        match self.frames.first() {
+            // What the file restores has been held against limits: what the frame claims counts only if it is that.
+            Some(f) if f.offset == self.first => {
+                let mut held = Vec::new();
+                let (head, payload) = self.frame(0, &mut held).map_err(|e| of_first(e, self.first))?;
+                restore_first(&head, payload, scratch).map_err(|e| of_first(e, self.first))
+            }
+            _ => first_block(&self.input, self.first, scratch),
+        }
     }
 
     /// Lends the base that the file was compressed against; of no account where it needs none. Its length is compared, and its hash where it is
@@ -467,8 +479,8 @@ impl<R: ReadAt> Archive<R> {
             return bad(format!("in blocks that count {lent} bytes, at most {most} are allowed"));
         }
         held.resize(held.len().max(place.len), 0);
-        let nested = scratch.nested.get_or_insert_default();
-        self.read_frames(start, &mut held[..place.len], check, nested).map_err(|e| match e {
+        let held = &mut held[..place.len];
+        scratch.for_root(|scratch| self.read_frames(start, held, check, scratch)).map_err(|e| match e {
             Error::Corrupt { what, at } => {
                 let at = at.map(|at| format!(" at byte {at}")).unwrap_or_default();
                 Error::corrupt(format!("the block{at} that it refers to is damaged: {what}"))
@@ -580,20 +592,23 @@ fn copies_of(frames: &[Frame]) -> Vec<usize> {
 
 /// What the frame at byte `at` of the file, the first one, restores, if others can go on from it.
 pub(crate) fn first_block(input: &dyn ReadAt, at: u64, scratch: &mut Scratch) -> Result<Vec<u8>> {
-    let of_first = |e: Error| match e {
-        Error::Corrupt { what, .. } => Error::corrupt_at(at, format!("the first frame: {what}")),
-        e => e,
-    };
     let mut head = [0; frame::HEAD];
     let whole = at.checked_add(frame::HEAD as u64).is_some_and(|end| end <= input.len());
     if !whole {
         return Err(Error::corrupt_at(input.len(), "the file is cut off"));
     }
     input.read_exact_at(at, &mut head)?;
-    let head = Head::from_bytes(&head).map_err(of_first)?;
+    let head = Head::from_bytes(&head).map_err(|e| of_first(e, at))?;
     let mut held = Vec::new();
     let payload = read(input, at + frame::HEAD as u64, head.stored.into(), &mut held)?;
-    restore_first(&head, payload, scratch).map_err(of_first)
+    restore_first(&head, payload, scratch).map_err(|e| of_first(e, at))
+}
+
+fn of_first(e: Error, at: u64) -> Error {
+    match e {
+        Error::Corrupt { what, .. } => Error::corrupt_at(at, format!("the first frame: {what}")),
+        e => e,
+    }
 }
 
 /// The same of a frame that has been read.
