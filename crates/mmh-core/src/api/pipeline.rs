@@ -6,7 +6,7 @@ use super::spare::Spare;
 use super::twins::{Manner, Twins};
 use super::{BATCH_BLOCKS, LOT, Progress, Step, Workers};
 use crate::block::{self, Coded, Encoded, Given, Segment, Settings};
-use crate::codec::{self, Level, Scratch};
+use crate::codec::{self, Level, Scratch, hierarchical, tensor, zstd};
 use crate::container::frame::{self, Head};
 use crate::container::reader::with_scratch;
 use crate::container::writer::{Place, Target, Writer};
@@ -57,6 +57,18 @@ impl Piece {
     fn manner(&self) -> Option<Manner> {
         let &Piece { dtype, whole, stretch, .. } = self;
         (!self.against).then_some(Manner { dtype, whole, stretch })
+    }
+
+    /// The same in pieces of `size` bytes.
+    fn parts(&self, size: usize) -> impl Iterator<Item = Piece> {
+        let (segment, within) = self.place;
+        self.range.clone().step_by(size).map(move |start| Piece {
+            range: start..self.range.end.min(start + size),
+            joins: self.joins || start > self.range.start,
+            whole: false,
+            place: (segment, within + (start - self.range.start) as u64),
+            ..*self
+        })
     }
 }
 
@@ -252,6 +264,18 @@ enum Frame {
     Copy { from: u64, raw: u64 },
 }
 
+impl Frame {
+    /// The same, where its bytes stand so much further behind.
+    fn moved(self, by: usize) -> Frame {
+        match self {
+            Frame::Made { coded, block, bytes, manner, joins } => {
+                Frame::Made { coded, block, bytes: bytes.start + by..bytes.end + by, manner, joins }
+            }
+            frame => frame,
+        }
+    }
+}
+
 /// Encodes all of the source into `writer`.
 pub fn run<W: Target>(
     work: &Work<'_>,
@@ -354,22 +378,69 @@ fn make<'a, P: Place>(
     bytes.clear();
     let mut frames = Vec::with_capacity(lot.items.len());
     for item in &lot.items {
-        let frame = match item {
-            Item::Copy { from, raw } => Frame::Copy { from: *from, raw: *raw },
-            Item::Encode(piece) => {
-                workers.check()?;
-                let block = &data[piece.range.clone()];
-                let checksum = checksum::xxh3(block);
-                let between = between.filter(|_| piece.stretch != Stretch::Other);
-                match before(&frames, &data, piece, checksum, twins, workers)? {
-                    Some(frame) => frame,
-                    None => encode(block, checksum, piece, work, between, workers, &mut bytes)?,
-                }
+        let piece = match item {
+            Item::Copy { from, raw } => {
+                frames.push(Frame::Copy { from: *from, raw: *raw });
+                continue;
             }
+            Item::Encode(piece) => piece,
         };
-        frames.push(frame);
+        workers.check()?;
+        let block = &data[piece.range.clone()];
+        let checksum = checksum::xxh3(block);
+        let between = between.filter(|_| piece.stretch != Stretch::Other);
+        if let Some(frame) = before(&frames, &data, piece, checksum, twins, workers)? {
+            frames.push(frame);
+            continue;
+        }
+        let at = bytes.len();
+        let frame = encode(block, checksum, piece, work, between, workers, &mut bytes)?;
+        match in_parts(&frame, &data, piece, work, workers, &bytes[bytes.len().min(at + frame::HEAD)..])? {
+            Some((parts, of_parts)) => {
+                bytes.truncate(at);
+                bytes.extend_from_slice(&of_parts);
+                frames.extend(parts.into_iter().map(|part| part.moved(at)));
+            }
+            None => frames.push(frame),
+        }
     }
     Ok(Made { start: lot.start, data, parts: lot.parts, frames, bytes, places: Mutex::default() })
+}
+
+/// Words that come again in one place are others than in the next: where a large block has some, blocks as large as at the other levels may take
+/// less than its payload. Gives them and their bytes, if each goes on taking less.
+fn in_parts(
+    frame: &Frame,
+    data: &[u8],
+    piece: &Piece,
+    work: &Work<'_>,
+    workers: &Workers,
+    payload: &[u8],
+) -> Result<Option<(Vec<Frame>, Vec<u8>)>> {
+    let Frame::Made { coded, .. } = frame else { return Ok(None) };
+    let is_large = piece.range.len() > block::BLOCK && work.settings.codec.is_none();
+    let has_words = || {
+        let parts = piece.range.len().div_ceil(block::BLOCK);
+        match coded.codec {
+            hierarchical::ID => hierarchical::has_words(payload),
+            tensor::ID => zstd::words_come_again(&data[piece.range.clone()], parts),
+            _ => false,
+        }
+    };
+    if !is_large || !has_words() {
+        return Ok(None);
+    }
+    let (mut frames, mut bytes) = (Vec::new(), Vec::new());
+    for part in piece.parts(block::BLOCK) {
+        workers.check()?;
+        let block = &data[part.range.clone()];
+        frames.push(encode(block, checksum::xxh3(block), &part, work, None, workers, &mut bytes)?);
+        let done = part.range.end - piece.range.start;
+        if bytes.len() as u64 * piece.range.len() as u64 > payload.len() as u64 * done as u64 {
+            return Ok(None);
+        }
+    }
+    Ok(Some((frames, bytes)))
 }
 
 /// What becomes of a block that equals one which was written, or one of its own lot, and is encoded in the same manner.

@@ -49,6 +49,11 @@ const MAX_BITS: usize = mmh_kernels::words::MAX_BITS;
 const BELOW: usize = 8;
 const BELOW_ANY: usize = 64;
 
+/// Whether a payload is words of a codebook.
+pub fn has_words(payload: &[u8]) -> bool {
+    payload.first() == Some(&node::WORDS)
+}
+
 /// Memory larger than this is not kept: the blocks of this writer need less.
 const KEPT: usize = 8 << 20;
 

@@ -347,6 +347,23 @@ fn sparse_elements_are_found_at_every_width() {
 }
 
 #[test]
+fn channels_of_zeros_are_found_wherever_they_are_in_a_filter() {
+    // 128 filters of 128 channels of 27 elements, of which 8 channels are zero: one after the other, at every place.
+    let weights = pruned(128 * 128 * 27, 0);
+    for first in (0..128).step_by(8) {
+        let is_zero = |i: usize| (first..first + 8).contains(&(i / 27 % 128));
+        let kept = weights.iter().enumerate().map(|(i, w)| if is_zero(i) { 0.0 } else { *w });
+        let bf16: Vec<u8> = kept.flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes()).collect();
+        for level in [Level::FAST, Level::BALANCED] {
+            let of = Block { level, ..block(&bf16, Some(Dtype::BF16), Some(Element::of(Dtype::BF16))) };
+            let found = sparse::find(&of, &mut codec::Scratch::default());
+            let share = found.as_ref().map(|found| found.describe());
+            assert!(share.as_ref().is_some_and(|s| s.contains("are 0x0")), "{first} {level:?}: {share:?}");
+        }
+    }
+}
+
+#[test]
 fn dense_elements_are_not_taken_apart() {
     let scratch = &mut codec::Scratch::default();
     let weights: Vec<u8> = pruned(60_000, 0).iter().flat_map(|w| w.to_le_bytes()).collect();

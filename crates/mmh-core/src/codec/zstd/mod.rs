@@ -192,6 +192,12 @@ pub fn finds_words(data: &[u8], size: usize, level: Level, scratch: &mut super::
         && is_near(data, size, level, scratch)
 }
 
+/// Whether words of four bytes come again somewhere in a block, which consists of so many parts that may be unlike one another.
+pub fn words_come_again(data: &[u8], parts: usize) -> bool {
+    let glances = data.chunks(data.len().div_ceil(parts).next_multiple_of(4));
+    glances.into_iter().any(|part| short_words_come_again(&part[..part.len().min(GLANCE)]))
+}
+
 /// Bytes of the glance.
 const GLANCE: usize = 1 << 14;
 
