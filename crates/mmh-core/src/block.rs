@@ -314,6 +314,24 @@ mod tests {
     }
 
     #[test]
+    fn opaque_bytes_are_no_larger_than_by_zstandard_alone() {
+        // Five bytes from a book of 20,000 behind some of few values, at any place: words that no sample of a few pages shows to come again.
+        let book = noise(5 * 20_000, 3);
+        let record = |r: &[u8]| {
+            let at = u16::from_le_bytes([r[0], r[1]]) as usize % 20_000 * 5;
+            [vec![r[2] & 0x1f; (r[3] % 3) as usize + 1], book[at..at + 5].to_vec()].concat()
+        };
+        let data: Vec<u8> = noise(4 * 150_000, 4).chunks(4).flat_map(record).collect();
+        let data = &data[..BLOCK];
+        let mut alone = Vec::new();
+        let given = Given { data, declared: None, base: None, whole: false };
+        let settings = Settings { level: Level::BALANCED, codec: Some(&zstd::Zstd), verify: true };
+        encode_into(&given, &settings, &mut Scratch::default(), &mut alone).unwrap();
+        let (codec, stored) = coded(data, Level::BALANCED);
+        assert!(stored * 100 <= alone.len() * 101, "{codec}: {stored}, zstd {}", alone.len());
+    }
+
+    #[test]
     fn texts_are_not_planned_for() {
         let words: Vec<&str> = include_str!("block.rs").split_inclusive(' ').collect();
         let pick = |b: &[u8]| words[u16::from_le_bytes([b[0], b[1]]) as usize % words.len()];

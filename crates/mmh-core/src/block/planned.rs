@@ -4,7 +4,7 @@ use super::Given;
 use super::settle::settle;
 use super::tiny::{TINY, smallest};
 use crate::codec::hierarchical::Found as Structure;
-use crate::codec::{self, Block, Codec, Level, Scratch, hierarchical, pattern251, tensor, zstd};
+use crate::codec::{self, Block, Codec, Level, Scratch, hierarchical, pattern251, store, tensor, zstd};
 use crate::dtype::Kind;
 use crate::error::Result;
 use crate::plan::{self, Choice};
@@ -108,7 +108,11 @@ fn second_thought(
     // Bytes of which nothing is known may be of several kinds, and what was looked at of one.
     if block.declared.is_none()
         && codec != zstd::ID
-        && (choice.estimate_of(zstd::ID).is_some() || choice.has_disappointed(stored, len))
+        && (choice.estimate_of(zstd::ID).is_some()
+            || choice.has_disappointed(stored, len)
+            || (CHOICE_OF_CODES..MODELS).contains(&level)
+                && codec != store::ID
+                && zstd::makes_a_part_smaller(block.data, stored, scratch))
     {
         return Some(&zstd::Zstd);
     }

@@ -171,6 +171,13 @@ pub fn may_be_smaller(data: &[u8], size: usize, level: Level, scratch: &mut supe
     is_near(data, size, level, scratch)
 }
 
+/// Whether a fast level makes a part of a block smaller than that is of a block of `size` bytes.
+pub fn makes_a_part_smaller(data: &[u8], size: usize, scratch: &mut super::Scratch) -> bool {
+    let part = &data[data.len() / 4..][..PART.min(data.len() - data.len() / 4)];
+    let quick = quick_size(part, &mut scratch.zstd);
+    quick.is_some_and(|quick| quick as u64 * data.len() as u64 <= size as u64 * part.len() as u64)
+}
+
 /// What words that come again leave of a part of a block, at most, of what its bytes take by how often each comes, where they are worth a search
 /// at the slower levels: numbers that are bell-shaped stay above it.
 const WORDS: f64 = 0.97;
