@@ -141,7 +141,7 @@ fn second_thought(
 fn may_have_words(choice: &Choice, level: Level, codec: u8) -> bool {
     let is_scaled = codec == hierarchical::ID && matches!(choice.structure, Some(Structure::Scaled(_)));
     level.get() >= CHOICE_OF_CODES
-        && [hierarchical::ID, tensor::ID, codec::store::ID].contains(&codec)
+        && [hierarchical::ID, tensor::ID, store::ID].contains(&codec)
         && (level.get() >= MODELS || choice.estimate_of(zstd::ID).is_none() && !is_scaled)
 }
 
@@ -192,5 +192,5 @@ pub(super) fn attempt(
     }
     out.truncate(start);
     out.extend_from_slice(block.data);
-    Ok(codec::store::ID)
+    Ok(store::ID)
 }
