@@ -143,6 +143,9 @@ pub fn quick_ratio(data: &[u8], scratch: &mut Scratch) -> Option<f64> {
 /// taken out of as many bytes: a tenth. Sparse numbers are what they are slowest at, some MB a second.
 const MORE: f64 = 0.9;
 
+/// The same of what it makes of a glance, in which fewer words come again than in a part.
+const MUCH_MORE: f64 = 0.75;
+
 /// Blocks up to this size are tried without a question.
 const SOON: usize = 128 << 10;
 
@@ -174,8 +177,13 @@ pub fn may_be_smaller(data: &[u8], size: usize, level: Level, scratch: &mut supe
 /// Whether a fast level makes a part of a block smaller than that is of a block of `size` bytes.
 pub fn makes_a_part_smaller(data: &[u8], size: usize, scratch: &mut super::Scratch) -> bool {
     let part = &data[data.len() / 4..][..PART.min(data.len() - data.len() / 4)];
+    leaves_as_little(part, data, size, 1.0, scratch)
+}
+
+/// Whether a fast level leaves of a part, times what other levels or more bytes may take off that, as little as `size` is of all of `data`.
+fn leaves_as_little(part: &[u8], data: &[u8], size: usize, more: f64, scratch: &mut super::Scratch) -> bool {
     let quick = quick_size(part, &mut scratch.zstd);
-    quick.is_some_and(|quick| quick as u64 * data.len() as u64 <= size as u64 * part.len() as u64)
+    quick.is_some_and(|quick| quick as f64 * more * data.len() as f64 <= size as f64 * part.len() as f64)
 }
 
 /// What words that come again leave of a part of a block, at most, of what its bytes take by how often each comes, where they are worth a search
@@ -189,13 +197,16 @@ const PATIENT: u8 = 7;
 pub fn finds_words(data: &[u8], size: usize, level: Level, scratch: &mut super::Scratch) -> bool {
     let from = if data.len() > 2 * PART { data.len() / 4 } else { 0 };
     let part = &data[from..data.len().min(from + PART)];
-    if level.get() < PATIENT && !short_words_come_again(&part[..part.len().min(GLANCE)]) {
-        return false;
+    if level.get() < PATIENT {
+        let glance = &part[..part.len().min(GLANCE)];
+        if !short_words_come_again(glance) || !leaves_as_little(glance, data, size, MUCH_MORE, scratch) {
+            return false;
+        }
     }
     let bytes = entropy::of_bytes(part).0 as f64 / 8.0;
-    let Some(quick) = quick_size(part, &mut scratch.zstd).map(|quick| quick as f64) else { return false };
-    quick < bytes * WORDS
-        && quick * MORE * data.len() as f64 <= size as f64 * part.len() as f64
+    let Some(quick) = quick_size(part, &mut scratch.zstd) else { return false };
+    (quick as f64) < bytes * WORDS
+        && quick as f64 * MORE * data.len() as f64 <= size as f64 * part.len() as f64
         && is_near(data, size, level, scratch)
 }
 
