@@ -309,7 +309,7 @@ class TestTrees:
 class TestEnds:
     @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
     def test_a_terminal_that_is_closed_leaves_nothing(self, tmp_path: Path) -> None:
-        (tmp_path / "big").write_bytes(weights(8_000_000, 3).tobytes())
+        (tmp_path / "big").write_bytes(weights(24_000_000, 3).tobytes())
         work = subprocess.Popen(
             [sys.executable, "-m", "mmh_rs", "compress", "-T1", "--level", "9", "big"],
             cwd=tmp_path,
