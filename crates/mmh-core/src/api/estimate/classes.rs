@@ -2,7 +2,7 @@
 
 use super::repeats::Repeated;
 use crate::block::Segment;
-use crate::codec::Level;
+use crate::codec::{Level, symbols};
 use crate::counterparts::Counterparts;
 use crate::dtype::Dtype;
 use crate::source::Tensor;
@@ -45,8 +45,7 @@ impl Class {
         let pieces = self.pieces as u128;
         (0..n as u128).map(move |k| {
             let (from, to) = (k * pieces / n as u128, (k + 1) * pieces / n as u128);
-            let place = (k as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            (from + (((to - from) * place as u128) >> 64)) as u64
+            from as u64 + symbols::spread(k as u64, (to - from) as u64)
         })
     }
 

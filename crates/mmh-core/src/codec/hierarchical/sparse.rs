@@ -20,9 +20,6 @@ const LOOKS: [usize; 2] = [64, 256];
 const SAME: [usize; 2] = [3, 5];
 const FASTEST: u8 = 3;
 
-/// 2^64 over it: multiples of it, modulo 2^64, are everywhere alike, and keep no time with rows.
-const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
-
 /// Elements of the sample, at those levels, and of the pieces that it is in: whole bytes of bits.
 const MANY: [usize; 2] = [1 << 12, 1 << 13];
 const PIECE: usize = 64;
@@ -117,7 +114,7 @@ fn are_distinct(others: &[u8], element: Element) -> bool {
     let mut last = vec![0u32; SLOTS];
     let (mut n, mut again) = (0, 0);
     for bytes in others.chunks_exact(size).take(asked) {
-        let mixed = word_of(bytes).wrapping_mul(GOLDEN_RATIO);
+        let mixed = word_of(bytes).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // Odd, as 0 is none.
         let of_word = mixed as u32 | 1;
         let slot = (mixed >> 32) as usize % SLOTS;
@@ -138,9 +135,9 @@ fn frequent(element: Element, body: &[u8], n: usize, level: Level) -> Option<Fre
     let signed = matches!(element.kind, Kind::Float { .. });
     let mut words = [0u64; LOOKS[1]];
     let words = &mut words[..looks];
-    for (word, turn) in words.iter_mut().zip(1u64..) {
+    for (word, look) in words.iter_mut().zip(0..) {
         // Steps of equal length see the same channels of each filter, which may be the ones that have no zeros.
-        let at = ((turn.wrapping_mul(GOLDEN_RATIO) as u128 * n as u128) >> 64) as usize;
+        let at = symbols::spread(look, n as u64) as usize;
         *word = word_of(&body[at << element.width..(at + 1) << element.width]);
         if signed {
             *word &= u64::MAX >> (65 - 8 * element.size());

@@ -22,7 +22,7 @@ mod sample;
 
 pub use code::{Code, Codes, MOST_CODES, MOST_SIDE_BY_SIDE, Part, SIDE_BY_SIDE, Streams, count, sum};
 pub use rans::Table;
-pub use sample::{gather, pieces};
+pub use sample::{gather, pieces, spread};
 
 /// Elements of a group.
 pub const GROUP: usize = 1 << 15;

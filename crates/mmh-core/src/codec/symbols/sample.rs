@@ -14,6 +14,13 @@ pub fn pieces(n: usize, stride: usize, piece: usize) -> impl Iterator<Item = Ran
     })
 }
 
+/// The place of a look, of which any number are spread evenly among `n` places and fall into no step with rows, filters or layers: multiples of the
+/// golden ratio again.
+pub fn spread(look: u64, n: u64) -> u64 {
+    let part = (look + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((part as u128 * n as u128) >> 64) as u64
+}
+
 /// The elements of `size` bytes that such pieces have, one behind the other.
 pub fn gather(body: &[u8], size: usize, pieces: impl Iterator<Item = Range<usize>>) -> Vec<u8> {
     let mut gathered = Vec::new();

@@ -166,8 +166,7 @@ const PART: usize = 1 << 16;
 pub fn may_be_smaller(data: &[u8], size: usize, level: Level, scratch: &mut super::Scratch) -> bool {
     if data.len() > SOON && !stretches::come_again(data) {
         let part = &data[data.len() / 4..][..PART];
-        let quick = quick_size(part, &mut scratch.zstd);
-        if quick.is_some_and(|quick| quick as f64 * MORE * data.len() as f64 > size as f64 * PART as f64) {
+        if !leaves_as_little(part, data, size, MORE, scratch) {
             return false;
         }
     }
@@ -183,7 +182,12 @@ pub fn makes_a_part_smaller(data: &[u8], size: usize, scratch: &mut super::Scrat
 /// Whether a fast level leaves of a part, times what other levels or more bytes may take off that, as little as `size` is of all of `data`.
 fn leaves_as_little(part: &[u8], data: &[u8], size: usize, more: f64, scratch: &mut super::Scratch) -> bool {
     let quick = quick_size(part, &mut scratch.zstd);
-    quick.is_some_and(|quick| quick as f64 * more * data.len() as f64 <= size as f64 * part.len() as f64)
+    quick.is_some_and(|quick| quick as f64 * more <= share(size, part, data))
+}
+
+/// What a part takes of the `size` bytes that all of `data` takes, if every part takes as much.
+fn share(size: usize, part: &[u8], data: &[u8]) -> f64 {
+    size as f64 * part.len() as f64 / data.len() as f64
 }
 
 /// What words that come again leave of a part of a block, at most, of what its bytes take by how often each comes, where they are worth a search
@@ -204,10 +208,8 @@ pub fn finds_words(data: &[u8], size: usize, level: Level, scratch: &mut super::
         }
     }
     let bytes = entropy::of_bytes(part).0 as f64 / 8.0;
-    let Some(quick) = quick_size(part, &mut scratch.zstd) else { return false };
-    (quick as f64) < bytes * WORDS
-        && quick as f64 * MORE * data.len() as f64 <= size as f64 * part.len() as f64
-        && is_near(data, size, level, scratch)
+    let Some(quick) = quick_size(part, &mut scratch.zstd).map(|quick| quick as f64) else { return false };
+    quick < bytes * WORDS && quick * MORE <= share(size, part, data) && is_near(data, size, level, scratch)
 }
 
 /// Whether words of four bytes come again somewhere in a block, which consists of so many parts that may be unlike one another.
