@@ -309,20 +309,31 @@ class TestTrees:
 class TestEnds:
     @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
     def test_a_terminal_that_is_closed_leaves_nothing(self, tmp_path: Path) -> None:
-        (tmp_path / "big").write_bytes(weights(24_000_000, 3).tobytes())
+        assert self.closed(tmp_path, signal.SIG_DFL) == (130, True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["big"]
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
+    def test_nohup_goes_on_without_a_terminal(self, tmp_path: Path) -> None:
+        assert self.closed(tmp_path, signal.SIG_IGN) == (0, False)
+        assert mmh.decompress((tmp_path / "big.mmh").read_bytes()) == (tmp_path / "big").read_bytes()
+
+    @staticmethod
+    def closed(tmp_path: Path, disposition: signal.Handlers) -> tuple[int, bool]:
+        """The exit code of a command whose terminal is closed, and whether it says so; these tests may run under nohup, too."""
+        (tmp_path / "big").write_bytes(weights(8_000_000, 3).tobytes())
         work = subprocess.Popen(
             [sys.executable, "-m", "mmh_rs", "compress", "-T1", "--level", "9", "big"],
             cwd=tmp_path,
             env=environment(),
             stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, disposition),
         )
         deadline = time.monotonic() + 30
         while not list(tmp_path.glob(".mmh-*.part")) and time.monotonic() < deadline:
             time.sleep(0.005)
         work.send_signal(signal.SIGHUP)
-        assert b"interrupted" in work.communicate(timeout=60)[1]
-        assert work.returncode == 130
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["big"]
+        said = work.communicate(timeout=60)[1]
+        return work.returncode, b"interrupted" in said
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
     @pytest.mark.parametrize("words", [["--help"], ["--version"], ["compress", "--help"], ["doctor"]])
