@@ -319,7 +319,7 @@ class TestEnds:
 
     @staticmethod
     def closed(tmp_path: Path, disposition: signal.Handlers) -> tuple[int, bool]:
-        """The exit code of a command whose terminal is closed, and whether it says so; these tests may run under nohup, too."""
+        """The exit code of a command whose terminal is closed, and whether it says so. Tests may run under nohup."""
         (tmp_path / "big").write_bytes(weights(8_000_000, 3).tobytes())
         work = subprocess.Popen(
             [sys.executable, "-m", "mmh_rs", "compress", "-T1", "--level", "9", "big"],
