@@ -310,12 +310,18 @@ fn predictions(c: &mut Criterion) {
         out.clear();
         black_box(predicted::encode_group_on(s, &model, 0, numbers, &mut contexts, &mut work, &mut out));
     });
-    let (mut back, mut back_signs) = (symbols.clone(), signs.clone());
+    // As many as are decoded side by side.
+    let n = predicted::SIDE_BY_SIDE;
+    let (mut back, mut back_signs) = (symbols.repeat(n), signs.repeat(n));
+    let mut works = std::array::from_fn(|_| Work::default());
+    group.throughput(Throughput::Elements((n * GROUP) as u64));
     each(&mut group, "decode", |s| {
-        let taken = predicted::decode_group_on(s, &model, 0, &out, &mut back, &mut back_signs, &mut work);
-        assert!(taken == Some(out.len()));
+        let each = back.chunks_mut(GROUP).zip(back_signs.chunks_mut(GROUP));
+        let of = |(symbols, signs)| predicted::Group { first: 0, stream: &out, symbols, signs };
+        let mut groups: Vec<_> = each.map(of).collect();
+        assert!(predicted::decode_groups_on(s, &model, &mut groups, &mut works).is_some());
     });
-    assert!(back == symbols && back_signs == signs);
+    assert!(back == symbols.repeat(n) && back_signs == signs.repeat(n));
     let rows: Vec<i16> = (0..1024 * COLUMNS).map(|i| (i * 7919 % 1000) as i16 - 500).collect();
     let mut sums = vec![0f32; COLUMNS * COLUMNS];
     let mut some = predicted::Sums::default();

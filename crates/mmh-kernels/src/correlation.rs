@@ -1,9 +1,25 @@
 //! How alike are two stretches of numbers?
 
+use crate::cpu::Simd;
+
+/// The inner product of `a` and as many elements of `b` (of as many as both have). Elements lie within −1024 … 1023.
+pub fn product(a: &[i16], b: &[i16]) -> i64 {
+    product_on(crate::cpu::simd(), a, b)
+}
+
+/// The same on the given instruction set.
+pub fn product_on(simd: Simd, a: &[i16], b: &[i16]) -> i64 {
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 && simd.is_available() {
+        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
+        return unsafe { crate::x86_64::correlation_avx512::product(a, b) };
+    }
+    narrow_product_on(simd, a, b)
+}
+
 multiversion! {
-    /// The inner product of `a` and as many elements of `b` (of as many as both have). Elements lie within −1024 … 1023.
-    pub fn product(a: &[i16], b: &[i16]) -> i64 = inner;
-    on product_on
+    fn narrow_product(a: &[i16], b: &[i16]) -> i64 = inner;
+    on narrow_product_on
 }
 
 #[inline(always)]
@@ -44,7 +60,23 @@ fn sum_columns(values: &[i16], sums: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::Simd;
+
+    #[test]
+    fn products_are_those_of_single_elements() {
+        let numbers = |n: usize, by: usize| -> Vec<i16> {
+            // The largest there are among them, in stretches that would overflow.
+            (0..n).map(|i| if i < n / 2 { -1024 } else { (i * by % 2048) as i16 - 1024 }).collect()
+        };
+        for (n, m) in
+            [(0, 5), (1, 1), (31, 40), (32, 32), (100, 99), (1023, 1025), (8192, 8192), (70_001, 70_003)]
+        {
+            let (a, b) = (numbers(n, 7919), numbers(m, 104_729));
+            let expected: i64 = a.iter().zip(&b).map(|(a, b)| *a as i64 * *b as i64).sum();
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                assert_eq!(product_on(simd, &a, &b), expected, "{simd:?} {n} {m}");
+            }
+        }
+    }
 
     #[test]
     fn columns_are_added_up_whatever_their_number() {

@@ -17,11 +17,17 @@ mod decode;
 mod encode;
 mod model;
 
-pub use decode::{DecodeModel, decode_group, decode_group_on};
+pub use decode::{
+    DecodeModel, Group, decode_group, decode_group_on, decode_groups, decode_groups_on, stream_size,
+};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use decode::{Job, Lane, Side, Words};
 pub use encode::{
     EncodeModel, classify, classify_groups, classify_groups_on, classify_on, encode_group, encode_group_on,
     histogram,
 };
+#[cfg(target_arch = "x86_64")]
+pub(crate) use model::Place;
 pub use model::{
     CLASSES, ClassHistogram, MAX_COLUMNS, MAX_TABLES, Magnitude, NEUTRAL, SCALES, Shape, Walk, fine_class,
 };

@@ -99,6 +99,39 @@ fn every_group_size_comes_back_on_every_instruction_set() {
 }
 
 #[test]
+fn groups_are_decoded_side_by_side() {
+    for (columns, window) in [(0, 4), (2, 1), (37, 6), (5000, 4)] {
+        let shape = shape(columns, window);
+        let model = decoder(&shape);
+        // Eight, four and one of a size; of another size; of a size that is none of whole lines; and a short one.
+        let sizes = [&[2048; 13][..], &[1024; 5], &[1032; 9], &[7]].concat();
+        let mut first = 11;
+        let mut groups = Vec::new();
+        for (i, n) in sizes.into_iter().enumerate() {
+            let mut symbols = wandering(n, i as u64, columns);
+            if i % 3 == 0 {
+                // Escapes to the end.
+                symbols[n / 2..].iter_mut().step_by(3).for_each(|s| *s = 255 - (*s & 7));
+            }
+            let stream = encode(&shape, first, &symbols);
+            assert_eq!(stream_size(&[&stream, &[0xa5; 9][..i.min(9)]].concat(), n), Some(stream.len()));
+            groups.push((first, symbols, stream));
+            first += n;
+        }
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let mut outs: Vec<Vec<u8>> = groups.iter().map(|g| vec![0; g.1.len()]).collect();
+            let mut jobs: Vec<Group> = groups
+                .iter()
+                .zip(&mut outs)
+                .map(|((first, _, stream), out)| Group { first: *first, stream, out })
+                .collect();
+            decode_groups_on(simd, &model, &mut jobs).unwrap();
+            assert!(outs.iter().zip(&groups).all(|(out, g)| *out == g.1), "{simd:?} {columns}");
+        }
+    }
+}
+
+#[test]
 fn groups_side_by_side_have_the_classes_of_each() {
     for (columns, window) in [(0, 4), (0, 8), (2, 1), (37, 6), (5000, 4)] {
         for magnitude in [shape(0, 4).magnitude, Magnitude::Integer { origin: 100 }] {
@@ -190,6 +223,26 @@ proptest! {
             let mut out = vec![0; n];
             let got = decode_group_on(simd, &model, 0, &data, &mut out);
             prop_assert_eq!(got, scalar);
+            // Beside others, all are refused where one is.
+            if n >= 1024 {
+                let n = n / 256 * 256;
+                let whole = encode(&shape, 0, &symbols[..n]);
+                let mut one = whole.clone();
+                let i = at % one.len();
+                one[i] ^= 1 << bit;
+                one.truncate(one.len() - cut.min(one.len()));
+                let mut alone = vec![0; n];
+                let expected = decode_group_on(Simd::Scalar, &model, 0, &one, &mut alone);
+                let mut outs = vec![vec![0; n]; 4];
+                let mut jobs: Vec<Group> =
+                    outs.iter_mut().map(|out| Group { first: 0, stream: &whole, out }).collect();
+                jobs[seed as usize % 4].stream = &one;
+                let done = decode_groups_on(simd, &model, &mut jobs).is_some();
+                prop_assert_eq!(done, expected == Some(one.len()));
+                if done {
+                    prop_assert_eq!(&outs[seed as usize % 4], &alone);
+                }
+            }
             if got.is_some() {
                 prop_assert_eq!(&out, &first);
             }

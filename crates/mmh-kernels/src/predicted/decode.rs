@@ -1,7 +1,7 @@
 //! Words to symbols and signs.
 
 use super::dot::{Dot, Portable};
-use super::model::{Both, Context, ESCAPED_BITS, LANES, Model, PROBABILITY_BITS, TOTAL};
+use super::model::{Both, Context, ESCAPED_BITS, LANES, Model, PART_BITS, PROBABILITY_BITS, TOTAL};
 use super::walk::Rows;
 use crate::cpu::Simd;
 use crate::rans::LOWEST;
@@ -26,71 +26,96 @@ impl Work {
     }
 }
 
-/// Decodes one group of a plane, whose first element is number `first` of the block, from the front of `data` into `symbols` and `signs` (as
-/// many, at most 32,768; a sign is 0 or 1). Gives the bytes it took; `None` if they are cut off or no encoder could have written them.
-pub fn decode_group(
-    model: &Model,
-    first: usize,
-    data: &[u8],
-    symbols: &mut [u8],
-    signs: &mut [u8],
-    work: &mut Work,
-) -> Option<usize> {
-    decode_group_on(crate::cpu::simd(), model, first, data, symbols, signs, work)
+/// A group to decode.
+pub struct Group<'a> {
+    /// The number of its first element in the block, counted from the beginning of a row.
+    pub first: usize,
+    /// All of its bytes.
+    pub stream: &'a [u8],
+    /// A byte a symbol; at most 32,768.
+    pub symbols: &'a mut [u8],
+    /// As many: 0 or 1.
+    pub signs: &'a mut [u8],
+}
+
+/// Groups that are decoded side by side.
+pub const SIDE_BY_SIDE: usize = 2;
+
+/// A group whose stream has been begun.
+pub(crate) struct Begun<'a, 'b> {
+    pub rows: &'a Rows,
+    pub stream: Stream<'a>,
+    pub symbols: &'b mut [u8],
+    pub signs: &'b mut [u8],
+    pub work: &'b mut Work,
+}
+
+/// The bytes of the group that `data` begins with; `None` if they are cut off.
+pub fn stream_size(data: &[u8]) -> Option<usize> {
+    let size = 2 + 4 * LANES + 2 * u16::from_le_bytes(*data.first_chunk()?) as usize;
+    (size <= data.len()).then_some(size)
+}
+
+/// Decodes groups, several side by side where the CPU has registers for it. `None` if no encoder could have written one of the streams.
+pub fn decode_groups(model: &Model, groups: &mut [Group<'_>], work: &mut [Work; SIDE_BY_SIDE]) -> Option<()> {
+    decode_groups_on(crate::cpu::simd(), model, groups, work)
 }
 
 /// The same on the given instruction set.
-pub fn decode_group_on(
+pub fn decode_groups_on(
     simd: Simd,
     model: &Model,
-    first: usize,
-    data: &[u8],
-    symbols: &mut [u8],
-    signs: &mut [u8],
-    work: &mut Work,
-) -> Option<usize> {
-    if symbols.len() != signs.len() || model.tables.is_empty() {
-        return None;
+    groups: &mut [Group<'_>],
+    work: &mut [Work; SIDE_BY_SIDE],
+) -> Option<()> {
+    let is_wide = cfg!(target_arch = "x86_64") && simd == Simd::Avx512 && simd.is_available();
+    for groups in groups.chunks_mut(if is_wide { SIDE_BY_SIDE } else { 1 }) {
+        let rows: Vec<Rows> =
+            groups.iter().map(|g| Rows::new(g.first, g.symbols.len(), model.period)).collect();
+        let mut begun = Vec::with_capacity(groups.len());
+        for ((group, rows), work) in groups.iter_mut().zip(&rows).zip(work.iter_mut()) {
+            if group.symbols.len() != group.signs.len() || model.tables.is_empty() {
+                return None;
+            }
+            let stream = Stream::begin(group.stream, model.start)?;
+            work.reserve(model.period);
+            begun.push(Begun { rows, stream, symbols: group.symbols, signs: group.signs, work });
+        }
+        match <[Begun<'_, '_>; SIDE_BY_SIDE]>::try_from(begun) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there are two only where `is_available` has just seen every feature that the function is compiled with.
+            Ok(two) => unsafe { crate::x86_64::predicted_avx512::decode(model, two) }?,
+            #[cfg(not(target_arch = "x86_64"))]
+            Ok(_) => return None,
+            Err(one) => one.into_iter().try_for_each(|one| decode_on(simd, model, one))?,
+        }
     }
-    let (stream, taken) = Stream::begin(data, model.start)?;
-    work.reserve(model.period);
-    let rows = Rows::new(first, symbols.len(), model.period);
+    Some(())
+}
+
+fn decode_on(simd: Simd, model: &Model, one: Begun<'_, '_>) -> Option<()> {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-        fn avx2(
-            model: &Model,
-            rows: &Rows,
-            stream: Stream<'_>,
-            symbols: &mut [u8],
-            signs: &mut [u8],
-            work: &mut Work,
-        ) -> Option<()> {
-            decode::<super::dot::Avx2>(model, rows, stream, symbols, signs, work)
+        fn avx2(model: &Model, one: Begun<'_, '_>) -> Option<()> {
+            decode::<super::dot::Avx2>(model, one)
         }
         match simd {
             Simd::Avx512 if simd.is_available() => {
-                let job = crate::x86_64::predicted_avx512::decode;
                 // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-                unsafe { job(model, &rows, stream, symbols, signs, work) }?;
-                return Some(taken);
+                return unsafe { crate::x86_64::predicted_avx512::decode(model, [one]) };
             }
-            Simd::Avx2 if simd.is_available() => {
-                // SAFETY: as above.
-                unsafe { avx2(model, &rows, stream, symbols, signs, work) }?;
-                return Some(taken);
-            }
+            // SAFETY: as above.
+            Simd::Avx2 if simd.is_available() => return unsafe { avx2(model, one) },
             _ => {}
         }
     }
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     if simd == Simd::Neon {
-        decode::<super::dot::Neon>(model, &rows, stream, symbols, signs, work)?;
-        return Some(taken);
+        return decode::<super::dot::Neon>(model, one);
     }
     let _ = simd;
-    decode::<Portable>(model, &rows, stream, symbols, signs, work)?;
-    Some(taken)
+    decode::<Portable>(model, one)
 }
 
 /// Words that a step of all lanes takes at most.
@@ -106,18 +131,18 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// The stream in front of `data`, and its size.
-    fn begin(data: &'a [u8], start: u32) -> Option<(Stream<'a>, usize)> {
-        let (count, rest) = data.split_first_chunk::<2>()?;
-        let size = 2 * u16::from_le_bytes(*count) as usize;
-        let (lanes, rest) = rest.split_at_checked(4 * LANES)?;
-        let words = rest.get(..size)?.as_chunks::<2>().0;
+    /// The stream that `data` is; `None` if it is none.
+    fn begin(data: &'a [u8], start: u32) -> Option<Stream<'a>> {
+        if stream_size(data) != Some(data.len()) {
+            return None;
+        }
+        let (lanes, words) = data.get(2..)?.split_at_checked(4 * LANES)?;
         let mut states = [0; LANES];
         for (state, bytes) in states.iter_mut().zip(lanes.as_chunks::<4>().0) {
             *state = u32::from_le_bytes(*bytes);
         }
         let good = states.iter().all(|s| *s >= LOWEST);
-        good.then_some((Stream { words, at: 0, states, means: [start; LANES] }, 2 + 4 * LANES + size))
+        good.then_some(Stream { words: words.as_chunks::<2>().0, at: 0, states, means: [start; LANES] })
     }
 
     /// The words that come next, as many as a step can take, zeros behind the last; `None` when more have been taken than there are.
@@ -170,14 +195,8 @@ pub(crate) fn refill(
 }
 
 #[inline(always)]
-fn decode<D: Dot>(
-    model: &Model,
-    rows: &Rows,
-    mut stream: Stream<'_>,
-    symbols: &mut [u8],
-    signs: &mut [u8],
-    work: &mut Work,
-) -> Option<()> {
+fn decode<D: Dot>(model: &Model, one: Begun<'_, '_>) -> Option<()> {
+    let Begun { rows, mut stream, symbols, signs, work } = one;
     let reciprocal = model.reciprocal()?;
     let magnitude = model.magnitude()?;
     let Work { history, columns, .. } = work;
@@ -209,7 +228,7 @@ fn decode<D: Dot>(
                     let table = model.tables.get(context.table as usize)?;
                     let state = stream.states[lane];
                     let slot = state & (TOTAL - 1);
-                    let mut entry = table.first[(slot >> 7) as usize] as u32;
+                    let mut entry = table.first[(slot >> PART_BITS) as usize] as u32;
                     while table.below(entry + 1) <= slot {
                         entry += 1;
                     }

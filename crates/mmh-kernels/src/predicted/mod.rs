@@ -26,8 +26,8 @@ mod model;
 mod walk;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use decode::{Stream, refill};
-pub use decode::{Work, decode_group, decode_group_on};
+pub(crate) use decode::{Begun, Stream, refill};
+pub use decode::{Group, SIDE_BY_SIDE, Work, decode_groups, decode_groups_on, stream_size};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use dot::Avx512;
 pub use encode::{COUNTED, Contexts, NONE, classify, classify_on, encode_group, encode_group_on};
@@ -40,7 +40,7 @@ pub use fit::{
     normalize_on, regress, regress_on,
 };
 #[cfg(target_arch = "x86_64")]
-pub(crate) use model::{BELOW, EIGHTHS, LARGEST, PLACES, PROBABILITY_BITS, TABLES, TOTAL, Table};
+pub(crate) use model::{BELOW, EIGHTHS, LARGEST, PART_BITS, PLACES, PROBABILITY_BITS, TABLES, TOTAL, Table};
 pub use model::{
     BINS, LANES, MAX_MANTISSA, MAX_PERIOD, MAX_WEIGHT_SUM, MAX_WEIGHTED, MIDDLE, Model, NEUTRAL, SCALES,
     Shape, magnitudes,
@@ -48,7 +48,7 @@ pub use model::{
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use model::{Both, Pair};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use walk::Rows;
+pub(crate) use walk::{Pass, Rows};
 
 #[cfg(test)]
 mod tests;

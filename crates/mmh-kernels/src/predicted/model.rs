@@ -92,11 +92,17 @@ pub fn magnitudes(mantissa: u8, rounded: bool, origin: u8) -> [u16; 256] {
     })
 }
 
+/// Slots of a part of a table, 2 to this many: the fewer they are, the fewer entries are passed on the way to that of a slot.
+pub(crate) const PART_BITS: u32 = 5;
+
+/// Parts of a table.
+const PARTS: usize = 1 << (PROBABILITY_BITS - PART_BITS);
+
 /// The cumulated frequencies of the entries in one context: negative numbers, from the largest, the escape, positive numbers.
 #[repr(C)]
 pub(crate) struct Table {
-    /// The entry that holds the first of 128 slots.
-    pub first: [u8; 256],
+    /// The entry that holds the first slot of each part.
+    pub first: [u8; PARTS],
     /// Entry `e` has the slots from `below[e]` to before `below[e + 1]`.
     pub below: [u16; 256],
 }
@@ -227,7 +233,7 @@ impl Model {
         let octaves = OCTAVES as u32;
         let k = self.mantissa;
         let entries = 2 * self.numbers + 1;
-        self.tables.resize_with(TABLES, || Table { first: [0; 256], below: [0; 256] });
+        self.tables.resize_with(TABLES, || Table { first: [0; PARTS], below: [0; 256] });
         let mut edges = [0i32; 256];
         for (f, tables) in self.tables.chunks_mut(PLACES).enumerate() {
             // The lower edge of each number, in 1024ths of the width; that of the one behind the last is not used.
@@ -259,12 +265,11 @@ impl Model {
                 for (entry, to) in table.below.iter_mut().enumerate().take(entries as usize + 1) {
                     *to = below(entry) as u16;
                 }
-                let mut entry = 0;
-                for (part, first) in table.first.iter_mut().enumerate() {
-                    while table.below[(entry + 1) & 255] as usize <= part << 7 {
-                        entry += 1;
-                    }
-                    *first = entry as u8;
+                let mut part = 0;
+                for (entry, slots) in table.below.windows(2).enumerate().take(entries as usize) {
+                    let end = (slots[1] as usize).div_ceil(1 << PART_BITS);
+                    table.first.get_mut(part..end).unwrap_or_default().fill(entry as u8);
+                    part = end;
                 }
             }
         }

@@ -88,18 +88,85 @@ fn every_group_size_comes_back_on_every_instruction_set() {
         for (i, n) in [1, 2, 15, 100, 1600, 4099, 32_767, 32_768].into_iter().enumerate() {
             let first = i % 3 * 32_768;
             let (symbols, signs) = numbers(n, i as u64);
-            let mut data = encode(&model, first, &symbols, &signs);
-            let size = data.len();
-            data.extend([0xff; 3]);
+            let data = encode(&model, first, &symbols, &signs);
             for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
                 let (mut s, mut t) = (vec![0; n], vec![0; n]);
                 // What is left of another group is of no account.
                 let mut work = Work::default();
                 work.history.resize(50, [[77; 2]; LANES]);
                 work.columns.resize(100, [77; LANES]);
-                let taken = decode_group_on(simd, &model, first, &data, &mut s, &mut t, &mut work);
-                assert_eq!(taken, Some(size), "{simd:?} {n}");
+                let done = decode_one(simd, &model, first, &data, &mut s, &mut t, work);
+                assert_eq!(done, Some(()), "{simd:?} {n}");
                 assert!(s == symbols && t == signs, "{simd:?} {n} {}", shape.period);
+            }
+        }
+    }
+}
+
+fn decode_one(
+    simd: Simd,
+    model: &Model,
+    first: usize,
+    stream: &[u8],
+    symbols: &mut [u8],
+    signs: &mut [u8],
+    work: Work,
+) -> Option<()> {
+    let mut group = [Group { first, stream, symbols, signs }];
+    decode_groups_on(simd, model, &mut group, &mut [work, Work::default()])
+}
+
+/// Where a group begins, its stream, its symbols and signs.
+type Encoded = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn beside<'a>(groups: &'a [Encoded], outs: &'a mut [(Vec<u8>, Vec<u8>)]) -> Vec<Group<'a>> {
+    let job = |((first, stream, ..), (symbols, signs)): (&'a Encoded, &'a mut (Vec<u8>, Vec<u8>))| Group {
+        first: *first,
+        stream,
+        symbols,
+        signs,
+    };
+    groups.iter().zip(outs).map(job).collect()
+}
+
+#[test]
+fn groups_are_decoded_side_by_side() {
+    for (i, period) in [16, 37, 100, 1024].into_iter().enumerate() {
+        for (scaled, weighted) in [(true, true), (true, false), (false, false)] {
+            let model = built(&shape(period, scaled, weighted, 4 + i as u8));
+            // Begins and ends within rows, of as many passes or more, or of a part of a row.
+            let sizes = [3000, 3000, 2048, 5000, 5, 3000, 90, 2, 700];
+            let mut first = 3 * i;
+            let mut groups = Vec::new();
+            for (i, n) in sizes.into_iter().enumerate() {
+                let (mut symbols, signs) = numbers(n, i as u64);
+                if i % 4 == 1 {
+                    symbols[n / 2..].iter_mut().step_by(3).for_each(|s| *s = 255 - (*s & 7));
+                }
+                let stream = encode(&model, first, &symbols, &signs);
+                assert_eq!(stream_size(&[&stream[..], &[0xa5; 9][..i]].concat()), Some(stream.len()));
+                groups.push((first, stream, symbols, signs));
+                first += n;
+            }
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                let mut outs: Vec<_> = sizes.iter().map(|n| (vec![9; *n], vec![9; *n])).collect();
+                let mut jobs = beside(&groups, &mut outs);
+                let mut work = [Work::default(), Work::default()];
+                assert_eq!(
+                    decode_groups_on(simd, &model, &mut jobs, &mut work),
+                    Some(()),
+                    "{simd:?} {period}"
+                );
+                for (out, (.., symbols, signs)) in outs.iter().zip(&groups) {
+                    assert!(out.0 == *symbols && out.1 == *signs, "{simd:?} {period}");
+                }
+                // A stream that has a byte too few, wherever it stands.
+                for bad in 0..3 {
+                    let mut outs: Vec<_> = sizes.iter().map(|n| (vec![9; *n], vec![9; *n])).collect();
+                    let mut jobs = beside(&groups, &mut outs);
+                    jobs[bad].stream = jobs[bad].stream.split_last().unwrap().1;
+                    assert_eq!(decode_groups_on(simd, &model, &mut jobs, &mut work), None);
+                }
             }
         }
     }
@@ -112,7 +179,8 @@ fn nothing_but_escapes_comes_back() {
     let signs: Vec<u8> = (0..3000).map(|i| (i / 3 % 2) as u8).collect();
     let data = encode(&model, 0, &symbols, &signs);
     let (mut s, mut t) = (vec![0; 3000], vec![0; 3000]);
-    assert_eq!(decode_group(&model, 0, &data, &mut s, &mut t, &mut Work::default()), Some(data.len()));
+    let simd = crate::cpu::simd();
+    assert_eq!(decode_one(simd, &model, 0, &data, &mut s, &mut t, Work::default()), Some(()));
     assert!(s == symbols && t == signs);
 }
 
@@ -148,8 +216,11 @@ fn shapes_beyond_the_limits_are_refused() {
     assert!(model.lay_out(&good));
     assert!(!model.build_tables(&Shape { curve: [0; BINS], ..good.clone() }));
     assert!(!model.build_tables(&Shape { curve: [128; BINS], ..good }));
-    let nothing = decode_group(&Model::new(), 0, &[0; 100], &mut [0; 5], &mut [0; 5], &mut Work::default());
-    assert_eq!(nothing, None);
+    let stream = [&[0; 2], [1; 4 * LANES].as_slice()].concat();
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        let decode = |model| decode_one(simd, model, 0, &stream, &mut [0; 5], &mut [0; 5], Work::default());
+        assert_eq!(decode(&Model::new()), None);
+    }
 }
 
 #[test]
@@ -237,10 +308,10 @@ proptest! {
         data[i] ^= 1 << bit;
         data.truncate(data.len() - cut.min(data.len()));
         let (mut first, mut first_signs) = (vec![0; n], vec![0; n]);
-        let scalar = decode_group_on(Simd::Scalar, &model, 0, &data, &mut first, &mut first_signs, &mut Work::default());
+        let scalar = decode_one(Simd::Scalar, &model, 0, &data, &mut first, &mut first_signs, Work::default());
         for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
             let (mut s, mut t) = (vec![0; n], vec![0; n]);
-            let got = decode_group_on(simd, &model, 0, &data, &mut s, &mut t, &mut Work::default());
+            let got = decode_one(simd, &model, 0, &data, &mut s, &mut t, Work::default());
             prop_assert_eq!(got, scalar);
             if got.is_some() {
                 prop_assert!(s == first && t == first_signs);

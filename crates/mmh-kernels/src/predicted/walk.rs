@@ -38,7 +38,17 @@ impl Rows {
 
     /// All passes.
     pub fn passes(&self) -> impl DoubleEndedIterator<Item = Pass> + '_ {
-        self.rows().step_by(LANES).map(|row| self.pass(row))
+        (0..self.count()).map(|pass| self.nth(pass))
+    }
+
+    /// How many passes there are.
+    pub fn count(&self) -> usize {
+        self.rows().len().div_ceil(LANES)
+    }
+
+    /// A pass; behind the last one, one that no lane takes part in.
+    pub fn nth(&self, pass: usize) -> Pass {
+        self.pass(self.rows().start + pass * LANES)
     }
 
     fn pass(&self, row: usize) -> Pass {

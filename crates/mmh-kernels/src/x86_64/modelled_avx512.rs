@@ -16,7 +16,7 @@ type Square = [__m512i; 16];
 /// Rows become columns.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn turned(rows: Square) -> Square {
+pub fn turned(rows: Square) -> Square {
     let pairs: Square = std::array::from_fn(|i| {
         let (a, b) = (rows[i & !1], rows[i | 1]);
         if i & 1 == 0 { _mm512_unpacklo_epi32(a, b) } else { _mm512_unpackhi_epi32(a, b) }
@@ -44,7 +44,7 @@ type Magnitudes = [__m512i; 8];
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn all(x: i32) -> __m512i {
+pub fn all(x: i32) -> __m512i {
     _mm512_set1_epi32(x)
 }
 
@@ -59,6 +59,95 @@ fn magnitudes(table: &Magnitudes, symbols: __m512i) -> __m512i {
     let low_half = _mm512_mask_blend_epi32(odd, of(0), of(1));
     let high_half = _mm512_mask_blend_epi32(odd, of(2), of(3));
     _mm512_mask_blend_epi32(high, low_half, high_half)
+}
+
+/// What a walk needs that does not change.
+pub struct Steps<'a> {
+    table: Magnitudes,
+    columns: &'a [u32],
+    end: __m512i,
+    window: __m128i,
+    whole: __m512i,
+}
+
+/// Where the lanes stand: [`crate::modelled::Walk`]'s places, lane by lane.
+#[derive(Clone, Copy)]
+pub struct Places {
+    pub mean: __m512i,
+    pub column: __m512i,
+}
+
+/// What is known of elements before their symbols.
+#[derive(Clone, Copy)]
+pub struct Context {
+    /// Below 64.
+    pub class: __m512i,
+    /// Of the column.
+    word: __m512i,
+}
+
+impl<'a> Steps<'a> {
+    /// `None` if `COLUMNS` does not say whether columns differ.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn new<const COLUMNS: bool>(walk: &'a Walk) -> Option<Steps<'a>> {
+        let (table, columns) = (walk.magnitude()?, walk.columns());
+        if COLUMNS == columns.is_empty() {
+            return None;
+        }
+        let first_class = walk.first_class() as i32;
+        Some(Steps {
+            // SAFETY: there are 256 numbers of 16 bits.
+            table: std::array::from_fn(|i| unsafe { _mm512_loadu_si512(table.as_ptr().add(32 * i).cast()) }),
+            columns,
+            end: all(columns.len() as i32),
+            window: _mm_cvtsi32_si128(walk.window() as i32),
+            // 8 · ⌊log2 a⌋ and three bits of a, less those of the first class, is this less eight times the leading zeros, and the four
+            // highest bits.
+            whole: all(8 * 31 - 8 - first_class - if COLUMNS { 2 * NEUTRAL as i32 } else { 0 }),
+        })
+    }
+
+    /// Columns of places have to be below the number of columns.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512cd")]
+    pub fn context<const COLUMNS: bool>(&self, places: &Places) -> Context {
+        let a = _mm512_add_epi32(places.mean, all(8));
+        let zeros = _mm512_lzcnt_epi32(a);
+        let highest = _mm512_srlv_epi32(a, _mm512_sub_epi32(all(28), zeros));
+        let octaves = _mm512_sub_epi32(self.whole, _mm512_slli_epi32::<3>(zeros));
+        let mut class = _mm512_add_epi32(octaves, highest);
+        let mut word = _mm512_setzero_si512();
+        if COLUMNS {
+            // SAFETY: columns are below the number of columns.
+            word = unsafe { _mm512_i32gather_epi32::<4>(places.column, self.columns.as_ptr().cast()) };
+            class = _mm512_add_epi32(class, _mm512_srli_epi32::<16>(word));
+        }
+        let last = all(CLASSES as i32 - 1);
+        Context { class: _mm512_min_epi32(_mm512_max_epi32(class, _mm512_setzero_si512()), last), word }
+    }
+
+    /// Goes on behind the symbols in the low bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub fn go_on<const COLUMNS: bool>(&self, places: &mut Places, context: &Context, symbols: __m512i) {
+        let mut m = magnitudes(&self.table, _mm512_and_si512(symbols, all(0xff)));
+        if COLUMNS {
+            m = _mm512_srli_epi32::<12>(_mm512_mullo_epi32(m, _mm512_and_si512(context.word, all(0xffff))));
+            let next = _mm512_add_epi32(places.column, all(1));
+            places.column = _mm512_maskz_mov_epi32(_mm512_cmpneq_epi32_mask(next, self.end), next);
+        }
+        let less = _mm512_sub_epi32(places.mean, _mm512_srl_epi32(places.mean, self.window));
+        places.mean = _mm512_add_epi32(less, m);
+    }
+}
+
+/// Sixteen numbers of 32 bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn load(numbers: [u32; GROUPS * LANES]) -> __m512i {
+    // SAFETY: there are 16 numbers of 32 bits.
+    unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
 }
 
 /// Writes the classes of the symbols of four groups of `size` elements, which begin at `starts`, each to its place in `out`.
@@ -76,25 +165,11 @@ pub fn classify<const COLUMNS: bool>(
     let len = symbols.len().min(out.len());
     assert!(size.is_multiple_of(LANES * AT_ONCE));
     assert!(starts.iter().all(|start| start.checked_add(size).is_some_and(|end| end <= len)));
-    let (Some(table), columns) = (walk.magnitude(), walk.columns()) else { return };
-    assert_eq!(COLUMNS, !columns.is_empty());
-    // SAFETY: there are 256 numbers of 16 bits.
-    let table: Magnitudes =
-        std::array::from_fn(|i| unsafe { _mm512_loadu_si512(table.as_ptr().add(32 * i).cast()) });
+    let Some(steps) = Steps::new::<COLUMNS>(walk) else { return };
     let per = size / LANES;
     let first: [usize; GROUPS * LANES] = std::array::from_fn(|i| starts[i / LANES] + i % LANES * per);
     let place = first.map(|first| walk.begin(first));
-    let load = |numbers: [u32; GROUPS * LANES]| {
-        // SAFETY: there are 16 numbers of 32 bits.
-        unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
-    };
-    let (mut mean, mut column) = (load(place.map(|p| p.mean)), load(place.map(|p| p.column)));
-    let (window, first_class) = (walk.window(), walk.first_class() as i32);
-    let window = _mm_cvtsi32_si128(window as i32);
-    let end = all(columns.len() as i32);
-    let (eight, byte, last) = (all(8), all(0xff), all(CLASSES as i32 - 1));
-    // 8 · ⌊log2 a⌋ and three bits of a, less those of the first class, is this less eight times the leading zeros, and the four highest bits.
-    let whole = 8 * 31 - 8 - first_class - if COLUMNS { 2 * NEUTRAL as i32 } else { 0 };
+    let mut places = Places { mean: load(place.map(|p| p.mean)), column: load(place.map(|p| p.column)) };
     for step in (0..per).step_by(AT_ONCE) {
         // SAFETY: `step` and 63 more are below the length of a lane, and all lanes are within `symbols`.
         let rows =
@@ -102,24 +177,11 @@ pub fn classify<const COLUMNS: bool>(
         let classes = turned(rows).map(|four| {
             let (mut four, mut classes) = (four, _mm512_setzero_si512());
             for _ in 0..4 {
-                let a = _mm512_add_epi32(mean, eight);
-                let zeros = _mm512_lzcnt_epi32(a);
-                let highest = _mm512_srlv_epi32(a, _mm512_sub_epi32(all(28), zeros));
-                let octaves = _mm512_sub_epi32(all(whole), _mm512_slli_epi32::<3>(zeros));
-                let mut class = _mm512_add_epi32(octaves, highest);
-                let mut m = magnitudes(&table, _mm512_and_si512(four, byte));
-                if COLUMNS {
-                    // SAFETY: columns are below the number of columns.
-                    let word = unsafe { _mm512_i32gather_epi32::<4>(column, columns.as_ptr().cast()) };
-                    class = _mm512_add_epi32(class, _mm512_srli_epi32::<16>(word));
-                    m = _mm512_srli_epi32::<12>(_mm512_mullo_epi32(m, _mm512_and_si512(word, all(0xffff))));
-                    let next = _mm512_add_epi32(column, all(1));
-                    column = _mm512_maskz_mov_epi32(_mm512_cmpneq_epi32_mask(next, end), next);
-                }
-                mean = _mm512_add_epi32(_mm512_sub_epi32(mean, _mm512_srl_epi32(mean, window)), m);
-                let class = _mm512_min_epi32(_mm512_max_epi32(class, _mm512_setzero_si512()), last);
+                let context = steps.context::<COLUMNS>(&places);
+                steps.go_on::<COLUMNS>(&mut places, &context, four);
                 // The first of the four ends in the lowest byte.
-                classes = _mm512_or_si512(_mm512_srli_epi32::<8>(classes), _mm512_slli_epi32::<24>(class));
+                classes =
+                    _mm512_or_si512(_mm512_srli_epi32::<8>(classes), _mm512_slli_epi32::<24>(context.class));
                 four = _mm512_srli_epi32::<8>(four);
             }
             classes

@@ -3,8 +3,9 @@
 //! While a number is looked up, which takes long, the sums of the next columns are made, as far as they do not need it.
 
 use crate::predicted::{
-    Avx512, BELOW, BINS, Both, COUNTED, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, Numbers, PLACES,
-    PROBABILITY_BITS, Pair, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer, put, refill,
+    Avx512, BELOW, BINS, Begun, Both, COUNTED, Contexts, EIGHTHS, LANES, LARGEST, Model, NONE, Numbers,
+    PART_BITS, PLACES, PROBABILITY_BITS, Pair, Pass, Rows, Stream, Sums, TABLES, TOTAL, Table, Work, Writer,
+    put, refill,
 };
 use crate::rans::LOWEST;
 use std::arch::x86_64::*;
@@ -50,6 +51,7 @@ fn constants(model: &Model) -> Constants {
 }
 
 /// The context of each lane's number.
+#[derive(Clone, Copy)]
 struct Place {
     table: __m512i,
     turned: __mmask16,
@@ -126,8 +128,8 @@ impl Constants {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn at(table: __m512i) -> __m512i {
-    const { assert!(size_of::<Table>() == 3 << 8) }
-    _mm512_slli_epi32::<8>(_mm512_add_epi32(table, _mm512_add_epi32(table, table)))
+    const { assert!(size_of::<Table>() == 3 << 9) }
+    _mm512_slli_epi32::<9>(_mm512_add_epi32(table, _mm512_add_epi32(table, table)))
 }
 
 /// Where each table has the slot at which an entry begins.
@@ -174,19 +176,6 @@ fn load(numbers: &Both) -> __m512i {
 fn store(numbers: &mut Both, x: __m512i) {
     // SAFETY: there are 64 bytes.
     unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), x) };
-}
-
-/// What is known of the sums of a pair of columns from the pairs before the last.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn begin(model: &Model, i: usize, history: &[Both]) -> [__m512i; 2] {
-    let mut sums = [all(model.column(2 * i).bias), all(model.column(2 * i + 1).bias)];
-    let known = model.pairs(i);
-    let known = known.split_at(known.len().saturating_sub(2)).0;
-    for (weights, numbers) in known.iter().zip(history) {
-        add(weights, load(numbers), &mut sums);
-    }
-    sums
 }
 
 /// Adds the last pair but one.
@@ -440,108 +429,197 @@ fn divided(x: __m512i, d: __m512i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 
-/// As `predicted::decode`.
+/// A group, half way: where it stands, and what is known of the columns that come next.
+struct Side<'a, 'b> {
+    rows: &'a Rows,
+    pass: Pass,
+    stream: Stream<'a>,
+    symbols: &'b mut [u8],
+    signs: &'b mut [u8],
+    history: &'b mut [Both],
+    columns: &'b mut [[u16; LANES]],
+    state: __m512i,
+    mean: __m512i,
+    /// Of this pair of columns, and as far as they are known of the next.
+    sums: [__m512i; 2],
+    next: [__m512i; 2],
+    /// Numbers of this pair.
+    now: __m512i,
+}
+
+/// What is looked up for a column of a group.
+#[derive(Clone, Copy)]
+struct Wanted {
+    lanes: u16,
+    predicted: __m512i,
+    place: Place,
+    slot: __m512i,
+    entry: __m512i,
+    /// As [`slots`] gives them.
+    slots: __m512i,
+}
+
+/// Decodes groups side by side: what one waits for, the others have time for. As `predicted::decode` does each of them.
 #[target_feature(
     enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
 )]
-pub fn decode(
-    model: &Model,
-    rows: &Rows,
-    mut stream: Stream<'_>,
-    symbols: &mut [u8],
-    signs: &mut [u8],
-    work: &mut Work,
-) -> Option<()> {
+pub fn decode<'a, const N: usize>(model: &Model, begun: [Begun<'a, '_>; N]) -> Option<()> {
     if model.tables.len() != TABLES {
         return None;
     }
     let c = constants(model);
-    let Work { history, columns, .. } = work;
-    let mut mean = all(model.start as i32);
-    // SAFETY: there are 64 bytes.
-    let mut state = unsafe { _mm512_loadu_si512(stream.states.as_ptr().cast()) };
-    for pass in rows.passes() {
-        let first = pass.from / 2;
-        history[..first].fill([[0; 2]; LANES]);
-        let mut sums = [all(model.column(2 * first).bias), all(model.column(2 * first + 1).bias)];
-        for i in first..pass.to.div_ceil(2) {
-            add_last(model, i, history, &mut sums);
-            let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
-            let mut now = all(0);
-            let mut next = sums;
-            for half in 0..2 {
-                let column = 2 * i + half;
-                if half == 1 {
-                    next = begin(model, i + 1, &history[..i]);
-                    let x = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(now));
-                    sums[1] = _mm512_add_epi32(sums[1], _mm512_mullo_epi32(x, all(own)));
-                }
-                let lanes = pass.lanes(column);
-                if lanes == 0 {
-                    continue;
-                }
-                let of = model.column(column);
-                let p = c.predicted(sums[half]);
-                let place = c.place(mean, p, of.octave);
-                let slot = _mm512_and_si512(state, all(TOTAL as i32 - 1));
-                let part = _mm512_add_epi32(at(place.table), _mm512_srli_epi32::<7>(slot));
-                // SAFETY: the tables are all there, those of a context are among them, and each begins with 256 bytes, behind which there are more.
-                let mut entry = unsafe { _mm512_i32gather_epi32::<1>(part, model.tables.as_ptr().cast()) };
-                entry = _mm512_and_si512(entry, all(255));
-                let slots = loop {
-                    // SAFETY: as above. The last entry of a table, far below 255, ends behind all slots.
-                    let slots = unsafe { slots(&model.tables, place.table, entry) };
-                    let later = _mm512_cmple_epu32_mask(_mm512_srli_epi32::<16>(slots), slot);
-                    if later == 0 {
-                        break slots;
-                    }
-                    entry = _mm512_mask_add_epi32(entry, later, entry, all(1));
-                };
-                let below = _mm512_and_si512(slots, all(0xffff));
-                let frequency = _mm512_sub_epi32(_mm512_srli_epi32::<16>(slots), below);
-                let advanced = _mm512_mullo_epi32(frequency, _mm512_srli_epi32::<PROBABILITY_BITS>(state));
-                let advanced = _mm512_add_epi32(advanced, _mm512_sub_epi32(slot, below));
-                state = _mm512_mask_mov_epi32(state, lanes, advanced);
-                let from_numbers = _mm512_sub_epi32(entry, c.numbers);
-                let negative = _mm512_movepi32_mask(from_numbers) ^ place.turned;
-                let number = _mm512_sub_epi32(_mm512_abs_epi32(from_numbers), all(1));
-                let symbol = _mm512_and_si512(_mm512_add_epi32(place.lowest, number), all(255));
-                let mut numbers = _mm512_mask_or_epi32(symbol, negative, symbol, all(256));
-                let escaped = _mm512_mask_cmpeq_epi32_mask(lanes, entry, c.numbers);
-                if escaped != 0 {
-                    (state, numbers) = refill_with_escapes(&mut stream, state, lanes, escaped, numbers)?;
-                } else {
-                    let low = _mm512_mask_cmplt_epu32_mask(lanes, state, all(LOWEST as i32));
-                    let ahead = stream.ahead()?;
-                    // SAFETY: there are 64 bytes.
-                    let words = unsafe { _mm256_loadu_si256(ahead.as_ptr().cast()) };
-                    let words = _mm512_maskz_expand_epi32(low, _mm512_cvtepu16_epi32(words));
-                    state = _mm512_or_si512(_mm512_mask_slli_epi32::<16>(state, low, state), words);
-                    stream.skip(low.count_ones() as usize);
-                }
-                // SAFETY: there are 32 bytes.
-                unsafe {
-                    _mm256_storeu_si256(columns[column].as_mut_ptr().cast(), _mm512_cvtepi32_epi16(numbers));
-                }
-                let negative = _mm512_test_epi32_mask(numbers, all(256));
-                let x = c.scaled(_mm512_and_si512(numbers, all(255)), negative, of.multiplier);
-                let error = _mm512_abs_epi32(_mm512_sub_epi32(x, p));
-                mean = c.step(mean, lanes, error);
-                let x = _mm512_maskz_mov_epi32(lanes, x);
-                now = if half == 0 {
-                    _mm512_and_si512(x, all(0xffff))
-                } else {
-                    _mm512_or_si512(now, _mm512_slli_epi32::<16>(x))
-                };
-            }
-            store(&mut history[i], now);
-            sums = next;
+    let passes = begun.iter().map(|of| of.rows.count()).max()?;
+    let mut sides = begun.map(|of| Side {
+        pass: of.rows.nth(0),
+        history: &mut of.work.history,
+        columns: &mut of.work.columns,
+        // SAFETY: there are 64 bytes.
+        state: unsafe { _mm512_loadu_si512(of.stream.states.as_ptr().cast()) },
+        mean: all(model.start as i32),
+        sums: [all(0); 2],
+        next: [all(0); 2],
+        now: all(0),
+        rows: of.rows,
+        stream: of.stream,
+        symbols: of.symbols,
+        signs: of.signs,
+    });
+    for pass in 0..passes {
+        let first = sides.iter().map(|side| side.pass.from).min()? / 2;
+        let to = sides.iter().map(|side| side.pass.to).max()?;
+        for side in &mut sides {
+            side.history[..first].fill([[0; 2]; LANES]);
+            side.sums = [all(model.column(2 * first).bias), all(model.column(2 * first + 1).bias)];
         }
-        pass.transpose_back(columns, symbols, signs);
+        for i in first..to.div_ceil(2) {
+            for side in &mut sides {
+                add_last(model, i, side.history, &mut side.sums);
+                side.now = all(0);
+                side.next = side.sums;
+            }
+            column::<N>(&c, model, 2 * i, &mut sides)?;
+            begin_next::<N>(model, i, &mut sides);
+            column::<N>(&c, model, 2 * i + 1, &mut sides)?;
+            for side in &mut sides {
+                store(&mut side.history[i], side.now);
+                side.sums = side.next;
+            }
+        }
+        for side in &mut sides {
+            side.pass.transpose_back(side.columns, side.symbols, side.signs);
+            side.pass = side.rows.nth(pass + 1);
+        }
     }
-    // SAFETY: there are 64 bytes.
-    unsafe { _mm512_storeu_si512(stream.states.as_mut_ptr().cast(), state) };
-    stream.end()
+    for mut side in sides {
+        // SAFETY: there are 64 bytes.
+        unsafe { _mm512_storeu_si512(side.stream.states.as_mut_ptr().cast(), side.state) };
+        side.stream.end()?;
+    }
+    Some(())
+}
+
+/// What is known of the sums of pair `i + 1` of columns, and what the first of pair `i` adds to the second.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn begin_next<const N: usize>(model: &Model, i: usize, sides: &mut [Side<'_, '_>; N]) {
+    let own = model.pairs(i).last().map_or(0, |w| w[1][0] as i32);
+    let known = model.pairs(i + 1);
+    let known = known.split_at(known.len().saturating_sub(2)).0;
+    let mut next = [[all(model.column(2 * i + 2).bias), all(model.column(2 * i + 3).bias)]; N];
+    // Of as many numbers as there are weights, which are at most all before this pair.
+    let histories: [&[Both]; N] = std::array::from_fn(|n| &sides[n].history[..known.len()]);
+    for (k, weights) in known.iter().enumerate() {
+        for (next, history) in next.iter_mut().zip(histories) {
+            add(weights, load(&history[k]), next);
+        }
+    }
+    for (side, next) in sides.iter_mut().zip(next) {
+        let x = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(side.now));
+        side.sums[1] = _mm512_add_epi32(side.sums[1], _mm512_mullo_epi32(x, all(own)));
+        side.next = next;
+    }
+}
+
+/// Decodes a column of each group, whose sums are known.
+#[inline]
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2"
+)]
+fn column<const N: usize>(
+    c: &Constants,
+    model: &Model,
+    column: usize,
+    sides: &mut [Side<'_, '_>; N],
+) -> Option<()> {
+    let of = model.column(column);
+    let mut wanted: [Wanted; N] = std::array::from_fn(|n| {
+        let side = &sides[n];
+        let predicted = c.predicted(side.sums[column % 2]);
+        let place = c.place(side.mean, predicted, of.octave);
+        let slot = _mm512_and_si512(side.state, all(TOTAL as i32 - 1));
+        let part = _mm512_add_epi32(at(place.table), _mm512_srli_epi32::<PART_BITS>(slot));
+        // SAFETY: the tables are all there, those of a context are among them, and each begins with a byte for each part, behind which there are more.
+        let entry = unsafe { _mm512_i32gather_epi32::<1>(part, model.tables.as_ptr().cast()) };
+        let entry = _mm512_and_si512(entry, all(255));
+        Wanted { lanes: side.pass.lanes(column), predicted, place, slot, entry, slots: all(0) }
+    });
+    loop {
+        let mut more = 0;
+        for w in &mut wanted {
+            // SAFETY: as above. The last entry of a table, far below 255, ends behind all slots.
+            w.slots = unsafe { slots(&model.tables, w.place.table, w.entry) };
+            let later = _mm512_cmple_epu32_mask(_mm512_srli_epi32::<16>(w.slots), w.slot);
+            w.entry = _mm512_mask_add_epi32(w.entry, later, w.entry, all(1));
+            more |= later;
+        }
+        if more == 0 {
+            break;
+        }
+    }
+    for (side, w) in sides.iter_mut().zip(wanted) {
+        if w.lanes == 0 {
+            continue;
+        }
+        let below = _mm512_and_si512(w.slots, all(0xffff));
+        let frequency = _mm512_sub_epi32(_mm512_srli_epi32::<16>(w.slots), below);
+        let advanced = _mm512_mullo_epi32(frequency, _mm512_srli_epi32::<PROBABILITY_BITS>(side.state));
+        let advanced = _mm512_add_epi32(advanced, _mm512_sub_epi32(w.slot, below));
+        let mut state = _mm512_mask_mov_epi32(side.state, w.lanes, advanced);
+        let from_numbers = _mm512_sub_epi32(w.entry, c.numbers);
+        let negative = _mm512_movepi32_mask(from_numbers) ^ w.place.turned;
+        let number = _mm512_sub_epi32(_mm512_abs_epi32(from_numbers), all(1));
+        let symbol = _mm512_and_si512(_mm512_add_epi32(w.place.lowest, number), all(255));
+        let mut numbers = _mm512_mask_or_epi32(symbol, negative, symbol, all(256));
+        let escaped = _mm512_mask_cmpeq_epi32_mask(w.lanes, w.entry, c.numbers);
+        if escaped != 0 {
+            (state, numbers) = refill_with_escapes(&mut side.stream, state, w.lanes, escaped, numbers)?;
+        } else {
+            let low = _mm512_mask_cmplt_epu32_mask(w.lanes, state, all(LOWEST as i32));
+            let ahead = side.stream.ahead()?;
+            // SAFETY: there are 64 bytes.
+            let words = unsafe { _mm256_loadu_si256(ahead.as_ptr().cast()) };
+            let words = _mm512_maskz_expand_epi32(low, _mm512_cvtepu16_epi32(words));
+            state = _mm512_or_si512(_mm512_mask_slli_epi32::<16>(state, low, state), words);
+            side.stream.skip(low.count_ones() as usize);
+        }
+        side.state = state;
+        // SAFETY: there are 32 bytes.
+        unsafe {
+            let to = side.columns[column].as_mut_ptr();
+            _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(numbers));
+        }
+        let negative = _mm512_test_epi32_mask(numbers, all(256));
+        let x = c.scaled(_mm512_and_si512(numbers, all(255)), negative, of.multiplier);
+        let error = _mm512_abs_epi32(_mm512_sub_epi32(x, w.predicted));
+        side.mean = c.step(side.mean, w.lanes, error);
+        let x = _mm512_maskz_mov_epi32(w.lanes, x);
+        side.now = if column.is_multiple_of(2) {
+            _mm512_and_si512(x, all(0xffff))
+        } else {
+            _mm512_or_si512(side.now, _mm512_slli_epi32::<16>(x))
+        };
+    }
+    Some(())
 }
 
 /// Through general registers, as it is rare.

@@ -41,21 +41,27 @@ pub fn period(symbols: &[u8], magnitude: &[u16; 256]) -> Option<usize> {
     let longest = LONGEST.min(symbols.len() / 4);
     let room = symbols.len() - longest;
     let start = |i: usize| (room - MORE.min(room)) * i / (STRETCHES - 1);
-    let windows: Vec<Vec<i16>> = (0..STRETCHES)
-        .map(|i| residuals(&symbols[start(i)..start(i) + MORE.min(room) + longest], &level))
-        .collect();
-    let alike = |stretch: usize, lag: usize| -> i64 {
-        windows.iter().map(|w| correlation::product(&w[..stretch.min(room)], &w[lag..])).sum()
+    let stretch = |i: usize| &symbols[start(i)..start(i) + MORE.min(room) + longest];
+    let windows = residuals(std::array::from_fn(stretch), &level);
+    // Stretch by stretch, each stays in the first cache.
+    let alike = |elements: usize, found: &mut [(i64, usize)]| {
+        found.iter_mut().for_each(|f| f.0 = 0);
+        for w in &windows {
+            let some = &w[..elements.min(room)];
+            found.iter_mut().for_each(|(sum, lag)| *sum += correlation::product(some, &w[*lag..]));
+        }
     };
-    let mut found: Vec<(i64, usize)> =
-        lags().take_while(|l| *l <= longest).map(|l| (alike(FEW, l), l)).collect();
+    let mut found: Vec<(i64, usize)> = lags().take_while(|l| *l <= longest).map(|l| (0, l)).collect();
+    alike(FEW, &mut found);
     found.sort_unstable_by_key(|f| std::cmp::Reverse(*f));
     found.truncate(BEST);
-    found.iter_mut().for_each(|f| f.0 = alike(MORE, f.1));
+    alike(MORE, &mut found);
     found.sort_unstable_by_key(|f| f.1);
     let most = found.iter().map(|f| f.0).max()?;
     // Chance alone gives about 1/400 of what an element has in common with itself.
-    if most * 80 < alike(MORE, 0) {
+    let mut itself = [(0, 0)];
+    alike(MORE, &mut itself);
+    if most * 80 < itself[0].0 {
         return None;
     }
     // Multiples of the period are about as good: the shortest of the best.
@@ -112,16 +118,25 @@ fn deviations(values: &[i16], square: i64, period: usize) -> i64 {
     above * above * period as i64
 }
 
-/// Eighths of octaves around a mean that follows slowly, so that only what is local counts.
-fn residuals(symbols: &[u8], level: &[i16; 256]) -> Vec<i16> {
-    let mut mean = symbols.first().map_or(0, |s| (level[*s as usize] as i32) << 10);
-    let residual = |s: &u8| {
-        let v = level[*s as usize] as i32;
-        let r = v - (mean >> 10);
-        mean += (v << 4) - (mean >> 6);
+/// Eighths of octaves around a mean that follows slowly, so that only what is local counts, of stretches that are equally long: side by side,
+/// as each waits for its mean.
+fn residuals(stretches: [&[u8]; STRETCHES], level: &[i16; 256]) -> [Vec<i16>; STRETCHES] {
+    let level = |s: u8| level[s as usize] as i32;
+    let mut means = stretches.map(|s| s.first().map_or(0, |s| level(*s) << 10));
+    let mut next = |i: usize, symbol: u8| {
+        let (v, mean) = (level(symbol), &mut means[i]);
+        let r = v - (*mean >> 10);
+        *mean += (v << 4) - (*mean >> 6);
         r.clamp(-31, 31) as i16
     };
-    symbols.iter().map(residual).collect()
+    let n = stretches[0].len();
+    let mut all = stretches.map(|s| vec![0; s.len()]);
+    for at in 0..n {
+        for (i, (to, stretch)) in all.iter_mut().zip(stretches).enumerate() {
+            to[at] = next(i, stretch[at]);
+        }
+    }
+    all
 }
 
 /// The mean magnitude of each column, in quarters of octaves around that of all.

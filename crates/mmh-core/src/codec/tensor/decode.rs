@@ -6,11 +6,11 @@
 //! * `later`: short blocks that are decoded together
 
 use super::params::Mode;
-use super::{GROUP, Scratch, lanes, lend};
+use super::{GROUP, Models, Scratch, lanes, lend};
 use crate::codec::cursor::Cursor;
 use crate::codec::symbols::{MOST_SIDE_BY_SIDE, SIDE_BY_SIDE};
 use crate::error::Result;
-use batch::BatchDecoder;
+use batch::{BatchDecoder, Into};
 use later::PutOff;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::memory::Soon;
@@ -56,8 +56,25 @@ pub fn decode_or_put_off<'a>(
             return Ok(());
         }
     }
-    let decoder = BatchDecoder::of(&payload.symbols);
-    if spec != BYTES || decoder.is_none() {
+    let models = std::mem::take(&mut scratch.models);
+    let restored = restore(payload, out, &models, scratch, later);
+    scratch.models = models;
+    restored
+}
+
+/// The same with what decodes symbols of several groups at once, if there is something; the model of the payload, if it has one, is in
+/// `models`.
+fn restore<'a>(
+    payload: Payload<'a>,
+    out: &'a mut [u8],
+    models: &Models,
+    scratch: &mut Scratch,
+    later: Option<&mut Later<'a>>,
+) -> Result<()> {
+    let decoder = BatchDecoder::of(&payload.symbols, models);
+    let spec = payload.params.spec;
+    let (head, body_end) = (payload.head.len(), out.len() - payload.tail.len());
+    if spec != BYTES || decoder.is_none() || decoder.has_signs() {
         return groups::restore(&payload, &decoder, out, scratch);
     }
     let body = &mut out[head..body_end];
@@ -69,7 +86,7 @@ pub fn decode_or_put_off<'a>(
             later.blocks.push(PutOff { tables, streams, codeless, body });
             Ok(())
         }
-        (_, decoder) => bytes(&decoder, &payload, body),
+        (_, decoder) => bytes(&decoder, &payload, body, scratch),
     }
 }
 
@@ -77,11 +94,17 @@ pub fn decode_or_put_off<'a>(
 const BYTES: FieldSpec = FieldSpec { width: 0, sign_moved: false, zigzag: false, t: 8, drop: 0, base: 0 };
 
 /// Decodes elements that are no more than their symbols: right to where they belong.
-fn bytes(decoder: &BatchDecoder<'_>, payload: &Payload<'_>, body: &mut [u8]) -> Result<()> {
+fn bytes(
+    decoder: &BatchDecoder<'_>,
+    payload: &Payload<'_>,
+    body: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
     let mut bodies: Vec<Option<&mut [u8]>> = body.chunks_mut(GROUP).map(Some).collect();
     for batch in decoder.batches(payload.n, true) {
         let symbols = batch.iter().filter_map(|g| bodies[*g].take()).collect();
-        decoder.decode(&batch, &payload.streams, symbols, &mut Soon::default())?;
+        let into = Into { symbols, signs: Vec::new(), work: &mut scratch.predicted };
+        decoder.decode(&batch, &payload.streams, into, &mut Soon::default())?;
     }
     payload.codeless.iter().for_each(|&(at, symbol)| body[at as usize] = symbol);
     Ok(())

@@ -127,9 +127,9 @@ fn write(
             }
         } else if let Mode::Predicted(predictor) = mode {
             let numbers = (&symbols[from..to], &scratch.signs[from..to]);
-            let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted);
+            let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted[0]);
             let first = predictor.phase + from;
-            if !predicted::encode_group(&scratch.predictor, first, numbers, contexts, work, out) {
+            if !predicted::encode_group(&scratch.models.predictor, first, numbers, contexts, work, out) {
                 return None;
             }
             taken += 8 * (out.len() - group_start) as u64;

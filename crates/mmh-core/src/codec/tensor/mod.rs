@@ -97,12 +97,18 @@ pub struct Scratch {
     streams: Streams,
     lanes: Work,
     batch_symbols: Vec<u8>,
-    model: DecodeModel,
+    models: Models,
     classes: Vec<u8>,
     signs: Vec<u8>,
-    predictor: predicted_kernels::Model,
     contexts: Vec<predicted_kernels::Contexts>,
-    predicted: predicted_kernels::Work,
+    predicted: [predicted_kernels::Work; predicted_kernels::SIDE_BY_SIDE],
+}
+
+/// Models of a plane, laid out for the kernels.
+#[derive(Default)]
+struct Models {
+    modelled: DecodeModel,
+    predictor: predicted_kernels::Model,
 }
 
 /// Restores a block, or puts it off until `later` is finished: several that are short decode faster together.

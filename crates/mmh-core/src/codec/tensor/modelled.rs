@@ -51,11 +51,8 @@ const WINDOWS: [u8; 2] = [4, 6];
 /// Class of the mean of the block, in the middle.
 const MIDDLE: u32 = CLASSES as u32 / 2;
 
-/// Groups that candidates are compared on.
+/// Groups that candidates are compared on: as many as classes are found of side by side.
 const SAMPLE: usize = 4;
-
-/// The same where it is to be seen whether any is of use.
-const FEW: usize = 2;
 
 /// What a table costs before its first weight, in bits, and what a weight costs.
 const TABLE_BITS: u64 = 40;
@@ -69,6 +66,9 @@ const ESCAPE_BITS: u64 = 6;
 
 /// Classes are joined until they hold one in so many elements, before tables are assigned to them.
 const UNITS: u64 = 128;
+
+/// The same where models are compared, which takes a fourth of the time.
+const COARSE: u64 = 32;
 
 /// Symbols at the ends of a table rarer than this are escaped: they would cost more by the slot that each needs at least.
 const RARE: u64 = 16_000;
@@ -109,23 +109,21 @@ impl Model {
         let columns = lengths.into_iter().flatten().filter_map(|rows| columns::differ(symbols, &table, rows));
         shapes.extend(columns.map(|columns| Shape { columns, ..plain(window) }));
         let classes = super::lend(classes, symbols.len());
-        let mut promised = |shape: &Shape, groups: usize| {
-            let counts = count(shape, symbols, groups, classes);
+        let mut promised = |shape: &Shape| {
+            let counts = count(shape, symbols, SAMPLE, classes);
             let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
-            segment(&counts).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns)
+            segment(&counts, COARSE).1 * symbols.len() as u64 / total.max(1) + column_bits(&shape.columns)
         };
-        // The first is hardly better than the others by more than that.
-        let others = &shapes[1.min(shapes.len() - 1)..];
-        if most < u64::MAX && others.iter().all(|shape| promised(shape, FEW) / 102 > most / 100) {
+        let promises = shapes.into_iter().map(|shape| (promised(&shape), shape));
+        let (bits, shape) = promises.min_by_key(|(bits, _)| *bits)?;
+        if most < u64::MAX && bits / 102 > most / 100 {
             return None;
         }
-        let promises = shapes.into_iter().map(|shape| (promised(&shape, SAMPLE), shape));
-        let (bits, shape) = promises.min_by_key(|(bits, _)| *bits)?;
         // Which window is best is hardly a matter of columns.
         let narrow = Shape { columns: shape.columns.clone(), ..plain(other) };
-        let shape = if promised(&narrow, SAMPLE) < bits { narrow } else { shape };
+        let shape = if promised(&narrow) < bits { narrow } else { shape };
         let counts = count(&shape, symbols, usize::MAX, classes);
-        let (ends, bits) = segment(&counts);
+        let (ends, bits) = segment(&counts, UNITS);
         let bits = bits + column_bits(&shape.columns);
         let model = Model::of(shape, &counts, &ends);
         model.frequencies().is_some().then_some((model, bits))
@@ -272,12 +270,13 @@ fn magnitude(counts: &[u32; 256], n: usize, spec: &FieldSpec, kind: Kind) -> Mag
     }
 }
 
-/// How often each symbol occurs in each class, in about so many groups, scaled to all of them; leaves the classes of these groups in
-/// `classes`.
+/// How often each symbol occurs in each class, in so many groups if there are more of them, scaled to about all; leaves the
+/// classes of these groups in `classes`.
 fn count(shape: &Shape, symbols: &[u8], groups: usize, classes: &mut [u8]) -> Box<ClassHistogram> {
     let walk = Walk::new(shape);
     let mut counts = Box::new([[0; 256]; CLASSES]);
-    let stride = symbols.len().div_ceil(GROUP).div_ceil(groups).max(1);
+    let stride = (symbols.len() / GROUP / groups).max(1);
+    let symbols = &symbols[..symbols.len().min((stride * GROUP).saturating_mul(groups))];
     modelled::classify_groups(&walk, symbols, GROUP, stride, classes);
     for (part, classes) in symbols.chunks(GROUP).zip(classes.chunks(GROUP)).step_by(stride) {
         modelled::histogram(classes, part, &mut counts);
@@ -300,12 +299,12 @@ fn merge(counts: &[[u32; 256]]) -> [u32; 256] {
 
 /// The symbols that a table is worth having entries for, as a range outside of which all are escaped; sets the counts of rare ones inside
 /// to zero.
-fn keep(counts: &mut [u32; 256]) -> std::ops::Range<usize> {
+fn keep(counts: &mut [u32]) -> std::ops::Range<usize> {
     let n: u64 = counts.iter().map(|c| *c as u64).sum();
     let rare = |c: u32| (c as u64) * RARE < n;
     counts.iter_mut().filter(|c| rare(**c)).for_each(|c| *c = 0);
     // From the most frequent one outwards: what lies behind a gap has to be worth the gap.
-    let most = (0..256).rev().max_by_key(|s| counts[*s]).unwrap_or(0);
+    let most = (0..counts.len()).rev().max_by_key(|s| counts[*s]).unwrap_or(0);
     let worth = |at: usize, gap: usize| counts[at] as u64 * ESCAPE_BITS > WEIGHT_BITS + GAP_BITS * gap as u64;
     let mut window = most..most + 1;
     for s in (0..most).rev() {
@@ -313,7 +312,7 @@ fn keep(counts: &mut [u32; 256]) -> std::ops::Range<usize> {
             window.start = s;
         }
     }
-    for s in most + 1..256 {
+    for s in most + 1..counts.len() {
         if worth(s, s - window.end) {
             window.end = s + 1;
         }
@@ -321,10 +320,12 @@ fn keep(counts: &mut [u32; 256]) -> std::ops::Range<usize> {
     window
 }
 
-/// Bits of a table and of what is coded with it.
-fn cost(counts: &[u32; 256]) -> u64 {
-    let mut kept = *counts;
-    let window = keep(&mut kept);
+/// Bits of a table and of what is coded with it, of the values that occur at all.
+fn cost(counts: &[u32]) -> u64 {
+    let mut kept = [0; 256];
+    let kept = &mut kept[..counts.len()];
+    kept.copy_from_slice(counts);
+    let window = keep(kept);
     let n: u64 = counts.iter().map(|c| *c as u64).sum();
     let inside: u64 = kept[window.clone()].iter().map(|c| *c as u64).sum();
     let escaped = (n - inside).min(u32::MAX as u64);
@@ -335,29 +336,31 @@ fn cost(counts: &[u32; 256]) -> u64 {
 }
 
 /// The cheapest way to give neighbouring classes a table each, as the ends of the tables' classes, by dynamic programming; and what it
-/// costs.
-fn segment(counts: &ClassHistogram) -> (Vec<u8>, u64) {
+/// costs. Classes with less than one element in `one_of` are joined.
+fn segment(counts: &ClassHistogram, one_of: u64) -> (Vec<u8>, u64) {
     // Classes that hardly occur go with the ones below: the first of each unit, and its counts.
     let total: u64 = counts.iter().flatten().map(|c| *c as u64).sum();
     let mut units: Vec<(usize, u64, [u32; 256])> = Vec::new();
     for (class, counts) in counts.iter().enumerate() {
         let n: u64 = counts.iter().map(|c| *c as u64).sum();
         match units.last_mut() {
-            Some((_, m, sum)) if (*m + n) * UNITS < total || n == 0 => {
+            Some((_, m, sum)) if (*m + n) * one_of < total || n == 0 => {
                 *m += n;
                 sum.iter_mut().zip(counts).for_each(|(s, c)| *s += c);
             }
             _ => units.push((class, n, *counts)),
         }
     }
+    let range = entropy::range(&merge(counts));
     let n = units.len();
     let mut best = vec![(u64::MAX, 0usize, 0usize); n + 1];
     best[0] = (0, 0, 0);
     for from in 0..n {
         let mut sum = [0u32; 256];
+        let sum = &mut sum[range.clone()];
         for to in from..n {
-            sum.iter_mut().zip(&units[to].2).for_each(|(s, c)| *s += c);
-            let total = best[from].0 + cost(&sum);
+            sum.iter_mut().zip(&units[to].2[range.clone()]).for_each(|(s, c)| *s += c);
+            let total = best[from].0 + cost(sum);
             if total < best[to + 1].0 && best[from].2 < MAX_TABLES {
                 best[to + 1] = (total, from, best[from].2 + 1);
             }

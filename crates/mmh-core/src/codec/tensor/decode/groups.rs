@@ -1,6 +1,6 @@
 //! Elements group by group, out of symbols and planes of any kind.
 
-use super::batch::BatchDecoder;
+use super::batch::{BatchDecoder, Into};
 use super::patch;
 use super::payload::{Described, Payload, all_read, is_nibbles, packed};
 use crate::codec::cursor::Cursor;
@@ -12,9 +12,7 @@ use mmh_kernels::checksum::Running;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, DecodeTable};
 use mmh_kernels::memory::{self, Soon};
-use mmh_kernels::modelled::DecodeModel;
 use mmh_kernels::planes::{self, Plane};
-use mmh_kernels::predicted::{Model, Work};
 use mmh_kernels::rans::LANES as ROW;
 
 /// Elements that go past the cache, and their checksum, which is taken meanwhile.
@@ -80,6 +78,7 @@ pub(super) fn restore(
     let (goes_on, last, ends) = (running.is_some(), bodies.len() - 1, payload.tail.is_empty());
     let mut away = Away { running, goes_on, last, ends };
     let mut batch_symbols = std::mem::take(&mut scratch.batch_symbols);
+    let mut batch_signs = std::mem::take(&mut scratch.signs);
     for (batch, order) in batches.iter().zip(&orders) {
         if !decoder.is_none() {
             // Planes and elements are met in bursts between long stretches of decoding, too short for the hardware to see coming.
@@ -87,28 +86,36 @@ pub(super) fn restore(
             let elements = batch.iter().map(|g| &*bodies[*g]).filter(|_| !away.goes_on);
             let mut soon = Soon::new(planes.chain(elements), GROUP / ROW);
             let out = lend(&mut batch_symbols, batch.len() * GROUP);
-            let each = batch.iter().zip(out.chunks_mut(GROUP));
-            let symbols = each.map(|(g, out)| &mut out[..bodies[*g].len() / size]).collect();
-            decoder.decode(batch, &payload.streams, symbols, &mut soon)?;
+            let signs = lend(&mut batch_signs, if decoder.has_signs() { batch.len() * GROUP } else { 0 });
+            let [symbols, signs] = [&mut *out, signs].map(|all| {
+                let each = batch.iter().zip(all.chunks_mut(GROUP));
+                each.map(|(g, out)| &mut out[..bodies[*g].len() / size]).collect()
+            });
+            let into = Into { symbols, signs, work: &mut scratch.predicted };
+            decoder.decode(batch, &payload.streams, into, &mut soon)?;
             codeless::patch(&payload.codeless, batch, out);
         }
         for &(slot, g) in order {
             let body = &mut *bodies[g];
-            let decoded = (!decoder.is_none()).then(|| &batch_symbols[slot * GROUP..][..body.len() / size]);
+            let decoded = (!decoder.is_none()).then(|| {
+                let range = slot * GROUP..slot * GROUP + body.len() / size;
+                let signs = if decoder.has_signs() { &batch_signs[range.clone()] } else { &[] };
+                (&batch_symbols[range], signs)
+            });
             restore_group(payload, g, decoded, body, &mut away, scratch)?;
         }
     }
-    scratch.batch_symbols = batch_symbols;
+    (scratch.batch_symbols, scratch.signs) = (batch_symbols, batch_signs);
     patch(&spec, &payload.exceptions, &mut out[head..body_end]);
     scratch.sum = away.running.map(|running| running.finish(out));
     Ok(())
 }
 
-/// Restores a group, whose symbols may be `decoded` already.
+/// Restores a group, whose symbols, and signs if they are apart, may be `decoded` already.
 fn restore_group(
     payload: &Payload<'_>,
     g: usize,
-    decoded: Option<&[u8]>,
+    decoded: Option<(&[u8], &[u8])>,
     body: &mut [u8],
     away: &mut Away,
     scratch: &mut Scratch,
@@ -122,20 +129,12 @@ fn restore_group(
     let own = lend(&mut scratch.symbols, m);
     let mut sign_plane = Vec::new();
     let symbols = match (decoded, &payload.symbols, payload.table) {
-        (Some(symbols), ..) => symbols,
+        (Some((symbols, signs)), ..) => {
+            sign_plane = packed_signs(signs);
+            symbols
+        }
         (_, Mode::Constant(v), _) => {
             own.fill(*v);
-            own
-        }
-        (_, Mode::Modelled(_), _) => {
-            modelled(&scratch.model, g * GROUP, &mut group, own)?;
-            own
-        }
-        (_, Mode::Predicted(predictor), _) => {
-            let signs = lend(&mut scratch.signs, m);
-            let (model, work) = (&scratch.predictor, &mut scratch.predicted);
-            predicted(model, predictor.phase + g * GROUP, &mut group, own, signs, work)?;
-            sign_plane = packed_signs(signs);
             own
         }
         (_, _, Some(t)) => {
@@ -249,27 +248,6 @@ fn whole_rests(
 fn coded(table: &DecodeTable, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
     let taken =
         huffman::decode_group(table, group.0, out).ok_or_else(|| bad("a coded plane does not decode"))?;
-    group.take(taken)?;
-    Ok(())
-}
-
-fn modelled(model: &DecodeModel, first: usize, group: &mut Cursor<'_>, out: &mut [u8]) -> Result<()> {
-    let taken = mmh_kernels::modelled::decode_group(model, first, group.0, out)
-        .ok_or_else(|| bad("a modelled plane does not decode"))?;
-    group.take(taken)?;
-    Ok(())
-}
-
-fn predicted(
-    model: &Model,
-    first: usize,
-    group: &mut Cursor<'_>,
-    symbols: &mut [u8],
-    signs: &mut [u8],
-    work: &mut Work,
-) -> Result<()> {
-    let taken = mmh_kernels::predicted::decode_group(model, first, group.0, symbols, signs, work)
-        .ok_or_else(|| bad("a predicted plane does not decode"))?;
     group.take(taken)?;
     Ok(())
 }

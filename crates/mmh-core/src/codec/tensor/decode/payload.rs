@@ -8,6 +8,7 @@ use crate::error::Result;
 use mmh_kernels::fields::FieldSpec;
 use mmh_kernels::huffman::{CodeLengths, DecodeTable};
 use mmh_kernels::planes::{self, Plane};
+use mmh_kernels::{modelled, predicted};
 
 /// A plane of the rest, and its decoding table if it is coded.
 pub(super) struct Described {
@@ -61,10 +62,10 @@ impl<'a> Payload<'a> {
             _ => None,
         };
         if let Mode::Modelled(model) = &symbols {
-            model.build(&mut scratch.model)?;
+            model.build(&mut scratch.models.modelled)?;
         }
         if let Mode::Predicted(predictor) = &symbols {
-            predictor.build(&mut scratch.predictor)?;
+            predictor.build(&mut scratch.models.predictor)?;
             params.signed_symbols = true;
         }
         let mut describe = |cut: Cut, from: &mut Cursor<'_>| -> Result<Described> {
@@ -92,6 +93,10 @@ impl<'a> Payload<'a> {
         }
         let streams = match &symbols {
             Mode::Lanes(_) | Mode::Exact(_) => lanes::split_off_streams(&mut groups)?,
+            Mode::Modelled(_) => {
+                split_off(&mut groups, |g, group| modelled::stream_size(group, (n - g * GROUP).min(GROUP)))?
+            }
+            Mode::Predicted(_) => split_off(&mut groups, |_, group| predicted::stream_size(group))?,
             _ => Vec::new(),
         };
         Ok(Payload {
@@ -132,6 +137,18 @@ impl<'a> Payload<'a> {
         }
         Ok(Some(all))
     }
+}
+
+/// Takes the streams of symbols off the fronts of the groups.
+fn split_off<'a>(
+    groups: &mut [&'a [u8]],
+    size: impl Fn(usize, &[u8]) -> Option<usize>,
+) -> Result<Vec<&'a [u8]>> {
+    let split = |(g, group): (usize, &mut &'a [u8])| {
+        let size = size(g, group);
+        size.and_then(|size| group.split_off(..size)).ok_or_else(|| bad("a stream of symbols is cut off"))
+    };
+    groups.iter_mut().enumerate().map(split).collect()
 }
 
 /// Whether the rest of an element of 16 bits is 4, 2 and 1 bits.

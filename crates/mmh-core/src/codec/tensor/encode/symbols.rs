@@ -66,8 +66,8 @@ pub(super) fn choose(of: &Elements<'_>, scratch: &mut Scratch) -> Option<Choice>
         Rows::Weighted(rows) | Rows::Short(rows) | Rows::Plain(rows) => Some(rows),
     });
     let predicted = numbers.zip(known).and_then(|(numbers, length)| {
-        let (model, contexts) = (&mut scratch.predictor, &mut scratch.contexts);
-        fit::choose(numbers, length, rows, level, model, contexts, &mut scratch.predicted)
+        let (model, contexts) = (&mut scratch.models.predictor, &mut scratch.contexts);
+        fit::choose(numbers, length, rows, level, model, contexts, &mut scratch.predicted[0])
     });
     // The sign would take a bit each.
     let predicted = predicted.map(|(predictor, bits)| (predictor, (bits + lost).saturating_sub(n as u64)));
