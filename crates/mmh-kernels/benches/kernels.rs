@@ -15,7 +15,7 @@ use mmh_kernels::lanes::{self, Frequencies, Pair};
 use mmh_kernels::planes::{self, Plane};
 use mmh_kernels::predicted::{self, Work};
 use mmh_kernels::sparse::{self, Frequent};
-use mmh_kernels::{histogram, period, rans, zeros};
+use mmh_kernels::{histogram, modelled, period, rans, zeros};
 use std::hint::black_box;
 
 /// Elements of a group.
@@ -274,6 +274,47 @@ fn kernels(c: &mut Criterion) {
     group.finish();
 }
 
+/// Exponents in the context of those before them, with four tables.
+fn contexts(c: &mut Criterion) {
+    let data = weights();
+    let mut symbols = vec![0u8; N];
+    fields::symbols(&BF16, &data, &mut symbols, &mut Vec::new());
+    let most = symbols.iter().copied().max().unwrap_or(0);
+    let magnitude = modelled::Magnitude::Float { mantissa: 0, origin: most.saturating_sub(10) };
+    let shape = modelled::Shape { magnitude, window: 6, start: 300, first_class: 112, columns: Vec::new() };
+    let walk = modelled::Walk::new(&shape);
+    let mut classes = vec![0; N];
+    let mut group = c.benchmark_group("modelled");
+    group.throughput(Throughput::Elements(N as u64));
+    each(&mut group, "classify", |s| {
+        modelled::classify_groups_on(s, &walk, &symbols, GROUP, 1, &mut classes);
+    });
+    let table_of = std::array::from_fn(|class| class as u8 / 16);
+    let table = |flat: u8| {
+        let weights: Vec<u8> = (0..=255u8).map(|s| 127 - (most.abs_diff(s).min(14) * flat)).collect();
+        rans::Frequencies::from_weights(0, &weights, 0)
+    };
+    let tables: Vec<rans::Frequencies> = (4..8).filter_map(table).collect();
+    let (to, mut from) = (modelled::EncodeModel::new(&table_of, &tables), modelled::DecodeModel::new());
+    assert!(from.build(&shape, &table_of, &tables, None));
+    let mut encoded = modelled::Encoded::default();
+    each(&mut group, "encode", |s| assert!(encoded.encode_on(s, &to, GROUP, &classes, &symbols)));
+    let mut back = vec![0; N];
+    each(&mut group, "decode one by one", |s| {
+        for (g, out) in back.chunks_mut(GROUP).enumerate() {
+            assert!(modelled::decode_group_on(s, &from, g * GROUP, encoded.get(g), out).is_some());
+        }
+    });
+    back.fill(0);
+    each(&mut group, "decode", |s| {
+        let of = |(g, out)| modelled::Group { first: g * GROUP, stream: encoded.get(g), out };
+        let mut groups: Vec<_> = back.chunks_mut(GROUP).enumerate().map(of).collect();
+        assert!(modelled::decode_groups_on(s, &from, &mut groups).is_some());
+    });
+    assert!(back == symbols);
+    group.finish();
+}
+
 /// Rows of 384 numbers that are predicted from each other.
 fn predictions(c: &mut Criterion) {
     const COLUMNS: usize = 384;
@@ -367,6 +408,6 @@ criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
         .measurement_time(std::time::Duration::from_secs(1));
-    targets = kernels, predictions, sparse_elements
+    targets = kernels, contexts, predictions, sparse_elements
 }
 criterion_main!(benches);

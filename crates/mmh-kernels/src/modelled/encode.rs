@@ -135,13 +135,22 @@ pub struct EncodeModel {
     /// By table and symbol, 256 for each table.
     entries: Vec<Entry>,
     escapes: Vec<Entry>,
-    table_of: [u8; CLASSES],
+    /// As entries: the frequency, or 0, and the first slot << 16.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) packed: Vec<u32>,
+    pub(crate) table_of: [u8; CLASSES],
 }
 
 impl EncodeModel {
     /// `tables[table_of[c]]` has the frequencies in class `c`.
     pub fn new(table_of: &[u8; CLASSES], tables: &[Frequencies]) -> EncodeModel {
-        let mut model = EncodeModel { entries: Vec::new(), escapes: Vec::new(), table_of: *table_of };
+        let mut model = EncodeModel {
+            entries: Vec::new(),
+            escapes: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            packed: Vec::new(),
+            table_of: *table_of,
+        };
         for table in tables {
             let mut slot = 0;
             let mut place = |f: u16| {
@@ -158,7 +167,18 @@ impl EncodeModel {
             };
             model.entries.extend((0..=255).map(|s| place(table.of(s))));
             model.escapes.push(place(table.escape()));
+            #[cfg(target_arch = "x86_64")]
+            model.packed.extend((0..=255).scan(0, |slot, s| {
+                let f = table.of(s) as u32;
+                *slot += f;
+                Some(f | (*slot - f) << 16)
+            }));
         }
+        // Tables that there are not have no symbols.
+        #[cfg(target_arch = "x86_64")]
+        model
+            .packed
+            .resize(table_of.iter().fold(model.packed.len(), |n, t| n.max(256 * (*t as usize + 1))), 0);
         model
     }
 }
@@ -171,10 +191,10 @@ multiversion! {
 }
 
 /// Words in the order of the encoder, which is not that of the decoder: they fill a buffer from its end.
-struct Words<'b> {
-    buffer: &'b mut [u16],
+pub(crate) struct Words<'b> {
+    pub buffer: &'b mut [u16],
     /// The first word.
-    at: usize,
+    pub at: usize,
 }
 
 impl Words<'_> {
@@ -192,7 +212,7 @@ impl Words<'_> {
 
 /// Puts a symbol on top of a state; `None` if it cannot be coded. `place` is its table and itself, 8 bits.
 #[inline(always)]
-fn put(model: &EncodeModel, words: &mut Words<'_>, state: u32, place: u16) -> Option<u32> {
+pub(crate) fn put(model: &EncodeModel, words: &mut Words<'_>, state: u32, place: u16) -> Option<u32> {
     let mut entry = *model.entries.get(place as usize)?;
     let mut state = state;
     if entry.limit == 0 {
@@ -222,13 +242,123 @@ fn encode(model: &EncodeModel, classes: &[u8], symbols: &[u8], out: &mut Vec<u8>
     let Some(states) = encode_lanes(model, &mut words, (k, per), &classes[..n], &symbols[..n]) else {
         return false;
     };
+    write(&words, &states[..k], out);
+    true
+}
+
+/// Appends a group whose symbols are all encoded.
+#[inline(always)]
+fn write(words: &Words<'_>, states: &[u32], out: &mut Vec<u8>) {
     let words = words.buffer.get(words.at..).unwrap_or_default();
     out.extend((words.len() as u16).to_le_bytes());
-    states[..k].iter().for_each(|s| out.extend(s.to_le_bytes()));
+    states.iter().for_each(|s| out.extend(s.to_le_bytes()));
     let start = out.len();
     out.resize(start + 2 * words.len(), 0);
     out[start..].as_chunks_mut::<2>().0.iter_mut().zip(words).for_each(|(o, w)| *o = w.to_le_bytes());
-    true
+}
+
+/// Streams of groups, and the memory that they are made in.
+#[derive(Default)]
+pub struct Encoded {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    #[cfg(target_arch = "x86_64")]
+    words: Vec<u16>,
+}
+
+impl Encoded {
+    /// Encodes the groups of `size` elements of a block, several side by side where the CPU has registers for it; as many classes as symbols. `false`
+    /// when a symbol has no frequency in its table and neither has the escape.
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    pub fn encode(&mut self, model: &EncodeModel, size: usize, classes: &[u8], symbols: &[u8]) -> bool {
+        self.encode_on(crate::cpu::simd(), model, size, classes, symbols)
+    }
+
+    /// The same on the given instruction set.
+    pub fn encode_on(
+        &mut self,
+        simd: Simd,
+        model: &EncodeModel,
+        size: usize,
+        classes: &[u8],
+        symbols: &[u8],
+    ) -> bool {
+        self.bytes.clear();
+        self.ends.clear();
+        let mut rest = (classes, symbols);
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Avx512 && simd.is_available() {
+            use crate::x86_64::modelled_avx512::{AT_ONCE, GROUPS};
+            if size >= super::MANY && size.is_multiple_of(LANES * AT_ONCE) {
+                for fours in [2, 1] {
+                    while rest.1.len().min(rest.0.len()) >= fours * GROUPS * size {
+                        let (now, later) = rest.0.split_at(fours * GROUPS * size);
+                        let (symbols, symbols_later) = rest.1.split_at(fours * GROUPS * size);
+                        rest = (later, symbols_later);
+                        if !self.encode_side_by_side(model, size, now, symbols) {
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        for (classes, symbols) in rest.0.chunks(size).zip(rest.1.chunks(size)) {
+            if !encode_group_on(simd, model, classes, symbols, &mut self.bytes) {
+                return false;
+            }
+            self.ends.push(self.bytes.len());
+        }
+        true
+    }
+
+    /// Four or eight groups.
+    #[cfg(target_arch = "x86_64")]
+    fn encode_side_by_side(
+        &mut self,
+        model: &EncodeModel,
+        size: usize,
+        classes: &[u8],
+        symbols: &[u8],
+    ) -> bool {
+        use crate::x86_64::modelled_encode_avx512::{ROOM, Side, encode};
+        let groups = symbols.len() / size;
+        let room = 2 * size + ROOM;
+        if self.words.len() < groups * room {
+            self.words.resize(groups * room, 0);
+        }
+        let each = classes.chunks_exact(size).zip(symbols.chunks_exact(size));
+        let mut sides: Vec<Side<'_>> = each
+            .zip(self.words.chunks_exact_mut(room))
+            .map(|((classes, symbols), buffer)| Side {
+                classes,
+                symbols,
+                words: Words { buffer, at: room },
+                states: [0; LANES],
+            })
+            .collect();
+        let fours = sides.as_chunks_mut().0;
+        // SAFETY: this is only called where `is_available` has seen every feature that the functions are compiled with.
+        let done = unsafe {
+            match fours.len() {
+                1 => fours.first_chunk_mut().and_then(|fours| encode::<1>(model, fours)),
+                _ => fours.first_chunk_mut().and_then(|fours| encode::<2>(model, fours)),
+            }
+        };
+        for side in &sides {
+            write(&side.words, &side.states, &mut self.bytes);
+            self.ends.push(self.bytes.len());
+        }
+        done.is_some()
+    }
+
+    /// The stream of a group.
+    pub fn get(&self, group: usize) -> &[u8] {
+        let start = group.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(group).copied().unwrap_or(start);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
 }
 
 /// The last states of so many lanes of so many symbols, the last of which may be shorter; `None` if a symbol cannot be coded.

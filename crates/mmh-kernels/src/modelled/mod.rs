@@ -23,9 +23,11 @@ pub use decode::{
 #[cfg(target_arch = "x86_64")]
 pub(crate) use decode::{Job, Lane, Side, Words};
 pub use encode::{
-    EncodeModel, classify, classify_groups, classify_groups_on, classify_on, encode_group, encode_group_on,
-    histogram,
+    EncodeModel, Encoded, classify, classify_groups, classify_groups_on, classify_on, encode_group,
+    encode_group_on, histogram,
 };
+#[cfg(target_arch = "x86_64")]
+pub(crate) use encode::{Words as EncodeWords, put};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use model::Place;
 pub use model::{

@@ -99,6 +99,44 @@ fn every_group_size_comes_back_on_every_instruction_set() {
 }
 
 #[test]
+fn groups_are_encoded_side_by_side() {
+    let (tables, table_of) = tables();
+    let model = EncodeModel::new(&table_of, &tables);
+    // Eight, four and one of a size, and a shorter one; a size that is none of whole lines.
+    for (n, size) in
+        [(13 * 2048 + 300, 2048), (4 * 1024, 1024), (5 * 1024 - 1, 1024), (9 * 1032, 1032), (7, 512)]
+    {
+        let mut symbols = wandering(n, n as u64, 0);
+        symbols[n / 2..].iter_mut().step_by(3).for_each(|s| *s = 255 - (*s & 7));
+        let mut classes = vec![0; n];
+        classify_groups(&Walk::new(&shape(0, 4)), &symbols, size, 1, &mut classes);
+        let mut expected = Vec::new();
+        for (classes, symbols) in classes.chunks(size).zip(symbols.chunks(size)) {
+            let mut out = Vec::new();
+            assert!(encode_group_on(Simd::Scalar, &model, classes, symbols, &mut out));
+            expected.push(out);
+        }
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let mut encoded = Encoded::default();
+            for _ in 0..2 {
+                assert!(encoded.encode_on(simd, &model, size, &classes, &symbols));
+                for (g, stream) in expected.iter().enumerate() {
+                    assert!(encoded.get(g) == stream, "{simd:?} {n} {size} {g}");
+                }
+                assert!(encoded.get(expected.len()).is_empty());
+            }
+        }
+    }
+    let none = EncodeModel::new(&[0; CLASSES], &[Frequencies::from_weights(7, &[1, 1], 0).unwrap()]);
+    for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+        let mut symbols = vec![7; 8192];
+        assert!(Encoded::default().encode_on(simd, &none, 1024, &[0; 8192], &symbols));
+        symbols[5000] = 9;
+        assert!(!Encoded::default().encode_on(simd, &none, 1024, &[0; 8192], &symbols));
+    }
+}
+
+#[test]
 fn groups_are_decoded_side_by_side() {
     for (columns, window) in [(0, 4), (2, 1), (37, 6), (5000, 4)] {
         let shape = shape(columns, window);

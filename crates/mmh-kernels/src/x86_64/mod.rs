@@ -5,7 +5,8 @@
 //! * `encode`: streams of prefix codes, with AVX-512
 //! * `merge_avx2`: elements out of symbols and planes (`merge_avx512`, too)
 //! * `planes_avx512`: planes out of elements
-//! * `modelled_avx512`: the lanes of four groups for `modelled`: their contexts; `modelled_decode_avx512`: their symbols
+//! * `modelled_avx512`: the lanes of four groups for `modelled`: their contexts; `modelled_decode_avx512`: their symbols; `modelled_encode_avx512`: their
+//!   words
 //! * `correlation_avx512`: inner products
 //! * `predicted_avx2`: sums of products for `predicted` (`predicted_avx512`, too)
 //! * `records_avx2`: values that share bytes of records
@@ -23,6 +24,7 @@ pub mod merge_avx2;
 pub mod merge_avx512;
 pub mod modelled_avx512;
 pub mod modelled_decode_avx512;
+pub mod modelled_encode_avx512;
 pub mod planes_avx512;
 pub mod predicted_avx2;
 pub mod predicted_avx512;

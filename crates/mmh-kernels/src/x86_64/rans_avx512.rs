@@ -189,22 +189,11 @@ fn order() -> [u8; ROWS * LANES] {
     std::array::from_fn(|i| (i % 16 / 4 * LANES + i / 16 * 4 + i % 4) as u8)
 }
 
-/// States after symbols of these frequencies and first slots; appends words to `to` and gives where it ends.
-///
-/// # Safety
-/// 32 bytes are writable from `to` on.
+/// States `x`, from which all due words have been taken, after symbols of frequencies `f` whose first slots are `start`.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
-unsafe fn put(states: &mut __m512i, entries: __m512i, to: *mut u8) -> *mut u8 {
+#[target_feature(enable = "avx512f")]
+pub fn next(x: __m512i, f: __m512i, start: __m512i) -> __m512i {
     const TOWARDS_ZERO: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
-    let f = _mm512_and_si512(entries, _mm512_set1_epi32(0xffff));
-    let start = _mm512_srli_epi32::<16>(entries);
-    let x = *states;
-    let due = _mm512_cmpge_epu32_mask(_mm512_srli_epi32::<{ 32 - PROBABILITY_BITS }>(x), f);
-    let words = _mm256_maskz_compress_epi16(due, _mm512_cvtepi32_epi16(x));
-    // SAFETY: the caller's promise.
-    unsafe { _mm256_storeu_si256(to.cast(), words) };
-    let x = _mm512_mask_srli_epi32::<16>(x, due, x);
     // The quotient is below 2^20. Rounded towards zero in each step, it is exact, or one too small where it is close to the next.
     let quotient = _mm512_div_round_ps::<TOWARDS_ZERO>(
         _mm512_cvt_roundepu32_ps::<TOWARDS_ZERO>(x),
@@ -215,7 +204,25 @@ unsafe fn put(states: &mut __m512i, entries: __m512i, to: *mut u8) -> *mut u8 {
     let more = _mm512_cmpge_epu32_mask(rest, f);
     let x = _mm512_add_epi32(_mm512_slli_epi32::<PROBABILITY_BITS>(quotient), _mm512_add_epi32(rest, start));
     // One more in the quotient is f less in the rest.
-    *states = _mm512_mask_add_epi32(x, more, x, _mm512_sub_epi32(_mm512_set1_epi32(TOTAL as i32), f));
+    _mm512_mask_add_epi32(x, more, x, _mm512_sub_epi32(_mm512_set1_epi32(TOTAL as i32), f))
+}
+
+/// States after symbols of these frequencies and first slots; appends words to `to` and gives where it ends.
+///
+/// # Safety
+/// 32 bytes are writable from `to` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
+unsafe fn put(states: &mut __m512i, entries: __m512i, to: *mut u8) -> *mut u8 {
+    let f = _mm512_and_si512(entries, _mm512_set1_epi32(0xffff));
+    let start = _mm512_srli_epi32::<16>(entries);
+    let x = *states;
+    let due = _mm512_cmpge_epu32_mask(_mm512_srli_epi32::<{ 32 - PROBABILITY_BITS }>(x), f);
+    let words = _mm256_maskz_compress_epi16(due, _mm512_cvtepi32_epi16(x));
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_storeu_si256(to.cast(), words) };
+    let x = _mm512_mask_srli_epi32::<16>(x, due, x);
+    *states = next(x, f, start);
     // SAFETY: at most 16 words are due.
     unsafe { to.add(2 * due.count_ones() as usize) }
 }

@@ -13,7 +13,7 @@ use crate::codec::symbols::codeless;
 use crate::container::varint;
 use mmh_kernels::fields::{self, FieldSpec};
 use mmh_kernels::huffman::{self, EncodeTable};
-use mmh_kernels::{modelled, planes, predicted};
+use mmh_kernels::{planes, predicted};
 use rests::gather;
 use std::ops::Range;
 use symbols::Elements;
@@ -115,16 +115,18 @@ fn write(
         Mode::Exact(codes) => scratch.streams.encode(codes, n, &mut fill, &mut scratch.codeless),
         _ => {}
     }
-    let model = if let Mode::Modelled(model) = mode { model.encoder() } else { None };
+    let is_modelled = matches!(mode, Mode::Modelled(_));
+    if let Mode::Modelled(model) = mode {
+        let done = scratch.modelled.encode(&model.encoder()?, GROUP, &scratch.classes[..n], symbols);
+        done.then_some(())?;
+    }
     for g in 0..n.div_ceil(GROUP) {
         let group_start = out.len();
         let (from, to) = (g * GROUP, n.min((g + 1) * GROUP));
         if in_lanes {
             out.extend((scratch.streams.get(g).len() as u16).to_le_bytes());
-        } else if let Some(model) = &model {
-            if !modelled::encode_group(model, &scratch.classes[from..to], &symbols[from..to], out) {
-                return None;
-            }
+        } else if is_modelled {
+            out.extend_from_slice(scratch.modelled.get(g));
         } else if let Mode::Predicted(predictor) = mode {
             let numbers = (&symbols[from..to], &scratch.signs[from..to]);
             let (contexts, work) = (&mut scratch.contexts, &mut scratch.predicted[0]);

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::plan::{Bid, Reason, Sample};
 use mmh_kernels::huffman::DecodeTable;
 use mmh_kernels::lanes::Work;
-use mmh_kernels::modelled::DecodeModel;
+use mmh_kernels::modelled::{DecodeModel, Encoded};
 use mmh_kernels::predicted as predicted_kernels;
 
 pub mod analyze;
@@ -99,6 +99,7 @@ pub struct Scratch {
     batch_symbols: Vec<u8>,
     models: Models,
     classes: Vec<u8>,
+    modelled: Encoded,
     signs: Vec<u8>,
     contexts: Vec<predicted_kernels::Contexts>,
     predicted: [predicted_kernels::Work; predicted_kernels::SIDE_BY_SIDE],
