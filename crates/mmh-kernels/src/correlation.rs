@@ -1,25 +1,9 @@
 //! How alike are two stretches of numbers?
 
-use crate::cpu::Simd;
-
-/// The inner product of `a` and as many elements of `b` (of as many as both have). Elements lie within −1024 … 1023.
-pub fn product(a: &[i16], b: &[i16]) -> i64 {
-    product_on(crate::cpu::simd(), a, b)
-}
-
-/// The same on the given instruction set.
-pub fn product_on(simd: Simd, a: &[i16], b: &[i16]) -> i64 {
-    #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx512 && simd.is_available() {
-        // SAFETY: `is_available` has just seen every feature that the function is compiled with.
-        return unsafe { crate::x86_64::correlation_avx512::product(a, b) };
-    }
-    narrow_product_on(simd, a, b)
-}
-
 multiversion! {
-    fn narrow_product(a: &[i16], b: &[i16]) -> i64 = inner;
-    on narrow_product_on
+    /// The inner product of `a` and as many elements of `b` (of as many as both have). Elements lie within −1024 … 1023.
+    pub fn product(a: &[i16], b: &[i16]) -> i64 = inner;
+    on product_on
 }
 
 #[inline(always)]
@@ -60,6 +44,7 @@ fn sum_columns(values: &[i16], sums: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Simd;
 
     #[test]
     fn products_are_those_of_single_elements() {

@@ -7,7 +7,6 @@
 //! * `planes_avx512`: planes out of elements
 //! * `modelled_avx512`: the lanes of four groups for `modelled`: their contexts; `modelled_decode_avx512`: their symbols; `modelled_encode_avx512`: their
 //!   words
-//! * `correlation_avx512`: inner products
 //! * `predicted_avx2`: sums of products for `predicted` (`predicted_avx512`, too)
 //! * `records_avx2`: values that share bytes of records
 //! * `sparse_avx512`: elements apart from a frequent one
@@ -15,7 +14,6 @@
 //! * `bytes_avx512`: look-ups in tables of 256 bytes that stay in registers, for the others
 
 mod bytes_avx512;
-pub mod correlation_avx512;
 pub mod encode;
 pub mod lanes_avx2;
 pub mod lanes_avx512;

@@ -150,6 +150,16 @@ pub fn load(numbers: [u32; GROUPS * LANES]) -> __m512i {
     unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
 }
 
+/// The converse of [`load`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub fn numbers(register: __m512i) -> [u32; GROUPS * LANES] {
+    let mut numbers = [0; GROUPS * LANES];
+    // SAFETY: there is room for 16 numbers of 32 bits.
+    unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), register) };
+    numbers
+}
+
 /// Writes the classes of the symbols of four groups of `size` elements, which begin at `starts`, each to its place in `out`.
 ///
 /// # Panics

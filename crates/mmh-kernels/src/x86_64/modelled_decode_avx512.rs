@@ -1,6 +1,6 @@
 //! Symbols of four groups, lane by lane in one register, or of eight in two. They are those of `modelled::decode`.
 
-use super::modelled_avx512::{AT_ONCE, GROUPS, Places, Steps, all, load, turned};
+use super::modelled_avx512::{AT_ONCE, GROUPS, Places, Steps, all, load, numbers, turned};
 use crate::modelled::{Job, LANES, Lane, Place, Side, Words};
 use crate::rans::{LOWEST, PROBABILITY_BITS, TOTAL};
 use std::arch::x86_64::*;
@@ -86,13 +86,13 @@ struct Constants<'a> {
 }
 
 impl Constants<'_> {
-    /// Decodes the next symbol of each lane; which of them are escapes is given, and nothing but `symbols` has changed where any is.
+    /// Decodes the next symbol of each lane. `false`, and nothing has changed, where one is an escape.
     ///
     /// # Safety
     /// As many words are readable as lanes can take.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,popcnt")]
-    unsafe fn step<const COLUMNS: bool>(&self, four: &mut Four) -> __mmask16 {
+    unsafe fn step<const COLUMNS: bool>(&self, four: &mut Four) -> bool {
         let context = self.steps.context::<COLUMNS>(&four.places);
         let [low, high] = self.table_of;
         // Of each 32 bits the upper half is not looked up.
@@ -102,9 +102,8 @@ impl Constants<'_> {
         // SAFETY: there are as many tables as `table_of` says, each of so many slots.
         let entries = unsafe { look_up(slot, &self.job.model.tables) };
         let symbols = _mm512_and_si512(entries, all(0xff));
-        let escaped = _mm512_cmpeq_epi32_mask(symbols, all(self.job.model.escape as i32));
-        if escaped != 0 {
-            return escaped;
+        if _mm512_cmpeq_epi32_mask(symbols, all(self.job.model.escape as i32)) != 0 {
+            return false;
         }
         self.steps.go_on::<COLUMNS>(&mut four.places, &context, symbols);
         let f = _mm512_and_si512(_mm512_srli_epi32::<8>(entries), all(0xfff));
@@ -123,7 +122,7 @@ impl Constants<'_> {
         }
         four.symbols =
             _mm512_or_si512(_mm512_srli_epi32::<8>(four.symbols), _mm512_slli_epi32::<24>(symbols));
-        0
+        true
     }
 
     /// The same, lane by lane, where some are escapes. `None` where words are missing.
@@ -151,13 +150,8 @@ impl Constants<'_> {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn lanes(four: &Four) -> [Lane; GROUPS * LANES] {
-    let numbers = [four.states, four.places.mean, four.places.column].map(|register| {
-        let mut numbers = [0; GROUPS * LANES];
-        // SAFETY: there is room for 16 numbers of 32 bits.
-        unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), register) };
-        numbers
-    });
-    let [states, means, columns] = numbers;
+    let [states, means, columns] =
+        [numbers(four.states), numbers(four.places.mean), numbers(four.places.column)];
     std::array::from_fn(|i| Lane { state: states[i], place: Place { mean: means[i], column: columns[i] } })
 }
 
@@ -215,8 +209,7 @@ pub fn decode<const FOURS: usize, const COLUMNS: bool>(
             for _ in 0..4 {
                 for (i, four) in fours.iter_mut().enumerate() {
                     // SAFETY: lines of symbols take no more words than are readable from their sources' places.
-                    let escaped = unsafe { constants.step::<COLUMNS>(four) };
-                    if escaped != 0 {
+                    if !unsafe { constants.step::<COLUMNS>(four) } {
                         for (g, side) in sides[i].iter_mut().enumerate() {
                             side.words.at += (four.at[g] as usize - starts[i][g] as usize) / 2;
                         }

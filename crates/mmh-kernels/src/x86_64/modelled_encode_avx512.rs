@@ -1,6 +1,6 @@
 //! Words of four groups, lane by lane in one register, or of eight in two. They are those of `modelled::encode`.
 
-use super::modelled_avx512::{AT_ONCE, GROUPS, all, load, turned};
+use super::modelled_avx512::{AT_ONCE, GROUPS, all, load, numbers, turned};
 use super::rans_avx512::next;
 use crate::modelled::{EncodeModel, EncodeWords as Words, LANES, put};
 use crate::rans::{LOWEST, PROBABILITY_BITS};
@@ -78,15 +78,6 @@ fn step_by_step(
         *state = put(model, &mut sides[i / LANES].words, *state, place as u16)?;
     }
     Some(load(states))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn numbers(register: __m512i) -> [u32; GROUPS * LANES] {
-    let mut numbers = [0; GROUPS * LANES];
-    // SAFETY: there is room for 16 numbers of 32 bits.
-    unsafe { _mm512_storeu_si512(numbers.as_mut_ptr().cast(), register) };
-    numbers
 }
 
 /// Encodes all symbols of `FOURS` times four groups of one size. `None` if one cannot be coded.
